@@ -1,0 +1,138 @@
+"""What a rule may ask of a machine: settings, counters, limits, listeners and processes, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .time import Nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket in LISTEN, with its accept queue as sock_diag gives it.
+
+    `limit` is what binds: min(backlog, somaxconn) at the time of listen(). It holds limit + 1 connections.
+    """
+
+    family: int
+    addr: str
+    port: int
+    queue: int
+    limit: int
+    inode: int = 0
+    pids: tuple[int, ...] = ()
+    pid: int | None = None
+    command: str | None = None
+    unit: str | None = None
+    container: str | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.addr}]:{self.port}" if ":" in self.addr else f"{self.addr}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as /proc shows it. `state` is the letter of proc_pid_stat(5); times are Unix nanoseconds."""
+
+    pid: int
+    ppid: int
+    command: str
+    uid: int
+    state: str = "S"
+    started_ns: Nanos = 0
+    executable: str | None = None
+    arguments: tuple[str, ...] = ()
+    unit: str | None = None
+    container: str | None = None
+    descriptors: int | None = None
+    descriptor_limit: int | None = None
+    frozen: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it cannot run: stopped by a signal or a tracer, or in a frozen cgroup."""
+        return self.frozen or self.state in ("T", "t")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One descriptor that keeps a socket open."""
+
+    pid: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What the owner of one suspect socket does about it, as far as /proc tells.
+
+    `polled`: an epoll set of the process watches the descriptor. `blocked`: a thread sits in a system call on it.
+    None where it could not be read. `threads_running`: threads in state R, of `threads`.
+    """
+
+    inode: int
+    pid: int
+    fd: int
+    polled: bool | None = None
+    blocked: str | None = None
+    threads: int = 0
+    threads_running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What became of the suspects a moment later: how many of those looked at had ended by themselves."""
+
+    after_ns: Nanos
+    cookies: frozenset[int]
+    ended: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A count against its limit, each None where it could not be read."""
+
+    used: int | None
+    limit: int | None
+
+    @property
+    def share(self) -> float | None:
+        """Their ratio, or None."""
+        return None if self.used is None or not self.limit else self.used / self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Everything besides its connections that a rule may ask of one network namespace of one machine.
+
+    `settings`: sysctls by their last name (`tcp_fin_timeout`), values as text. `counters`: TcpExt and Tcp by their
+    nstat names, since the namespace was made. `holders`: descriptors by socket inode. `unseen`: sentences that say
+    what could not be looked at, and how to see it.
+    """
+
+    hostname: str
+    kernel: str
+    taken_ns: Nanos
+    netns: str = "own"
+    uptime_ns: Nanos | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    listeners: tuple[Listener, ...] = ()
+    processes: Mapping[int, Process] = field(default_factory=dict)
+    holders: Mapping[int, tuple[Holder, ...]] = field(default_factory=dict)
+    waits: tuple[Wait, ...] = ()
+    second_look: SecondLook | None = None
+    conntrack: Usage = Usage(None, None)
+    orphans: Usage = Usage(None, None)
+    tcp_memory_pages: Usage = Usage(None, None)
+    time_wait: Usage = Usage(None, None)
+    unseen: tuple[str, ...] = ()
+
+    def number(self, setting: str, position: int = 0) -> int | None:
+        """One number of a setting (`ip_local_port_range` has two), or None where it is missing."""
+        words = self.settings.get(setting, "").split()
+        try:
+            return int(words[position])
+        except (IndexError, ValueError):
+            return None

@@ -1,0 +1,32 @@
+"""Time as the whole package counts it: integer nanoseconds, passed in as an argument, never read from a clock."""
+
+from __future__ import annotations
+
+Nanos = int
+"""An instant or a duration in nanoseconds."""
+
+MICROSECOND: Nanos = 1_000
+MILLISECOND: Nanos = 1_000_000
+SECOND: Nanos = 1_000_000_000
+MINUTE: Nanos = 60 * SECOND
+
+TIME_WAIT_LENGTH: Nanos = 60 * SECOND
+"""Linux's TCP_TIMEWAIT_LEN: a constant of the kernel's source, not a setting (include/net/tcp.h)."""
+
+
+def spoken(duration: Nanos) -> str:
+    """A duration as a person would say it: `4.2 s`, `3 min 20 s`, `2 h 11 min`, `5 d 3 h`; two units at most."""
+    if duration < 0:
+        return "-" + spoken(-duration)
+    if duration < 10 * SECOND:
+        seconds = duration / SECOND
+        return f"{duration / MILLISECOND:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
+    left = round(duration / SECOND)
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part)
