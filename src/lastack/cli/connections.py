@@ -4,57 +4,54 @@ from __future__ import annotations
 
 import re
 import time
-from enum import Enum
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from ..errors import CallError
-from .options import Container, Expression, Netns, NoColor, Output, ProcessName, Unit, duration, output, paper, wanted
-
-EXAMPLE = "Example: lastack connections -f 'state close-wait and age > 5min'; lastack connections --format csv -o c.csv"
+from .options import duration, out, output, paper, wanted, where
 
 
-class Format(Enum):
-    """How connections are listed."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
+@click.command(epilog="Example: lastack connections -f 'state close-wait and age > 5min'")
+@where
+@click.option(
+    "--min-age", metavar="TIME", callback=duration, default="0s", help="Only those at least as long in their state."
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Listening sockets too.")
+@click.option("-w", "--wide", is_flag=True, help="All columns, however wide.")
+@out("table", "json", "jsonl", "csv", "parquet")
 def connections(
-    netns: Netns = "own",
-    expression: Expression = "",
-    process: ProcessName = "",
-    unit: Unit = "",
-    container: Container = "",
-    min_age: Annotated[str, typer.Option(help="Only those at least as long in their state.")] = "0s",
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Listening sockets too.")] = False,
-    wide: Annotated[bool, typer.Option("--wide", "-w", help="All columns, however wide.")] = False,
-    form: Annotated[Format, typer.Option("--format", help="How to list them.")] = Format.TABLE,
-    file: Output = None,
-    no_color: NoColor = False,
+    netns: str,
+    expression: str,
+    process: str,
+    unit: str,
+    container: str,
+    min_age: int,
+    everything: bool,
+    wide: bool,
+    form: str,
+    file: Path | None,
+    no_color: bool,
 ) -> None:
     """List this host's connections: states, ages, queues, owners."""
     from ..api import connections as read
     from ..model.filters import condition, parse
+    from ..model.filters.values import duration_text
 
-    where = wanted(expression, process, unit, container)
+    chosen = wanted(expression, process, unit, container)
+    # As with ss: listening sockets are shown to who asks for them, or names states.
     if not everything and not re.search(r"\bstate\b", expression, re.IGNORECASE):
-        where &= parse("exclude listening")
-    if duration(min_age):
-        where &= condition("age", ">=", min_age)
-    if form is Format.PARQUET and file is None:
-        raise CallError("a Parquet file needs a name: -o FILE")
-    table = read(netns, where=where)
-    if form is Format.PARQUET and file is not None:
-        table.write_parquet(file)
+        chosen &= parse("exclude listening")
+    if min_age:
+        chosen &= condition("age", ">=", duration_text(min_age))
+    if form == "parquet":
+        if file is None:
+            raise CallError("a Parquet file needs a name: -o FILE")
+        read(netns, where=chosen).write_parquet(file)
         return
+    table = read(netns, where=chosen)
     with output(file) as paper_:
-        if form is Format.TABLE:
+        if form == "table":
             from ..report.listing import render_connections
 
             width, color = paper(paper_, no_color)
@@ -62,4 +59,4 @@ def connections(
         else:
             from ..report.machine import write_connections
 
-            write_connections(table, paper_, form.value)
+            write_connections(table, paper_, form)

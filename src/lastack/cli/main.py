@@ -5,51 +5,42 @@ from __future__ import annotations
 import os
 import sys
 
-import typer
+import click
 
 from .. import __version__
 from ..errors import LastackError
-from . import check, connections, show
-
-app = typer.Typer(
-    name="lastack",
-    help="The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("check", epilog=check.EXAMPLE)(check.check)
-app.command("connections", epilog=connections.EXAMPLE)(connections.connections)
-app.command("show", epilog=show.EXAMPLE)(show.show)
+from .check import check
+from .connections import connections
+from .show import show
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"lastack {__version__}")
-        raise typer.Exit
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def app() -> None:
+    """The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do."""
 
 
-@app.callback()
-def options(
-    version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
-    ),
-) -> None:
-    """What all commands share."""
+app.add_command(check)
+app.add_command(connections)
+app.add_command(show)
 
 
 def main() -> None:
     """Run the command line. Exit status: 0 all well, 1 findings at or above --fail-on, 2 bad usage or input."""
     try:
-        app()
+        app(prog_name="lastack", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
     except LastackError as error:
         from ..report.escape import visible
 
         for line in f"lastack: {error}".splitlines():
             print(visible(line), file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
         # The reader has gone: nothing left to say. Python's own flush at exit must not complain of it.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import typer
+import click
 
 from ..errors import CallError
 
@@ -19,25 +18,73 @@ if TYPE_CHECKING:
     from ..model.filters import Filter
     from ..model.time import Nanos
 
-Netns = Annotated[str, typer.Option(help="Network namespace: own, all, a name, an inode or a process id.")]
-Expression = Annotated[
-    str, typer.Option("--filter", "-f", help="Only these, in ss's language: 'state close-wait sport = :80'.")
-]
-ProcessName = Annotated[str, typer.Option("--process", help="Only connections of this process: a name or a pid.")]
-Unit = Annotated[str, typer.Option("--unit", help="Only connections of this systemd unit.")]
-Container = Annotated[str, typer.Option("--container", help="Only connections of this container.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.", show_default=False)]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colour (NO_COLOR does the same).")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class FailOn(Enum):
-    """The gravity of findings from which the exit status is 1."""
+def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> Nanos:
+    """An option's callback: `60s`, `5min` or `2h` as nanoseconds, read in the filter language's own way."""
+    from ..model.filters.values import duration as read
 
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-    NEVER = "never"
+    try:
+        return read(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def where(command: Command) -> Command:
+    """The options that say which connections: a namespace, a filter, an owner."""
+    for option in reversed(
+        (
+            click.option(
+                "--netns",
+                default="own",
+                show_default=True,
+                help="Network namespace: own, all, a name, an inode or a process id.",
+            ),
+            click.option(
+                "-f",
+                "--filter",
+                "expression",
+                default="",
+                help="Only these, in the language of ss: 'state close-wait sport = :80'.",
+            ),
+            click.option("--process", default="", help="Only those of this process: a name or a pid."),
+            click.option("--unit", default="", help="Only those of this systemd unit."),
+            click.option("--container", default="", help="Only those of this container."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def out(*forms: str) -> Callable[[Command], Command]:
+    """The options that say how the answer leaves; the first form is the default."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(
+            (
+                click.option(
+                    "--format",
+                    "form",
+                    type=click.Choice(forms),
+                    default=forms[0],
+                    show_default=True,
+                    help="How to show it.",
+                ),
+                click.option(
+                    "-o",
+                    "--output",
+                    "file",
+                    type=click.Path(dir_okay=False, path_type=Path),
+                    help="Write to this file.",
+                ),
+                click.option("--no-color", is_flag=True, help="No colour; NO_COLOR in the environment does the same."),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def wanted(expression: str, process: str = "", unit: str = "", container: str = "") -> Filter:
@@ -49,16 +96,6 @@ def wanted(expression: str, process: str = "", unit: str = "", container: str = 
         if value:
             found &= condition(word, "=", value)
     return found
-
-
-def duration(text: str) -> Nanos:
-    """Nanoseconds from `60s`, `5min`, `0s`; for the options that take a time. Raises typer.BadParameter."""
-    from ..model.filters.values import duration as read
-
-    try:
-        return read(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 @contextmanager

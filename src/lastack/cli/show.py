@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from ..errors import CallError
-from .options import Netns, NoColor, Output, output, paper
+from .options import out, output, paper
 
 if TYPE_CHECKING:
     from ..model.address import Endpoint, FourTuple
 
-EXAMPLE = "Example: lastack show 4171 (the ID that connections lists); lastack show 10.0.0.1:80-10.0.0.9:51234"
 
+@click.command(epilog="Example: lastack show 4171; lastack show 10.0.0.1:80-10.0.0.9:51234")
+@click.argument("which", metavar="ID")
+@click.option("--netns", default="own", show_default=True, help="Network namespace: own, all, a name or a process id.")
+@out("table", "json")
+def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -> None:
+    """Show one live socket: its state and what that waits for, its timers, queues, owner and tcp_info.
 
-class Format(Enum):
-    """How a socket is shown."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-def show(
-    which: Annotated[
-        str, typer.Argument(metavar="ID", help="A socket's ID (its cookie), or LOCAL-REMOTE, each ADDRESS:PORT.")
-    ],
-    netns: Netns = "own",
-    form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TABLE,
-    file: Output = None,
-    no_color: NoColor = False,
-) -> None:
-    """Show one live socket: its state and what that waits for, its timers, queues, owner and tcp_info."""
+    ID is the one that `lastack connections` lists (the kernel's socket cookie), or LOCAL-REMOTE, each ADDRESS:PORT.
+    """
     from ..api import socket
 
     found = socket(identity(which), netns)
@@ -41,7 +31,7 @@ def show(
         raise CallError(f"no socket is called {which}; it may have ended: see lastack connections --all")
     with output(file) as paper_:
         info = None if found.info is None else {name: measure.value for name, measure in found.info.items()}
-        if form is Format.JSON:
+        if form == "json":
             from ..report.machine import write_socket
 
             write_socket(found.connection, info, paper_)
