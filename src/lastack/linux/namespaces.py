@@ -104,8 +104,7 @@ def entered(namespace: Namespace) -> Iterator[None]:
         # The process may have gone and its number been given to another.
         if os.fstat(target).st_ino != namespace.inode:
             raise KernelError(f"the network namespace {namespace.label!r} is gone")
-        with _coming_back():
-            _call("setns", target, f"enter the network namespace {namespace.label!r}")
+        with _moved("setns", target, f"enter the network namespace {namespace.label!r}"):
             yield
     finally:
         os.close(target)
@@ -119,22 +118,23 @@ def private() -> Iterator[Namespace]:
     Raises KernelError without root (CAP_SYS_ADMIN).
     """
     require_linux("a network namespace")
-    with _coming_back():
-        _call("unshare", None, "make a network namespace")
+    with _moved("unshare", None, "make a network namespace"):
         _raise_loopback()
         yield own()._replace(label="private")
 
 
 @contextmanager
-def _coming_back() -> Iterator[None]:
+def _moved(call: str, descriptor: int | None, doing: str) -> Iterator[None]:
+    """The calling thread where the call brings it, and back where it was afterwards."""
     former = os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield
-    finally:
+        _call(call, descriptor, doing)
         try:
-            _call("setns", former, "return to the former network namespace")
+            yield
         finally:
-            os.close(former)
+            _call("setns", former, "return to the former network namespace")
+    finally:
+        os.close(former)
 
 
 def _call(name: str, descriptor: int | None, doing: str) -> None:

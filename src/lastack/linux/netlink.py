@@ -190,10 +190,11 @@ def refused(number: int) -> KernelError:
     helps = {
         errno.EPERM: "run as root, or outside the sandbox that forbids netlink",
         errno.EACCES: "run as root, or outside the sandbox that forbids netlink",
+        errno.EAFNOSUPPORT: "netlink is forbidden here: leave the sandbox (seccomp, RestrictAddressFamilies=)",
         errno.EPROTONOSUPPORT: "this kernel has no sock_diag: load the module inet_diag, or leave the sandbox (gVisor)",
         errno.ENOENT: "this kernel has no tcp_diag: load the module tcp_diag (CONFIG_INET_TCP_DIAG)",
         errno.EOPNOTSUPP: "this kernel has no inet_diag: load the module inet_diag (CONFIG_INET_DIAG)",
-        errno.ENOBUFS: "its receive buffer overflowed again and again: raise net.core.rmem_max",
+        errno.ENOBUFS: "the answer did not fit into the receive buffer: raise net.core.rmem_max, or run as root",
         errno.ENOMEM: "it is short of memory",
     }
     said = f"the kernel refuses to list sockets: {os.strerror(number)} ({errno.errorcode.get(number, number)})"
@@ -202,10 +203,10 @@ def refused(number: int) -> KernelError:
 
 def _is_last(buffer: bytearray, start: int, size: int) -> bool:
     """Whether a datagram ends the dump: by an error or the DONE alone, or by a DONE that rides behind its data."""
-    tail = start + size - HEADER.size - 4
-    if tail <= start:
+    if size < HEADER.size:
         return True
-    if HEADER.unpack_from(buffer, tail)[:2] == (HEADER.size + 4, _DONE):
+    tail = start + size - HEADER.size - 4
+    if tail >= start and HEADER.unpack_from(buffer, tail)[:2] == (HEADER.size + 4, _DONE):
         return True
     return HEADER.unpack_from(buffer, start)[1] in (_ERROR, _DONE)
 

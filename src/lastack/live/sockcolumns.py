@@ -69,8 +69,6 @@ _CLOSE_KIND: Final[Mapping[State, CloseKind]] = {
     State.CLOSING: CloseKind.SIMULTANEOUS,
     State.TIME_WAIT: CloseKind.ORDERLY,
 }
-
-
 # What must hold for a column not to be null; columns that need the same share one mask. Those not named here never are.
 _MASK: Final[Mapping[str, str]] = {
     "remote_addr": "is connected",
@@ -104,6 +102,7 @@ _NEEDS: Final[Mapping[str, str]] = {
     "octets_in": "segs_in",
     "octets_out": "bytes_retrans",
 }
+_LAST_TIMER: Final = max(Timer)
 INFO: Final = 2
 """INET_DIAG_INFO: the attribute that holds a tcp_info."""
 _LEAST_INFO: Final = 104
@@ -115,53 +114,51 @@ _MOST_INFO: Final = tcpinfo.OFFSET["bytes_retrans"] + 8
 class Sockets:
     """The columns of a ConnectionTable, filled from one piece of a dump after the other; one row a message.
 
-    Sockets with a tcp_info are put before all others, so that what it fills is in one place and the rest of those
-    columns is never touched. `with_info` and `without` are how many of each to expect; where there are more, what is
-    filled moves to a larger place.
+    `expected` is how many there may be; where there are more, what is filled moves to a larger place.
     """
 
-    __slots__ = ("_capacity", "_filled", "_fin_timeout_ns", "_first", "_info_octets", "_last", "_now_ns")
+    __slots__ = ("_capacity", "_count", "_filled", "_fin_timeout_ns", "_info_octets", "_now_ns")
 
-    def __init__(self, with_info: int, without: int, now_ns: Nanos, fin_timeout_ns: Nanos | None) -> None:
-        self._capacity = with_info + without
-        self._filled = _allocate(self._capacity)
-        self._first = self._last = with_info
+    def __init__(self, expected: int, now_ns: Nanos, fin_timeout_ns: Nanos | None) -> None:
+        self._count = 0
+        self._capacity = expected
+        self._filled = _allocate(expected)
         self._info_octets = _MOST_INFO
         self._now_ns = now_ns
         self._fin_timeout_ns = fin_timeout_ns
 
     def add(self, found: netlink.Messages) -> Array:
-        """Fill in the sockets of one piece; which message each row is comes back, as far as there is only one piece.
+        """Fill in the sockets of one piece, those with a tcp_info first; which message each row is comes back.
 
         Raises DecodeError where a message is too short or not that of a socket.
         """
-        count = len(found.starts)
+        count, end = len(found.starts), self._count + len(found.starts)
         if count and int(found.lengths.min()) < FIXED:
             short = int(found.starts[found.lengths.argmin()])
             raise DecodeError(f"a socket's message has fewer than {FIXED} octets", at=4 * short)
         info = netlink.attribute(found, FIXED, INFO, _LEAST_INFO)
         without = np.ones(count, np.bool_)
         without[info.rows] = False
-        others = np.flatnonzero(without)
-        self._make_room(len(info.rows), len(others))
+        order = np.concatenate((info.rows, np.flatnonzero(without)))
+        self._make_room(end)
+        block = _Block(
+            netlink.gather(found.words, found.starts[order], _layout()),
+            {name: column[self._count : end] for name, column in self._filled.items()},
+        )
+        block.into["id"][:] = np.arange(self._count + 1, end + 1)
+        block.fill(self._now_ns, self._fin_timeout_ns)
         if len(info.rows):
             self._info_octets = min(self._info_octets, int(info.lengths.min()))
-            self._first -= len(info.rows)
-            block = self._fill(found, info.rows, self._first)
             block.fill_info(netlink.gather(found.words, info.at, tcpinfo.layout(self._info_octets)), self._now_ns)
-        if len(others):
-            self._fill(found, others, self._last)
-            self._last += len(others)
-        return np.concatenate((info.rows, others))
+        self._count = end
+        return order
 
     def table(self) -> ConnectionTable:
         """All that was filled in. Nulls hold anything."""
         present = tcpinfo.layout(self._info_octets).names or ()
-        filled = {name: column[self._first : self._last] for name, column in self._filled.items()}
-        count = self._last - self._first
-        filled["id"][:] = np.arange(1, count + 1)
+        filled = {name: column[: self._count] for name, column in self._filled.items()}
         return ConnectionTable(
-            count,
+            self._count,
             {
                 name: Values(filled[name], filled[_MASK[name]]) if name in _MASK else filled[name]
                 for name in _COLUMNS
@@ -169,22 +166,13 @@ class Sockets:
             },
         )
 
-    def _fill(self, found: netlink.Messages, rows: Array, begin: int) -> _Block:
-        sockets = netlink.gather(found.words, found.starts[rows], _layout())
-        block = _Block(sockets, {name: column[begin : begin + len(rows)] for name, column in self._filled.items()})
-        block.fill(self._now_ns, self._fin_timeout_ns)
-        return block
-
-    def _make_room(self, before: int, behind: int) -> None:
-        if before <= self._first and self._last + behind <= self._capacity:
+    def _make_room(self, count: int) -> None:
+        if count <= self._capacity:
             return
-        more_before, more_behind = self._capacity + before, self._capacity + behind
-        self._capacity += more_before + more_behind
+        self._capacity = 2 * count
         former, self._filled = self._filled, _allocate(self._capacity)
         for name, column in former.items():
-            self._filled[name][more_before + self._first : more_before + self._last] = column[self._first : self._last]
-        self._first += more_before
-        self._last += more_before
+            self._filled[name][: self._count] = column[: self._count]
 
 
 class _Block:
@@ -209,17 +197,16 @@ class _Block:
         into["timer"][:] = sockets["timer"]
         left = np.multiply(sockets["expires"], MILLISECOND, dtype=np.int64)
         np.add(left, now_ns, out=into["timer_expires_ns"])
-        np.less_equal(into["timer"], max(Timer), out=into["has timer"])
+        np.less_equal(into["timer"], _LAST_TIMER, out=into["has timer"])
         np.not_equal(into["timer"], Timer.OFF, out=into["is armed"])
         np.not_equal(into["timer"], Timer.TIME_WAIT, out=into["is whole"])
         self._fill_addresses()
         self._fill_states()
         self._fill_mini(left, fin_timeout_ns)
-        if into["is whole"].any():
-            for name in ("uid", "inode", "recv_q", "send_q", "retransmits"):
-                into[name][:] = sockets[name]
-            # Zero without a descriptor may be root, and is more often nobody known.
-            np.not_equal(into["uid"] | into["inode"], 0, out=into["has uid"])
+        for name in ("uid", "inode", "recv_q", "send_q", "retransmits"):
+            into[name][:] = sockets[name]
+        # Zero without a descriptor may be root, and is more often nobody known.
+        np.not_equal(into["uid"] | into["inode"], 0, out=into["has uid"])
 
     def _fill_addresses(self) -> None:
         into, family = self.into, self.sockets["family"]
@@ -259,12 +246,13 @@ class _Block:
             into["has least age"][rows] = True
 
     def fill_info(self, info: Array, now_ns: Nanos) -> None:
-        """What their tcp_info says, where they all have one.
+        """What the tcp_info of the first rows says.
 
         Where there never was a connection it says nothing to build on: a listener's holds its queues once more, and
         before the handshake is done its times count from no event at all.
         """
-        state, into = self.state, self.into
+        state = self.state[: len(info)]
+        into = {name: column[: len(info)] for name, column in self.into.items()}
         established = _those_in(*SYNCHRONIZED).take(state)
         into["has info"][:] = into["had data in"][:] = into["had data out"][:] = established
         np.not_equal(info["options"] & 1, 0, out=into["timestamps"])
@@ -280,10 +268,12 @@ class _Block:
         if "segs_in" in names:
             into["segments_out"][:], into["segments_in"][:] = info["segs_out"], info["segs_in"]
             # tcpi_bytes_received counts a FIN as one (net/ipv4/tcp_input.c: tcp_rcv_nxt_update()).
-            np.subtract(info["bytes_received"], _those_in(*FIN_RECEIVED).take(state), out=into["octets_in"])
+            received, fin = info["bytes_received"], _those_in(*FIN_RECEIVED).take(state)
+            np.subtract(received, fin & (received != 0), out=into["octets_in"])
             into["had data in"] &= into["octets_in"] != 0
         if "bytes_retrans" in names:
-            np.subtract(info["bytes_sent"], info["bytes_retrans"], out=into["octets_out"])
+            again = info["bytes_retrans"]
+            np.subtract(np.maximum(info["bytes_sent"], again), again, out=into["octets_out"])
             into["had data out"] &= into["octets_out"] != 0
         _fill_bounds(into, state, ack, data_in, data_out)
 

@@ -58,14 +58,17 @@ def read(now_ns: Nanos, states: int = ALL, info: int = ALL, fin_timeout_ns: Nano
     present tcp_fin_timeout) the age of an orphaned FIN_WAIT_2 is told. Raises KernelError where the kernel refuses,
     DecodeError where its answer makes no sense.
     """
-    sockets = Sockets(*_expected(), now_ns, fin_timeout_ns)
+    sockets = Sockets(_expected(), now_ns, fin_timeout_ns)
     for found in _dump(states, info):
         sockets.add(found)
     table = sockets.table()
     # Between being chosen and being written down a socket may have gone on to another state, or to its end.
     keep = np.array([states >> state & 1 for state in range(256)], np.bool_).take(table.values("local_state"))
     keep &= _last_of_each(table.values("cookie"))
-    return table if keep.all() else table.select(keep)
+    if keep.all():
+        return table
+    table = table.select(keep)
+    return table.with_columns({"id": np.arange(1, len(table) + 1, dtype=np.uint32)})
 
 
 def find(now_ns: Nanos, which: int | FourTuple, fin_timeout_ns: Nanos | None = None) -> Socket | None:
@@ -74,7 +77,7 @@ def find(now_ns: Nanos, which: int | FourTuple, fin_timeout_ns: Nanos | None = N
     Raises ValueError where an address is none, and KernelError and DecodeError as `read` does.
     """
     for found in _dump(ALL, ALL):
-        sockets = Sockets(len(found.starts), len(found.starts), now_ns, fin_timeout_ns)
+        sockets = Sockets(len(found.starts), now_ns, fin_timeout_ns)
         order = sockets.add(found)
         table = sockets.table()
         rows = np.flatnonzero(_is_it(table, which))
@@ -96,22 +99,14 @@ def _dump(states: int, info: int) -> Iterator[netlink.Messages]:
     return netlink.dump(netlink.SOCK_DIAG, _TCPDIAG_GETSOCK, request)
 
 
-def _expected() -> tuple[int, int]:
-    """About how many sockets there are with a tcp_info and without, rather more than less.
-
-    In the namespace of the calling thread; without tells the kernel that all may have none.
-    """
-    counts = dict.fromkeys(("inuse", "tw"), 0)
+def _expected() -> int:
+    """About how many sockets the namespace of the calling thread has, rather more than less."""
+    count = 0
     for name in ("sockstat", "sockstat6"):
         with suppress(OSError):
-            for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines():
-                if line.startswith("TCP"):
-                    words = line.split()
-                    for word, number in pairwise(words):
-                        if word in counts:
-                            counts[word] += int(number)
-    whole = counts["inuse"] + counts["inuse"] // 16 + 64
-    return whole, whole + counts["tw"] + counts["tw"] // 16
+            words = Path(f"/proc/thread-self/net/{name}").read_text().split()
+            count += sum(int(number) for word, number in pairwise(words) if word in ("inuse", "tw"))
+    return count + count // 16 + 64
 
 
 def _value(found: netlink.Messages, kind: int) -> bytes:
@@ -125,9 +120,10 @@ def _value(found: netlink.Messages, kind: int) -> bytes:
 
 def _is_it(table: ConnectionTable, which: int | FourTuple) -> Array:
     """Which rows have the cookie, or the four-tuple."""
-    if isinstance(which, int):
-        return np.equal(table.values("cookie"), np.uint64(which))
     same = np.ones(len(table), np.bool_)
+    if isinstance(which, int):
+        same &= table.values("cookie") == which
+        return same
     for side, endpoint in (("local", which.local), ("remote", which.remote)):
         high, low = address_halves(endpoint.addr)
         address = table.values(f"{side}_addr")
@@ -140,12 +136,14 @@ def _last_of_each(cookies: Array) -> Array:
     keep = np.ones(len(cookies), np.bool_)
     if not len(cookies):
         return keep
-    # Cookies are given out in sequence: marking each on a line costs a tenth of sorting them.
+    # Cookies are given out in sequence: marking each on a line costs a tenth of sorting them. In small steps, because
+    # touching fresh memory would cost more than the rest.
     first = cookies.min()
     span = int(cookies.max() - first) + 1
     if span <= 64 * len(cookies):
         seen = np.zeros(span, np.bool_)
-        seen[cookies - first] = True
+        for begin in range(0, len(cookies), 8_192):
+            seen[cookies[begin : begin + 8_192] - first] = True
         if np.count_nonzero(seen) == len(cookies):
             return keep
     keep[:] = False
