@@ -29,7 +29,8 @@ class Owner:
 
     def __str__(self) -> str:
         if self.command is None:
-            return "a process that cannot be seen from here"
+            place = ", ".join(part for part in (self.unit, self.container) if part)
+            return f"a process {f'of {place} ' if place else ''}that cannot be seen from here"
         several = f"{len(self.pids)} processes" if len(self.pids) > 1 else f"pid {self.pids[0]}"
         name = f"{self.command} {self.program}" if self.program else self.command
         return f"{name} ({', '.join(p for p in (several, self.unit, self.container) if p)})"

@@ -5,8 +5,9 @@ Text of /proc/PID/cgroup (cgroups(7)) in all three layouts: version 1, hybrid an
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -83,6 +84,28 @@ def frozen(text: str, mounts: Mounts) -> bool:
             if told.strip() in ("FROZEN", "FREEZING"):
                 return True
     return False
+
+
+def places(ids: Collection[int], proc: Path) -> dict[int, Place]:
+    """The places of version 2 cgroups by their id, which is the inode of their directory.
+
+    Those that have gone, or lie outside of what this process can see, are missing.
+    """
+    unified = mounts(proc).unified
+    wanted, found = set(ids), dict[int, Place]()
+    if unified is None or not wanted:
+        return found
+    for directory, _, _ in os.walk(unified.point):
+        try:
+            inode = Path(directory).stat().st_ino
+        except OSError:
+            continue
+        if inode in wanted:
+            found[inode] = place(f"0::{unified.root.rstrip('/')}{directory.removeprefix(unified.point)}")
+            wanted.remove(inode)
+        if not wanted:
+            break
+    return found
 
 
 class Mount(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from . import configured, facts, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
 from .processes import Owners
 from .second_look import Look, again, suspicious, waits
+from .strays import with_strays
 from .tcpinfo import Measure
 
 
@@ -91,12 +91,13 @@ def _read(namespace: Namespace, machine: HostFacts, states: int | None) -> Snaps
 
 def _with_owners(snapshot: Snapshot, owners: Owners, gone: list[str]) -> Snapshot:
     table = with_owners(snapshot.connections, owners.holders, owners.processes)
+    table, unseen = with_strays(table, snapshot.namespace, owners)
     known = replace(
         snapshot.facts,
         listeners=listeners_of(table, owners.holders, owners.processes),
         processes=owners.processes,
         holders=owners.holders,
-        unseen=(*_unseen(snapshot, owners), *gone),
+        unseen=(*unseen, *gone),
     )
     return Snapshot(snapshot.namespace, with_listeners(table, snapshot.namespace.label), known)
 
@@ -135,26 +136,3 @@ def _inodes(table: ConnectionTable) -> list[int]:
     inodes = table.values("inode")
     found: list[int] = inodes[inodes != 0].tolist()
     return found
-
-
-def _unseen(snapshot: Snapshot, owners: Owners) -> tuple[str, ...]:
-    """A line on the sockets whose owners could not be seen, where there are any."""
-    table = snapshot.connections
-    lost = table.select(
-        np.array([inode != 0 and inode not in owners.holders for inode in table.values("inode").tolist()], np.bool_)
-    )
-    if not len(lost):
-        return ()
-    with namespaces.entered(snapshot.namespace):
-        # Some have merely been closed since: those are nobody's any more.
-        states = bits(*(State(state) for state in np.unique(lost.values("local_state"))))
-        later = sockdiag.read(time.time_ns(), states, info=False)
-    count = int(np.count_nonzero(np.isin(lost.values("cookie"), later.values("cookie"))))
-    if not count:
-        return ()
-    those = "a socket" if count == 1 else f"{count:,} sockets"
-    said = f"whose {those} on this host {'is' if count == 1 else 'are'}"
-    if owners.unreadable:
-        hidden = "1 process" if owners.unreadable == 1 else f"{owners.unreadable:,} processes"
-        said += f": the descriptors of {hidden} could not be read"
-    return (said + ("; run as root to see" if os.geteuid() else ", though this is root (CAP_SYS_PTRACE)"),)

@@ -93,6 +93,23 @@ def find(now_ns: Nanos, which: int | FourTuple, fin_timeout_ns: Nanos | None = N
     return None
 
 
+def cgroup_ids(states: int) -> dict[int, int]:
+    """The id of the cgroup (v2) of every whole socket in the states of the mask, by the socket's cookie; 0 for none.
+
+    It is that of the process that made the socket, or of the listener that it came in by, and anybody may read it.
+    Raises as `read` does.
+    """
+    found: dict[int, int] = {}
+    for piece in _dump(states, 0):
+        sockets = Sockets(len(piece.starts), 0, None)
+        order = sockets.add(piece)
+        cgroup = netlink.attribute(piece, FIXED, _CGROUP_ID, least=8)
+        ids = np.zeros(len(piece.starts), np.uint64)
+        ids[cgroup.rows] = piece.words[np.stack((cgroup.at, cgroup.at + 1), axis=1)].view(np.uint64).reshape(-1)
+        found.update(zip(sockets.table().values("cookie").tolist(), ids[order].tolist(), strict=True))
+    return found
+
+
 def _dump(states: int, info: int) -> Iterator[netlink.Messages]:
     extensions = 1 << (INFO - 1) if info & states else 0
     request = _REQUEST.pack(socket.AF_UNSPEC, 0, 0, extensions, states, 0)
