@@ -1,0 +1,108 @@
+"""What is out: one record for every segment sent and not yet acknowledged cumulatively, in sequence."""
+
+from __future__ import annotations
+
+from typing import final
+
+from lastack.model.time import Nanos
+
+
+@final
+class Sent:
+    """A segment that occupies [seq, end). `sent_at` is its latest sending, `first_sent_at` its first.
+
+    `lost`: believed lost, and not resent since or lost again; `resent`: a retransmission of it is out.
+    """
+
+    __slots__ = ("end", "first_sent_at", "flags", "lost", "resent", "sacked", "sent_at", "seq", "times")
+
+    def __init__(self, seq: int, end: int, flags: int, now: Nanos) -> None:
+        self.seq = seq
+        self.end = end
+        self.flags = flags
+        self.sent_at: Nanos = now
+        self.first_sent_at: Nanos = now
+        self.times = 1
+        self.sacked = False
+        self.lost = False
+        self.resent = False
+
+
+@final
+class Flight:
+    """The records and their counts. `in_network` is Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments."""
+
+    __slots__ = ("lost", "records", "resent", "sacked")
+
+    def __init__(self) -> None:
+        self.records: list[Sent] = []
+        self.sacked = 0
+        self.lost = 0
+        self.resent = 0
+
+    def in_network(self) -> int:
+        """Segments believed to be on their way."""
+        return len(self.records) - self.sacked - self.lost + self.resent
+
+    def forget(self, sent: Sent) -> None:
+        """Take a record out of the counts, because it was delivered."""
+        if sent.sacked:
+            self.sacked -= 1
+        if sent.lost:
+            self.lost -= 1
+        if sent.resent:
+            self.resent -= 1
+
+    def mark_lost(self, sent: Sent) -> None:
+        """Believe a segment lost, or its retransmission."""
+        if sent.resent:
+            sent.resent = False
+            self.resent -= 1
+        if not sent.lost:
+            sent.lost = True
+            self.lost += 1
+
+    def mark_sacked(self, sent: Sent) -> None:
+        """Note that the receiver holds it."""
+        if sent.lost:
+            sent.lost = False
+            self.lost -= 1
+        if sent.resent:
+            sent.resent = False
+            self.resent -= 1
+        sent.sacked = True
+        self.sacked += 1
+
+    def mark_resent(self, sent: Sent, now: Nanos) -> None:
+        """Note that it was sent again."""
+        sent.times += 1
+        sent.sent_at = now
+        if not sent.resent:
+            sent.resent = True
+            self.resent += 1
+
+    def first_lost(self) -> Sent | None:
+        """The first segment to be sent again: lost, and no retransmission of it out."""
+        if self.lost == self.resent:
+            return None
+        for sent in self.records:
+            if sent.lost and not sent.resent:
+                return sent
+        return None
+
+    def split(self, sent: Sent, octets: int) -> None:
+        """Cut a record in two, the first of `octets` octets: the path got narrower, or the peer took only a part."""
+        at = self.records.index(sent)
+        rest = Sent(sent.seq + octets, sent.end, sent.flags, sent.sent_at)
+        rest.first_sent_at, rest.times = sent.first_sent_at, sent.times
+        sent.end = rest.seq
+        sent.flags &= ~1  # a FIN is the last of what it came with
+        self.records.insert(at + 1, rest)
+        if sent.lost:
+            self.mark_lost(rest)
+        if sent.resent:
+            rest.resent = True
+            self.resent += 1
+        if sent.sacked:
+            rest.sacked = True
+            self.sacked += 1

@@ -1,0 +1,79 @@
+"""What arrived ahead of its turn, kept until the hole before it is filled (RFC 9293 3.10.7.4, seventh step)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from .ranges import Ranges
+
+
+@final
+class Reassembly:
+    """Segments beyond a hole, without overlap, in ascending order; and the ranges they make, for SACK.
+
+    `fin` is the sequence number of a FIN that came early, or -1. Where two segments overlap the octets that came
+    first are kept, as the RFC leaves free and Linux does.
+    """
+
+    __slots__ = ("fin", "octets", "pieces", "ranges", "recent")
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[int, bytes]] = []
+        self.ranges = Ranges()
+        self.recent: list[tuple[int, int]] = []
+        """Ranges, the one that grew last first (RFC 2018 4)."""
+        self.octets = 0
+        self.fin = -1
+
+    def put(self, seq: int, data: bytes) -> bool:
+        """Keep what is new of `data`. Whether there was any."""
+        end = seq + len(data)
+        fresh: list[tuple[int, bytes]] = []
+        at = seq
+        for left, piece in self.pieces:
+            right = left + len(piece)
+            if right <= at:
+                continue
+            if left >= end:
+                break
+            if left > at:
+                fresh.append((at, data[at - seq : left - seq]))
+            at = max(at, right)
+        if at < end:
+            fresh.append((at, data[at - seq :]))
+        for item in fresh:
+            self.octets += len(item[1])
+            self._insert(item)
+        grown = self.ranges.add(seq, end)
+        self.recent = [grown] + [r for r in self.recent if r[1] < grown[0] or r[0] > grown[1]]
+        return bool(fresh)
+
+    def _insert(self, item: tuple[int, bytes]) -> None:
+        pieces = self.pieces
+        at = len(pieces)
+        while at and pieces[at - 1][0] > item[0]:
+            at -= 1
+        pieces.insert(at, item)
+
+    def take(self, seq: int) -> list[bytes]:
+        """What now follows `seq` without a hole, taken out."""
+        ready: list[bytes] = []
+        gone = 0
+        for left, piece in self.pieces:
+            if left > seq:
+                break
+            gone += 1
+            self.octets -= len(piece)
+            if left + len(piece) > seq:
+                ready.append(piece[seq - left :])
+                seq = left + len(piece)
+        if gone:
+            del self.pieces[:gone]
+        self.ranges.discard_below(seq)
+        self.recent = [r for r in self.recent if r[0] > seq]
+        return ready
+
+    @property
+    def highest(self) -> int:
+        """The end of the last octet held, or -1."""
+        return self.ranges.items[-1][1] if self.ranges.items else -1

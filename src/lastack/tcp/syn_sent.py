@@ -1,0 +1,74 @@
+"""A segment arrives in SYN_SENT (RFC 9293 3.10.7.3)."""
+
+from __future__ import annotations
+
+from lastack.model.close import CloseKind
+from lastack.model.state import State
+from lastack.model.time import MILLISECOND, Nanos
+from lastack.wire.flags import ACK, FIN, RST, SYN
+from lastack.wire.segment import Segment
+from lastack.wire.seq import expand
+
+from . import arrival, handshake
+from .tcb import Tcb
+from .timers import NEVER
+
+
+def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+    """The steps, in the RFC's order."""
+    sender = tcb.sender
+    ack = expand(segment.ack, sender.una)
+    if segment.flags & ACK and not _acceptable(tcb, segment, ack, now):
+        return
+    if segment.flags & RST:
+        _reset(tcb, segment, now)
+    elif segment.flags & SYN:
+        _synchronize(tcb, segment, ack, now)
+    # Fifth: neither SYN nor RST: drop the segment.
+
+
+def _acceptable(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> bool:
+    """First, check the ACK bit: one that our SYN cannot have caused is answered with <SEQ=SEG.ACK><CTL=RST>."""
+    sender = tcb.sender
+    unacceptable = not sender.una < ack <= sender.nxt
+    if not unacceptable and tcb.settings.tcp_timestamps and segment.ts_value is not None and segment.ts_echo:
+        # RFC 7323 3.2 and PAWS for the active opener: an echo of what was never sent.
+        behind = (tcb.clock(now) - segment.ts_echo) & 0xFFFF_FFFF
+        sent_ago = (now - tcb.tally.opened_at) // MILLISECOND + 1
+        if behind > sent_ago:
+            tcb.counters.PAWSActive += 1
+            unacceptable = True
+    if unacceptable and not segment.flags & RST:
+        tcb.replies.append(arrival.refusal(tcb, segment.ack))
+    return not unacceptable
+
+
+def _reset(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+    """Second, check the RST bit: with an acceptable ACK it refuses the connection, otherwise it is dropped."""
+    if segment.flags & ACK:
+        tcb.counters.TcpAttemptFails += 1
+        tcb.fail("ECONNREFUSED", CloseKind.REFUSED, "rcv RST", now)
+
+
+def _synchronize(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> None:
+    """Fourth, check the SYN bit."""
+    sender, receiver = tcb.sender, tcb.receiver
+    handshake.take_syn(tcb, segment, segment.seq, now)
+    if not segment.flags & ACK:
+        # Both ends have opened at once: answer the SYN with the SYN again, and now with an ACK.
+        receiver.open_window(sender.mss)
+        tcb.move(State.SYN_RECEIVED, "rcv SYN", now)
+        sent = sender.flight.records[0]
+        if not sent.lost or sent.resent:
+            sender.flight.mark_lost(sent)
+        tcb.timers.retransmit = now + sender.rtt.rto
+        return
+    acked = sender.acknowledge(ack, (), now)
+    if acked.rtt >= 0:
+        sender.rtt.sample(acked.rtt, sender.una, sender.nxt, now)
+    tcb.timers.retransmit = NEVER
+    sender.wl2 = ack
+    handshake.established(tcb, "rcv SYN,ACK", now)
+    receiver.acks_owed = 1
+    if segment.payload or segment.flags & FIN:
+        arrival.text_and_fin(tcb, segment, segment.seq + 1, now)
