@@ -203,7 +203,7 @@ def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos) ->
             tcb.counters.TCPRenoRecovery += 1
     if acked.segments and full and recovery.may_grow() and not acked.syn:
         sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
-    output.rearm(tcb, acked.advanced, now)
+    output.rearm(tcb, acked.segments > 0 or acked.advanced, now)
 
 
 def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos) -> None:

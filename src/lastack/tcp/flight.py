@@ -83,7 +83,7 @@ class Flight:
 
     def first_lost(self) -> Sent | None:
         """The first segment to be sent again: lost, and no retransmission of it out."""
-        if self.lost == self.resent:
+        if not self.lost:
             return None
         for sent in self.records:
             if sent.lost and not sent.resent:

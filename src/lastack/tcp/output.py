@@ -311,8 +311,11 @@ def window_opened(tcb: Tcb, now: Nanos) -> None:
         _arm_probe(tcb, now)
 
 
-def rearm(tcb: Tcb, advanced: bool, now: Nanos) -> None:
-    """An ACK was taken in: RFC 6298 5.2 and 5.3, RFC 8985 6.2 and 7.2."""
+def rearm(tcb: Tcb, delivered: bool, now: Nanos) -> None:
+    """An ACK was taken in: RFC 6298 5.2 and 5.3, RFC 8985 6.2 and 7.2 (tcp_set_xmit_timer).
+
+    `delivered`: it acknowledged or sacked something new.
+    """
     sender = tcb.sender
     timers = tcb.timers
     if not sender.flight.records:
@@ -322,10 +325,13 @@ def rearm(tcb: Tcb, advanced: bool, now: Nanos) -> None:
     reorder_at = sender.recovery.reorder_at
     if reorder_at:
         timers.arm(Purpose.REORDER, reorder_at)
-    elif advanced:
+    elif delivered and _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
-    elif timers.purpose is Purpose.REORDER or timers.retransmit == NEVER:
+    elif timers.purpose is not Purpose.RETRANSMIT or timers.retransmit == NEVER:
+        # Count from when the first one out was sent (tcp_rto_delta_us).
         timers.arm(Purpose.RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
+    elif delivered:
+        _arm_retransmit(tcb, now)
 
 
 def send_tail_probe(tcb: Tcb, now: Nanos) -> None:

@@ -22,10 +22,11 @@ class Acked:
     `rtt` is a measurement on segments sent once, or -1 (Karn's rule, RFC 6298 3).
     """
 
-    __slots__ = ("advanced", "fin", "octets", "rtt", "segments", "syn")
+    __slots__ = ("advanced", "doubtful", "fin", "octets", "rtt", "segments", "syn")
 
     def __init__(self) -> None:
         self.advanced = False
+        self.doubtful = False
         self.fin = False
         self.syn = False
         self.octets = 0
@@ -148,6 +149,8 @@ class Sender:
         if ack > self.una:
             acked.advanced = True
             self._advance(ack, acked, now)
+        if acked.doubtful:
+            acked.rtt = -1
         return acked
 
     def _advance(self, ack: int, acked: Acked, now: Nanos) -> None:
@@ -184,6 +187,9 @@ class Sender:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
             acked.rtt = max(acked.rtt, now - sent.sent_at)
+        else:
+            # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
+            acked.doubtful = True
         if self.recovery.sack:
             self.recovery.rack.delivered(sent, self.rtt.min_rtt, now)
 

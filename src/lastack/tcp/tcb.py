@@ -248,7 +248,9 @@ class Tcb:
             receiver.duplicate = None
         if receiver.reassembly is not None:
             blocks.extend(receiver.reassembly.recent)
-        most = 3 if segment.ts_value is not None else 4
+        # Beside text only what leaves the segment within the path's limit: the next ACK will tell the rest.
+        room = self.sender.mss - len(segment.payload) - 4
+        most = min(3 if segment.ts_value is not None else 4, max(room // 8, 0))
         segment.sack = tuple((left & MASK, right & MASK) for left, right in blocks[:most])
 
     def reset_segment(self, seq: int, now: Nanos) -> Segment:
