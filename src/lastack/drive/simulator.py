@@ -237,7 +237,7 @@ class Simulator:
 
     def _step(self, end: Nanos) -> bool:
         """One event: a packet arrives, a timer goes off, or a task is due. False where none is before `end`."""
-        at = end + 1
+        at = min(end + 1, NEVER)
         channel: Channel | None = None
         target: Node | None = None
         for node in self._nodes:
