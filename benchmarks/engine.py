@@ -1,6 +1,6 @@
 """Connections a second in the simulator: open, 100 octets, 500 octets, four-way close, TIME_WAIT. Also bulk goodput.
 
-    python benchmarks/engine.py [--quick] [--json FILE]
+python benchmarks/engine.py [--quick] [--json FILE]
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ class Client(Application):
     done = 0
 
     def on_opened(self, socket: Socket, now: Nanos) -> None:
+        """Ask."""
         socket.send(REQUEST, now)
 
     def on_readable(self, socket: Socket, now: Nanos) -> None:
+        """Take what came."""
         if len(socket.receive(4096, now) or b"") == len(RESPONSE):
             Client.done += 1
         socket.close(now)
@@ -43,10 +45,12 @@ class Server(Application):
     """Answers, and closes after the peer has."""
 
     def on_readable(self, socket: Socket, now: Nanos) -> None:
+        """Take what came."""
         socket.receive(4096, now)
         socket.send(RESPONSE, now)
 
     def on_end_of_file(self, socket: Socket, now: Nanos) -> None:
+        """Close as well."""
         socket.close(now)
 
 
@@ -57,6 +61,7 @@ class Bulk(Application):
         self.left = octets
 
     def on_writable(self, socket: Socket, now: Nanos) -> None:
+        """Send what there is room for."""
         while self.left:
             taken = socket.send(bytes(min(self.left, 65_536)), now)
             if not taken:
@@ -69,9 +74,11 @@ class Sink(Application):
     """Reads everything."""
 
     def on_readable(self, socket: Socket, now: Nanos) -> None:
+        """Take what came."""
         socket.receive(1 << 30, now)
 
     def on_end_of_file(self, socket: Socket, now: Nanos) -> None:
+        """Close as well."""
         socket.close(now)
 
 

@@ -34,7 +34,7 @@ def connect(
     connection = host.connection(options, key, isn or host.secrets.initial(key, now), now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
     host.sockets[key] = socket
-    host.ports.take(port, options.so_reuseaddr)
+    host.ports.take(address, port, options.so_reuseaddr)
     calls.open_active(connection.tcb, now)
     host.schedule.touch(socket)
     return socket
@@ -62,8 +62,8 @@ def _local_port(
     """The port for a new connection, and the ISN that a TIME_WAIT prescribes (0: none does)."""
     bound = local is not None and (local[1] or not options.ip_bind_address_no_port)
     if local is not None and bound:
-        port = local[1] or host.ports.bindable(host.settings, options.so_reuseaddr)
-        if port is None or not host.ports.may_bind(port, options.so_reuseaddr):
+        port = local[1] or host.ports.bindable(host.settings, address, options.so_reuseaddr)
+        if port is None or not host.ports.may_bind(address, port, options.so_reuseaddr):
             raise CallError("the address is in use", "EADDRINUSE")
         if not local[1]:
             host.ports.bound.add(port)
@@ -75,7 +75,7 @@ def _local_port(
     for port in host.ports.candidates(host.settings, destination):
         if port in host.listeners:
             continue
-        if not host.ports.used(port):
+        if not host.ports.used(address, port):
             return port, 0
         isn = _claim(host, demux.four_tuple(address, remote, port, remote_port), now)
         if isn >= 0:

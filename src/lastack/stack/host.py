@@ -86,7 +86,8 @@ class Host:
         if self.observer is not None:
             state = State.FIN_WAIT_2 if rows.flags[row] & FIN_WAIT_2 else State.TIME_WAIT
             self.observer.moved(rows.number[row], state, becomes, cause, now)
-        self.ports.release(demux.ports(rows.key(row))[0], bool(rows.flags[row] & REUSE))
+        key = rows.key(row)
+        self.ports.release(demux.addresses(key)[0], demux.ports(key)[0], bool(rows.flags[row] & REUSE))
         rows.remove(row)
 
     def settle(self, socket: Socket, now: Nanos) -> None:
@@ -122,7 +123,7 @@ class Host:
             return
         if tcb.leaving and self.observer is not None:
             self.observer.moved(tcb.number, tcb.state, State.CLOSED, "2 MSL have passed", now)
-        self.ports.release(tcb.local_port, tcb.options.so_reuseaddr)
+        self.ports.release(socket.local, tcb.local_port, tcb.options.so_reuseaddr)
 
     def wait(self, socket: Socket, now: Nanos) -> None:
         """Turn it into a row (tcp_time_wait), unless there are too many already: then nothing is left of it."""
@@ -130,7 +131,7 @@ class Host:
         reuse = tcb.options.so_reuseaddr
         if self.four.count + self.six.count >= self.settings.tcp_max_tw_buckets:
             self.counters.TCPTimeWaitOverflow += 1
-            self.ports.release(tcb.local_port, reuse)
+            self.ports.release(socket.local, tcb.local_port, reuse)
             if self.observer is not None:
                 self.observer.moved(tcb.number, tcb.state, State.CLOSED, "tcp_max_tw_buckets", now)
             return

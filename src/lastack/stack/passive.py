@@ -32,7 +32,7 @@ def listen(host: Host, at: int | tuple[str, int], backlog: int, options: SocketO
         overlap = address is None or other.address is None or address == other.address
         if overlap and not (options.so_reuseport and other.options.so_reuseport):
             raise CallError(f"somebody listens on port {port} already", "EADDRINUSE")
-    if not there and not host.ports.may_bind(port, options.so_reuseaddr):
+    if not there and not host.ports.may_bind(address, port, options.so_reuseaddr):
         raise CallError(f"port {port} is in use", "EADDRINUSE")
     listener = Listener(address, port, min(backlog, host.settings.somaxconn), options)
     there.append(listener)
@@ -109,7 +109,7 @@ def _enter(host: Host, listener: Listener, connection: Connection, packet: Packe
     connection.tcb.listener = listener.port
     socket = Socket(connection, key, packet.destination, packet.source, host.schedule, listener)
     host.sockets[key] = socket
-    host.ports.take(listener.port, listener.options.so_reuseaddr)
+    host.ports.take(packet.destination, listener.port, listener.options.so_reuseaddr)
     host.schedule.touch(socket)
     return socket
 

@@ -16,7 +16,7 @@ _TABLE: Final = 256
 
 @final
 class Ports:
-    """How many sockets and rows of TIME_WAIT use each port, and how many of them did not set SO_REUSEADDR.
+    """How many sockets and rows of TIME_WAIT use a port of an address, and how many of them did not set SO_REUSEADDR.
 
     `bound` are ports taken for all destinations by bind() without a port (and without IP_BIND_ADDRESS_NO_PORT).
     """
@@ -24,31 +24,41 @@ class Ports:
     __slots__ = ("_offsets", "_secrets", "_uses", "bound")
 
     def __init__(self, secrets: Secrets, dice: Dice) -> None:
-        self._uses: dict[int, int] = {}
+        self._uses: dict[bytes, dict[int, int]] = {}
         self._secrets = secrets
         self._offsets = [dice.below(1 << 16) for _ in range(_TABLE)]
         self.bound: set[int] = set()
 
-    def take(self, port: int, reuse: bool) -> None:
+    def take(self, address: bytes, port: int, reuse: bool) -> None:
         """One more uses a port; `reuse`: it has set SO_REUSEADDR."""
-        self._uses[port] = self._uses.get(port, 0) + (1 if reuse else 1 + _EXCLUSIVE)
+        uses = self._uses.get(address)
+        if uses is None:
+            uses = self._uses[address] = {}
+        uses[port] = uses.get(port, 0) + (1 if reuse else 1 + _EXCLUSIVE)
 
-    def release(self, port: int, reuse: bool) -> None:
+    def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
-        left = self._uses.get(port, 0) - (1 if reuse else 1 + _EXCLUSIVE)
-        if left > 0:
-            self._uses[port] = left
+        uses = self._uses[address]
+        left = uses[port] - (1 if reuse else 1 + _EXCLUSIVE)
+        if left:
+            uses[port] = left
         else:
-            self._uses.pop(port, None)
+            del uses[port]
             self.bound.discard(port)
 
-    def used(self, port: int) -> int:
-        """How many use it."""
-        return self._uses.get(port, 0) % _EXCLUSIVE
+    def used(self, address: bytes | None, port: int) -> int:
+        """How many use it, on one address or on any; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
+        if address is None:
+            return sum(uses.get(port, 0) for uses in self._uses.values())
+        uses = self._uses.get(address)
+        return 0 if uses is None else uses.get(port, 0)
 
-    def may_bind(self, port: int, reuse: bool) -> bool:
-        """Whether bind() may have it: nobody uses it, or all who do, and the asker, have set SO_REUSEADDR."""
-        uses = self._uses.get(port, 0)
+    def may_bind(self, address: bytes | None, port: int, reuse: bool) -> bool:
+        """Whether bind() may have it: nobody uses it, or all who do, and the asker, have set SO_REUSEADDR.
+
+        `address` None: on every address.
+        """
+        uses = self.used(address, port)
         return not uses or (reuse and uses < _EXCLUSIVE)
 
     def candidates(self, settings: Settings, destination: bytes) -> Iterator[int]:
@@ -76,7 +86,7 @@ class Ports:
                 self._offsets[index] = base + step + 2
                 yield port
 
-    def bindable(self, settings: Settings, reuse: bool) -> int | None:
+    def bindable(self, settings: Settings, address: bytes, reuse: bool) -> int | None:
         """A port for bind() with port 0: odd offsets first, nobody else's."""
         low, high = settings.ip_local_port_range
         start = self._secrets.digest(b"bind" + self._offsets[0].to_bytes(4, "big")) % (high - low + 1)
@@ -86,6 +96,6 @@ class Ports:
         for parity in (1, 0):
             for port in order:
                 fits = (port - low) & 1 == parity and port not in settings.ip_local_reserved_ports
-                if fits and self.may_bind(port, reuse):
+                if fits and self.may_bind(address, port, reuse):
                     return port
         return None

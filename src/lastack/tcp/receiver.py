@@ -225,7 +225,7 @@ class Receiver:
         """Whether an ACK that is due must not wait (__tcp_ack_snd_check, RFC 9293 3.8.6.3)."""
         if self.acks_owed:
             return True
-        if self.nxt - self.acked > self.mss_seen and self.select() >= self.remaining():
+        if self.nxt - self.acked > self.mss_seen:
             return True
         if self.quick and not self.replying:
             return True

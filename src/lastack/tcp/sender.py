@@ -7,7 +7,7 @@ from typing import final
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.wire.flags import FIN, SYN
 
-from .congestion import Controller, controller
+from .congestion import Controller, make_controller
 from .flight import Flight, Sent
 from .recovery import Recovery
 from .rtt import Rtt
@@ -82,7 +82,7 @@ class Sender:
         self.flight = Flight()
         self.rtt = Rtt(settings.initial_rto_ms * MILLISECOND, settings.rto_min, settings.rto_max)
         name = congestion or settings.tcp_congestion_control
-        self.control: Controller = controller(name, settings.initial_window_segments)
+        self.control: Controller = make_controller(name, settings.initial_window_segments)
         self.recovery = Recovery(self.flight, self.control, self.rtt, settings.tcp_reordering)
         self.fin_queued = False
         self.small_end = iss

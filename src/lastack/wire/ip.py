@@ -41,9 +41,13 @@ def address_bytes(text: str) -> bytes:
 
         return IPv6Address(text).packed
     parts = text.split(".")
-    if len(parts) != 4 or not all(part.isdecimal() and len(part) <= 3 and int(part) < 256 for part in parts):
+    if len(parts) != 4 or not all(_is_octet(part) for part in parts):
         raise ValueError(f"not an IPv4 or IPv6 address: {text!r}")
     return bytes(int(part) for part in parts)
+
+
+def _is_octet(part: str) -> bool:
+    return part.isascii() and part.isdecimal() and len(part) <= 3 and int(part) < 256
 
 
 def address_words(address: bytes) -> str:

@@ -6,10 +6,10 @@ from .controller import Controller
 from .cubic import Cubic
 from .newreno import NewReno
 
-__all__ = ["Controller", "Cubic", "NewReno", "controller"]
+__all__ = ["Controller", "Cubic", "NewReno", "make_controller"]
 
 
-def controller(name: str, initial_window: int) -> Controller:
+def make_controller(name: str, initial_window: int) -> Controller:
     """The controller that a name asks for: `cubic`, `newreno` or `reno`. Raises ValueError for another."""
     if name == "cubic":
         return Cubic(initial_window)
