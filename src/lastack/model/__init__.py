@@ -5,7 +5,7 @@ from __future__ import annotations
 from .address import Endpoint, FourTuple
 from .close import CloseKind, Closer, Timer, Viewpoint
 from .finding import Advice, Evidence, Finding, Histogram, Severity
-from .host import Holder, HostFacts, Listener, Process, SecondLook, Usage, Wait
+from .host import Configured, Holder, HostFacts, Listener, Process, SecondLook, Usage, Wait
 from .record import COLUMN, COLUMNS, Column, ConnectionTable, Values
 from .report import Gauge, Report, Source
 from .state import TRANSITIONS, State, Transition, lawful
@@ -21,6 +21,7 @@ __all__ = [
     "CloseKind",
     "Closer",
     "Column",
+    "Configured",
     "ConnectionTable",
     "Endpoint",
     "Evidence",

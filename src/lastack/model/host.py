@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .address import Endpoint
 from .time import Nanos
 
 
@@ -28,7 +29,7 @@ class Listener:
     container: str | None = None
 
     def __str__(self) -> str:
-        return f"[{self.addr}]:{self.port}" if ":" in self.addr else f"{self.addr}:{self.port}"
+        return str(Endpoint(self.addr, self.port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,9 @@ class Holder:
 class Wait:
     """What the owner of one suspect socket does about it, as far as /proc tells.
 
-    `polled`: an epoll set of the process watches the descriptor. `blocked`: a thread sits in a system call on it.
-    None where it could not be read. `threads_running`: threads in state R, of `threads`.
+    `polled`: an epoll set of the process watches it for reading. `blocked`: the system call on it that a thread is in,
+    empty where none is. Both None where it could not be read. `threads_running`: threads in state R, of `threads`;
+    `waiting`: where the others sleep (a system call or a kernel function) and how many, most first.
     """
 
     inode: int
@@ -78,6 +80,7 @@ class Wait:
     blocked: str | None = None
     threads: int = 0
     threads_running: int = 0
+    waiting: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Configured:
+    """A sysctl as a configuration file asks for it, whether or not the kernel has it."""
+
+    value: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """Everything besides its connections that a rule may ask of one network namespace of one machine.
 
-    `settings`: sysctls by their last name (`tcp_fin_timeout`), values as text. `counters`: TcpExt and Tcp by their
+    `settings`: sysctls by their last name (`tcp_fin_timeout`), values as text. `configured`: by
+    their full name, from sysctl.conf(5) and its directories. `counters`: TcpExt and Tcp by their
     nstat names, since the namespace was made. `holders`: descriptors by socket inode. `unseen`: sentences that say
     what could not be looked at, and how to see it.
     """
@@ -117,6 +129,7 @@ class HostFacts:
     netns: str = "own"
     uptime_ns: Nanos | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    configured: Mapping[str, Configured] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
     listeners: tuple[Listener, ...] = ()
     processes: Mapping[int, Process] = field(default_factory=dict)
@@ -136,3 +149,9 @@ class HostFacts:
             return int(words[position])
         except (IndexError, ValueError):
             return None
+
+    @property
+    def ephemeral(self) -> tuple[int, int]:
+        """The first and the last port that connect() may choose (ip_local_port_range, Linux's default if unread)."""
+        low, high = self.number("ip_local_port_range"), self.number("ip_local_port_range", 1)
+        return (32_768, 60_999) if low is None or high is None else (low, high)

@@ -81,14 +81,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
     ),
     Column("pid", "int32", "", "process that holds the socket (host)"),
     Column("command", TEXT, "", "its name"),
+    Column("program", TEXT, "", "what it runs, where it is an interpreter: script, jar, module"),
     Column("fd", "int32", "", "its descriptor"),
     Column("holders", "uint16", "processes", "processes that hold a descriptor of the socket"),
     Column("uid", "uint32", "", "user that owns the socket"),
     Column("inode", "uint64", "", "inode of the socket; 0: it has no descriptor (never accepted, or orphaned)"),
     Column("cookie", "uint64", "", "the kernel's socket cookie"),
-    Column(
-        "recv_q", "uint32", "octets", "received and not yet read (a FIN counts 1); of a listener, its accept queue"
-    ),
+    Column("recv_q", "uint32", "octets", "received and not yet read (a FIN counts 1); of a listener, its accept queue"),
     Column("send_q", "uint32", "octets", "sent or queued, not yet acknowledged; of a listener, the queue's limit"),
     Column("timer", "uint8", "", "timer that is armed", Timer),
     Column("timer_expires_ns", "int64", _INSTANT, "when it expires"),

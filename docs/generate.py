@@ -1,0 +1,79 @@
+"""Write the pages of the documentation that the code itself knows best: the rules, their thresholds, the columns.
+
+`python docs/generate.py` writes them; with `--check` it writes nothing and exits with 1 if one is out of date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lastack.diagnose.run import RULES
+from lastack.diagnose.thresholds import threshold_rows
+from lastack.model.record import COLUMNS
+from lastack.model.state import TRANSITIONS
+
+HERE = Path(__file__).parent
+
+
+def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def rules() -> str:
+    """What `lastack check` may find, and the numbers it compares with."""
+    found = [(f"`{name}`", meaning) for rule in RULES for name, meaning in rule.ids.items()]
+    limits = [(f"`{name}`", value, meaning) for name, value, meaning in threshold_rows()]
+    return (
+        "# Rules\n\nWhat `lastack check` may find on a live host. Every finding comes with the evidence that proves "
+        "it, advice with its effect in numbers, and the popular remedies that will not help.\n\n"
+        + table(("rule", "what it says"), found)
+        + "\n## Thresholds\n\nEvery number that a rule compares with. `--min-age` sets the first; from Python "
+        "all of them can be set: `lastack.check(thresholds=Thresholds(...))`.\n\n"
+        + table(("threshold", "value", "of what"), limits)
+    )
+
+
+def columns() -> str:
+    """The schema of a connection, and the transitions of its states."""
+    schema = [
+        (
+            f"`{column.name}`",
+            "word" if column.words else column.dtype,
+            column.unit,
+            column.meaning + (f": {', '.join(word.name for word in column.words)}" if column.words else ""),
+        )
+        for column in COLUMNS
+    ]
+    moves = [(t.before.name, t.after.name, t.event, t.sends, t.source) for t in TRANSITIONS]
+    return (
+        "# Connections\n\nThe one schema of a connection, whoever observed it. A column that an observer does not fill "
+        "is null, in every format; nothing is a made-up zero.\n\n"
+        + table(("column", "type", "unit", "meaning"), schema)
+        + "\n## Transitions\n\nEvery lawful change of state.\n\n"
+        + table(("from", "to", "on", "sends", "source"), moves)
+    )
+
+
+PAGES = {"rules.md": rules, "connections.md": columns}
+
+
+def main() -> int:
+    """Write or check every page."""
+    stale = []
+    for name, write in PAGES.items():
+        path, text = HERE / name, write()
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            stale.append(name)
+    if stale:
+        print(f"out of date: {', '.join(stale)}: run `make docs`")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The main job in one call: look at this host, diagnose it, and give the report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .model.report import Gauge, Report, Source
+from .model.time import SECOND, Nanos
+
+if TYPE_CHECKING:
+    from .diagnose.thresholds import Thresholds
+    from .live.second_look import Look
+    from .live.snapshot import LiveSocket, Snapshot
+    from .model.address import FourTuple
+    from .model.filters import Filter
+    from .model.record import ConnectionTable
+
+
+def check(
+    netns: str = "own",
+    *,
+    where: Filter | str | None = None,
+    thresholds: Thresholds | None = None,
+    pause_ns: Nanos = SECOND,
+) -> Report:
+    """What is wrong with the closing of connections on this host, whose it is, why, and what to do.
+
+    `netns`: `own`, `all`, or one namespace's name, inode or process id. `where` restricts what is judged
+    (the language of `docs/filters.md`). Suspect CLOSE_WAIT are looked at again after `pause_ns`.
+    Raises KernelError where the kernel refuses or is not Linux, FilterError for a bad filter.
+    """
+    from .diagnose.context import Context
+    from .diagnose.headroom import headroom
+    from .diagnose.run import run
+    from .diagnose.thresholds import Thresholds
+    from .live.second_look import Look
+    from .model.record import ConnectionTable
+    from .model.state import State
+
+    thresholds = thresholds or Thresholds()
+    wanted = _filter(where)
+    snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns))
+    findings, gauges, tables = [], [], []
+    for snapshot in snapshots:
+        table = _kept(snapshot, wanted)
+        name = snapshot.facts.netns if len(snapshots) > 1 else None
+        findings += [replace(finding, netns=name) for finding in run(table, snapshot.facts, thresholds)]
+        gauges += [_labelled(g, name) for g in headroom(Context(snapshot.connections, snapshot.facts, thresholds))]
+        tables.append(table)
+    rows = _numbered(ConnectionTable.concatenate([table.select(~table.in_state(State.LISTEN)) for table in tables]))
+    facts = snapshots[0].facts
+    return Report(
+        source=Source(
+            "host", facts.hostname, facts.taken_ns, facts.kernel, tuple(s.facts.netns for s in snapshots), __version__
+        ),
+        findings=tuple(sorted(findings, key=lambda finding: -finding.severity)),
+        connections=rows,
+        states=_states(rows),
+        headroom=tuple(gauges),
+        unseen=tuple(dict.fromkeys(line for s in snapshots for line in s.facts.unseen)),
+    )
+
+
+def connections(netns: str = "own", *, where: Filter | str | None = None) -> ConnectionTable:
+    """The connections of this host, listening sockets included, as a table. Raises as `check` does."""
+    from .model.record import ConnectionTable
+
+    wanted = _filter(where)
+    tables = [_kept(snapshot, wanted) for snapshot in _snapshots(netns, None, wanted)]
+    return _numbered(ConnectionTable.concatenate(tables))
+
+
+def socket(which: int | FourTuple, netns: str = "own") -> LiveSocket | None:
+    """One live socket by its cookie or four-tuple, with its owner and its tcp_info; None where there is none."""
+    from .linux import namespaces
+    from .live.snapshot import find
+
+    found = (find(namespace, which) for namespace in namespaces.choose(netns))
+    return next((each for each in found if each is not None), None)
+
+
+def _filter(where: Filter | str | None) -> Filter | None:
+    if not isinstance(where, str):
+        return where
+    from .model.filters import parse
+
+    return parse(where)
+
+
+def _kept(snapshot: Snapshot, wanted: Filter | None) -> ConnectionTable:
+    table, facts = snapshot.connections, snapshot.facts
+    if wanted is None:
+        return table
+    return table.select(wanted.matches(table, facts.taken_ns, facts.ephemeral))
+
+
+def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None) -> list[Snapshot]:
+    """One look at every namespace asked for; `wanted` None: at the connections in every state."""
+    from .linux import namespaces
+    from .live.snapshot import take
+
+    return take(namespaces.choose(netns), look, None if wanted is None else wanted.states)
+
+
+def _numbered(table: ConnectionTable) -> ConnectionTable:
+    import numpy as np
+
+    return table.with_columns({"id": np.arange(1, len(table) + 1, dtype=np.uint32)})
+
+
+def _states(table: ConnectionTable) -> dict[str, int]:
+    return {str(name): len(rows) for (name,), rows in table.groups("local_state")}
+
+
+def _labelled(gauge: Gauge, netns: str | None) -> Gauge:
+    if netns is None:
+        return gauge
+    return replace(gauge, where=f"{netns}: {gauge.where}" if gauge.where else netns)

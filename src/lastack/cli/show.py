@@ -1,0 +1,78 @@
+"""`lastack show`: one connection, in full."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import CallError
+from .options import Netns, NoColor, Output, output, paper
+
+if TYPE_CHECKING:
+    from ..model.address import Endpoint, FourTuple
+
+EXAMPLE = "Example: lastack show 4171 (the ID that connections lists); lastack show 10.0.0.1:80-10.0.0.9:51234"
+
+
+class Format(Enum):
+    """How a socket is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def show(
+    which: Annotated[
+        str, typer.Argument(metavar="ID", help="A socket's ID (its cookie), or LOCAL-REMOTE, each ADDRESS:PORT.")
+    ],
+    netns: Netns = "own",
+    form: Annotated[Format, typer.Option("--format", help="How to show it.")] = Format.TABLE,
+    file: Output = None,
+    no_color: NoColor = False,
+) -> None:
+    """Show one live socket: its state and what that waits for, its timers, queues, owner and tcp_info."""
+    from ..api import socket
+
+    found = socket(identity(which), netns)
+    if found is None:
+        raise CallError(f"no socket is called {which}; it may have ended: see lastack connections --all")
+    with output(file) as paper_:
+        info = None if found.info is None else {name: measure.value for name, measure in found.info.items()}
+        if form is Format.JSON:
+            from ..report.machine import write_socket
+
+            write_socket(found.connection, info, paper_)
+        else:
+            from ..report.terminal import render_socket
+
+            width, color = paper(paper_, no_color)
+            render_socket(found.connection, info, paper_, now=found.taken_ns, width=width, color=color)
+
+
+def identity(text: str) -> int | FourTuple:
+    """The cookie or the four-tuple that a user names. Raises CallError."""
+    from ..model.address import FourTuple
+
+    if re.fullmatch(r"[0-9]{1,20}|0x[0-9a-fA-F]{1,16}", text):
+        return int(text, 0)
+    ends = re.split(r"\s*(?:->|[-,\s])\s*", text.strip())
+    if len(ends) != 2:
+        raise CallError(f"{text!r} names no socket: give its ID, or LOCAL-REMOTE, each ADDRESS:PORT")
+    return FourTuple(_endpoint(ends[0]), _endpoint(ends[1]))
+
+
+def _endpoint(text: str) -> Endpoint:
+    from ..model.address import Endpoint, address_halves
+
+    addr, colon, port = text.rpartition(":")
+    addr = addr.removeprefix("[").removesuffix("]")
+    try:
+        address_halves(addr)
+    except ValueError as error:
+        raise CallError(str(error)) from None
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise CallError(f"{text!r} has no port: write ADDRESS:PORT")
+    return Endpoint(addr, int(port))

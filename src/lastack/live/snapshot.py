@@ -1,0 +1,160 @@
+"""One look at network namespaces: their connections with owners and listeners, and the facts beside them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import KernelError
+from ..linux import namespaces
+from ..linux.namespaces import Namespace
+from ..model.address import FourTuple
+from ..model.host import HostFacts, Usage
+from ..model.record import ConnectionTable
+from ..model.state import State, bits
+from ..model.time import SECOND, Nanos
+from . import configured, facts, processes, sockdiag
+from .annotate import listeners_of, with_listeners, with_owners
+from .processes import Owners
+from .second_look import Look, again, suspicious, waits
+from .tcpinfo import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The connections of one namespace (listening sockets among them), and the facts."""
+
+    namespace: Namespace
+    connections: ConnectionTable
+    facts: HostFacts
+
+
+def take(chosen: Sequence[Namespace], look: Look | None = None, states: int | None = None) -> list[Snapshot]:
+    """Look at namespaces, with one pass over /proc for all of them. `look` None: without the second look at suspects.
+
+    `states` (bits of `1 << state`) restricts what the kernel is asked for; listening sockets are always. Of several
+    namespaces those that end meanwhile are told in `facts.unseen`, as is whatever else cannot be seen. Raises
+    KernelError where the kernel refuses.
+    """
+    started = time.monotonic_ns()
+    snapshots, gone = [], []
+    machine = HostFacts(
+        hostname=platform.node(),
+        kernel=platform.release(),
+        taken_ns=time.time_ns(),
+        uptime_ns=facts.uptime_ns(),
+        configured=configured.configured(),
+        orphans=facts.orphans(),
+        tcp_memory_pages=facts.tcp_memory_pages(),
+    )
+    for namespace in chosen:
+        try:
+            with namespaces.entered(namespace):
+                snapshots.append(_read(namespace, machine, states))
+            machine = replace(machine, orphans=Usage(None, None), tcp_memory_pages=Usage(None, None))  # told once
+        except KernelError as error:
+            if len(chosen) == 1:
+                raise
+            gone.append(f"a network namespace: {error}")
+    owners = processes.owners({inode for snapshot in snapshots for inode in _inodes(snapshot.connections)})
+    snapshots = [_with_owners(snapshot, owners, gone) for snapshot in snapshots]
+    return snapshots if look is None else _looked_at(snapshots, started, look)
+
+
+def _read(namespace: Namespace, machine: HostFacts, states: int | None) -> Snapshot:
+    """What the kernel knows of the namespace that the thread is in."""
+    settings = facts.settings()
+    now = time.time_ns()
+    fin_timeout = settings.get("tcp_fin_timeout", "")
+    table = sockdiag.read(
+        now,
+        states=sockdiag.ALL if states is None else states | bits(State.LISTEN),
+        fin_timeout_ns=int(fin_timeout) * SECOND if fin_timeout.isdigit() else None,
+    )
+    known = replace(
+        machine,
+        taken_ns=now,
+        netns=namespace.label,
+        settings=settings,
+        counters=facts.counters(),
+        conntrack=facts.conntrack(),
+        time_wait=facts.time_wait(),
+    )
+    return Snapshot(namespace, table, known)
+
+
+def _with_owners(snapshot: Snapshot, owners: Owners, gone: list[str]) -> Snapshot:
+    table = with_owners(snapshot.connections, owners.holders, owners.processes)
+    known = replace(
+        snapshot.facts,
+        listeners=listeners_of(table, owners.holders, owners.processes),
+        processes=owners.processes,
+        holders=owners.holders,
+        unseen=(*_unseen(snapshot, owners), *gone),
+    )
+    return Snapshot(snapshot.namespace, with_listeners(table, snapshot.namespace.label), known)
+
+
+def _looked_at(snapshots: list[Snapshot], started: Nanos, look: Look) -> list[Snapshot]:
+    rows = [suspicious(snapshot.connections, look) for snapshot in snapshots]
+    doing = [waits(each) for each in rows]
+    later = again([snapshot.namespace for snapshot in snapshots], rows, started, look)
+    return [
+        replace(snapshot, facts=replace(snapshot.facts, waits=does, second_look=ended))
+        for snapshot, does, ended in zip(snapshots, doing, later, strict=True)
+    ]
+
+
+class LiveSocket(NamedTuple):
+    """One socket: its row with owner and listener, its tcp_info (None for a mini-socket), and when it was read."""
+
+    connection: ConnectionTable
+    info: Mapping[str, Measure] | None
+    taken_ns: Nanos
+
+
+def find(namespace: Namespace, which: int | FourTuple) -> LiveSocket | None:
+    """The socket with this cookie or four-tuple in a namespace, or None. Raises as `take` does."""
+    with namespaces.entered(namespace):
+        now = time.time_ns()
+        found = sockdiag.find(now, which)
+        if found is None:
+            return None
+        everything = take([namespace])[0].connections
+        same = np.flatnonzero(everything.values("cookie") == found.connection.values("cookie")[0])
+        return LiveSocket(everything.select(same[:1]) if len(same) else found.connection, found.info, now)
+
+
+def _inodes(table: ConnectionTable) -> list[int]:
+    inodes = table.values("inode")
+    found: list[int] = inodes[inodes != 0].tolist()
+    return found
+
+
+def _unseen(snapshot: Snapshot, owners: Owners) -> tuple[str, ...]:
+    """A line on the sockets whose owners could not be seen, where there are any."""
+    table = snapshot.connections
+    lost = table.select(
+        np.array([inode != 0 and inode not in owners.holders for inode in table.values("inode").tolist()], np.bool_)
+    )
+    if not len(lost):
+        return ()
+    with namespaces.entered(snapshot.namespace):
+        # Some have merely been closed since: those are nobody's any more.
+        states = bits(*(State(state) for state in np.unique(lost.values("local_state"))))
+        later = sockdiag.read(time.time_ns(), states, info=False)
+    count = int(np.count_nonzero(np.isin(lost.values("cookie"), later.values("cookie"))))
+    if not count:
+        return ()
+    those = "a socket" if count == 1 else f"{count:,} sockets"
+    said = f"whose {those} on this host {'is' if count == 1 else 'are'}"
+    if owners.unreadable:
+        hidden = "1 process" if owners.unreadable == 1 else f"{owners.unreadable:,} processes"
+        said += f": the descriptors of {hidden} could not be read"
+    return (said + ("; run as root to see" if os.geteuid() else ", though this is root (CAP_SYS_PTRACE)"),)

@@ -1,0 +1,178 @@
+"""The connections as people read them: which columns there are, and their cells, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..model.address import address_text
+from ..model.record import ADDRESS, COLUMN, TEXT
+from ..model.time import SECOND, Nanos
+from .escape import visible
+
+if TYPE_CHECKING:
+    from ..model.record import Array, ConnectionTable
+
+Cell = str | int | bool | None
+
+
+class Heading(NamedTuple):
+    """One column of a listing: its key, its heading, what it means, whether its cells are numbers."""
+
+    key: str
+    title: str
+    meaning: str
+    numeric: bool = False
+
+
+HEADINGS: Final[tuple[Heading, ...]] = (
+    Heading("id", "ID", "what `lastack show` knows it by", numeric=True),
+    Heading("netns", "NETNS", "network namespace"),
+    Heading("state", "STATE", "state of the local side"),
+    Heading("local", "LOCAL", "address and port of this host"),
+    Heading("remote", "REMOTE", "address and port of the peer"),
+    Heading("age", "AGE", "time in the present state, at least", numeric=True),
+    Heading("recv_q", "RECV-Q", "octets received and not yet read; a FIN counts 1", numeric=True),
+    Heading("send_q", "SEND-Q", "octets sent or queued, not yet acknowledged", numeric=True),
+    Heading("timer", "TIMER", "the timer that is armed, and when it expires", numeric=True),
+    Heading("process", "PROCESS", "process that holds the socket, and its pid"),
+    Heading("unit", "UNIT", "systemd unit of the process"),
+    Heading("container", "CONTAINER", "container of the process"),
+    Heading("listener", "LISTENER", "the listening socket that it came in by"),
+)
+_NEEDS: Final = {
+    "state": "local_state",
+    "local": "local_port",
+    "remote": "remote_port",
+    "age": "age_ns",
+    "process": "pid",
+}
+
+
+def headings(table: ConnectionTable) -> tuple[Heading, ...]:
+    """The columns worth showing of a table: those with a value in some row; the namespace where there are several."""
+    chosen = []
+    for heading in HEADINGS:
+        column = source(table, heading.key)
+        if column not in table or not table.valid(column).any():
+            continue
+        if heading.key == "timer" and not table.values("timer")[table.valid("timer")].any():
+            continue
+        if heading.key == "netns" and len(set(cells(table, "netns"))) < 2:
+            continue
+        chosen.append(heading)
+    return tuple(chosen)
+
+
+def source(table: ConnectionTable, key: str) -> str:
+    """The schema's column that a heading shows: a live socket's ID is its cookie, which outlasts a dump."""
+    if key == "id" and "cookie" in table:
+        return "cookie"
+    return _NEEDS.get(key, key)
+
+
+def cells(table: ConnectionTable, name: str) -> list[Cell]:
+    """A column of the schema as plain Python values, None for null; all text made safe to show."""
+    column, filled = COLUMN[name], table.column(name)
+    found: list[Cell]
+    if column.dtype == ADDRESS:
+        found = list(_addresses(filled.values))
+    elif column.dtype == TEXT:
+        texts = [visible(text) for text in filled.strings] or [""]
+        found = [texts[code] for code in filled.values.tolist()]
+    elif column.words is not None:
+        names = {int(word): word.name for word in column.words}
+        found = [names.get(code) for code in filled.values.tolist()]
+    else:
+        found = filled.values.tolist()
+    if filled.valid is None or filled.valid.all():
+        return found
+    return [cell if known else None for cell, known in zip(found, filled.valid.tolist(), strict=True)]
+
+
+def _addresses(values: Array) -> list[str]:
+    known: dict[tuple[int, int], str] = {}
+    texts = []
+    for halves in zip(values["high"].tolist(), values["low"].tolist(), strict=True):
+        text = known.get(halves)
+        if text is None:
+            text = known[halves] = address_text(*halves)
+        texts.append(text)
+    return texts
+
+
+def listed(table: ConnectionTable, key: str, now: Nanos) -> tuple[Sequence[Cell], list[str]]:
+    """A listing's column: the values to sort by, and the texts to show (`-` for null). `now` is when it was taken."""
+    if key == "age":
+        ages = cells(table, "age_ns")
+        return ages, _each_once(ages, lambda age: brief(None if age is None else int(age)))
+    if key == "timer":
+        return _timers(table, now)
+    values: Sequence[Cell]
+    if key in ("local", "remote"):
+        values = _endpoints(table, key)
+    elif key == "process":
+        values = _processes(table)
+    else:
+        values = cells(table, source(table, key))
+    return values, ["-" if value is None else str(value) for value in values]
+
+
+def _endpoints(table: ConnectionTable, side: str) -> list[str | None]:
+    bracketed: dict[Cell, str] = {}
+    ends: list[str | None] = []
+    for addr, port in zip(cells(table, f"{side}_addr"), cells(table, f"{side}_port"), strict=True):
+        if addr is None or port is None:
+            ends.append(None)
+            continue
+        text = bracketed.get(addr)
+        if text is None:
+            text = bracketed[addr] = f"[{addr}]" if ":" in str(addr) else str(addr)
+        ends.append(f"{text}:{port}")
+    return ends
+
+
+def _processes(table: ConnectionTable) -> list[str | None]:
+    pairs = zip(cells(table, "command"), cells(table, "pid"), strict=True)
+    return [None if pid is None else f"{'?' if command is None else command}/{pid}" for command, pid in pairs]
+
+
+def _timers(table: ConnectionTable, now: Nanos) -> tuple[list[Cell], list[str]]:
+    left: list[Cell] = []
+    texts = []
+    for timer, expires in zip(cells(table, "timer"), cells(table, "timer_expires_ns"), strict=True):
+        if timer in (None, "OFF"):
+            left.append(None)
+            texts.append("-")
+            continue
+        rest = None if expires is None else max(int(expires) - now, 0)
+        left.append(rest)
+        texts.append(f"{str(timer).lower()} {brief(rest)}")
+    return left, texts
+
+
+def _each_once(values: Sequence[Cell], show: Callable[[Cell], str]) -> list[str]:
+    """`show` of each value, called once for each distinct one."""
+    known: dict[Cell, str] = {}
+    texts = []
+    for value in values:
+        text = known.get(value)
+        if text is None:
+            text = known[value] = show(value)
+        texts.append(text)
+    return texts
+
+
+def brief(duration: Nanos | None) -> str:
+    """A duration in six characters at most: `0.4s`, `41s`, `3m20s`, `2h11m`, `5d3h`, `512d`; `-` for None."""
+    if duration is None:
+        return "-"
+    if duration < 10 * SECOND:
+        return f"{max(duration, 0) // (SECOND // 10) / 10:.1f}s"
+    seconds = duration // SECOND
+    for size, unit, below in ((86_400, "d", "h"), (3_600, "h", "m"), (60, "m", "s")):
+        if seconds >= size:
+            count, rest = divmod(seconds, size)
+            part = rest // {"h": 3_600, "m": 60, "s": 1}[below]
+            return f"{count}{unit}{part}{below}" if part and count < 100 else f"{count}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,31 @@
+"""What all tests share: those that need root say so when skipped, and a network of their own where they want one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lastack.linux.namespaces import Namespace
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if sys.platform == "linux" and os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root on Linux: it makes network namespaces")
+    for item in items:
+        if "root" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def private_network() -> Iterator[Namespace]:
+    """The test's own thread in a fresh network namespace with only a loopback; back in the former one afterwards."""
+    from lastack.linux import namespaces
+
+    with namespaces.private() as namespace:
+        yield namespace
