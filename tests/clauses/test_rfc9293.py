@@ -197,9 +197,7 @@ def test_a_fin_that_acknowledges_ours_skips_closing(talk: Any) -> None:
     assert State.CLOSING not in talk.seen.states
 
 
-@clause(
-    "RFC 9293", "3.6", "A user who closes may continue to RECEIVE until told that the remote peer has CLOSED also"
-)
+@clause("RFC 9293", "3.6", "A user who closes may continue to RECEIVE until told that the remote peer has CLOSED also")
 def test_a_half_closed_connection_still_receives(talk: Any) -> None:
     socket = talk.connected()
     talk.do(lambda now: socket.shutdown("write", now))
@@ -262,9 +260,7 @@ def test_a_fin_that_overtakes_data_waits_for_it(talk: Any) -> None:
     assert socket.receive(10, talk.now) == b""
 
 
-@clause(
-    "RFC 9293", "3.10.7.4", "TIME-WAIT STATE: the only thing that can arrive is a retransmission of the remote FIN"
-)
+@clause("RFC 9293", "3.10.7.4", "TIME-WAIT STATE: the only thing that can arrive is a retransmission of the remote FIN")
 def test_a_retransmitted_fin_restarts_the_two_msl_wait(talk: Any) -> None:
     socket = talk.in_state(State.TIME_WAIT)
     talk.wait(50 * SECOND)
@@ -627,9 +623,7 @@ def test_abort_resets_where_the_peer_knows_of_us(talk: Any, state: State) -> Non
     assert socket.state is State.CLOSED
 
 
-@clause(
-    "RFC 9293", "3.10.5", "CLOSING, LAST-ACK, TIME-WAIT: respond with 'ok' and delete the TCB, enter CLOSED state"
-)
+@clause("RFC 9293", "3.10.5", "CLOSING, LAST-ACK, TIME-WAIT: respond with 'ok' and delete the TCB, enter CLOSED state")
 @pytest.mark.parametrize("state", [State.SYN_SENT, State.CLOSING, State.LAST_ACK])
 def test_abort_is_silent_where_all_was_said(talk: Any, state: State) -> None:
     socket = talk.in_state(state)

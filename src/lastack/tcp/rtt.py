@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import MICROSECOND, SECOND, Nanos
+from lastack.model.time import MICROSECOND, MILLISECOND, SECOND, Nanos
 
 _WINDOW: Final = 300 * SECOND
 """How long a least round-trip time is believed (tcp_min_rtt_wlen)."""
@@ -83,9 +83,13 @@ class Rtt:
         self.reset_rto()
 
     def reset_rto(self) -> None:
-        """Forget the backing off: the time-out that the estimate gives, or what it is where there is none yet."""
+        """Forget the backing off: the time-out that the estimate gives, or what it is where there is none yet.
+
+        The clock ticks in milliseconds (RFC 6298's G), and what lies between two ticks counts as the later.
+        """
         if self.srtt:
-            self.rto = min(((self.srtt >> 3) + self.var) * MICROSECOND, self.rto_max)
+            milliseconds = ((self.srtt >> 3) + self.var + 999) // 1000
+            self.rto = min(milliseconds * MILLISECOND, self.rto_max)
 
     def back_off(self) -> None:
         """Double the time-out (RFC 6298 5.5)."""
