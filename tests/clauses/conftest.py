@@ -74,6 +74,9 @@ class Talk:
 
     # -- what we did
 
+    def state(self, socket: Socket) -> State:
+        return self.stack.state_of(socket)
+
     def flush(self) -> None:
         while (packet := self.stack.poll(self.now)) is not None:
             assert packet.segment is not None
@@ -127,7 +130,7 @@ class Talk:
             self.listen(options=options)
         self.say("S", 0, **{"mss": 1460, **syn})
         self.iss = self.take()[-1].seq
-        stamps = {"ts_value": 1001, "ts_echo": 0} if "ts_value" in syn else {}
+        stamps: dict[str, Any] = {"ts_value": 1001, "ts_echo": 0} if "ts_value" in syn else {}
         self.say(".", 1, 1, **stamps)
         assert self.listener is not None
         socket = self.stack.accept(self.listener)
@@ -153,7 +156,7 @@ class Talk:
     def waiting(self, **syn: Any) -> Socket:
         """A connection that the peer has opened and we have closed: it is in TIME_WAIT beside its listener."""
         socket = self.accepted(**syn)
-        stamps = {"ts_value": 1002, "ts_echo": 0} if "ts_value" in syn else {}
+        stamps: dict[str, Any] = {"ts_value": 1002, "ts_echo": 0} if "ts_value" in syn else {}
         self.do(socket.close)
         self.say(".", 1, 2, **stamps)
         self.say("F.", 1, 2, **stamps)

@@ -80,7 +80,7 @@ def test_a_reset_is_never_refused_for_its_timestamp(make_talk: Callable[..., Any
     talk = make_talk(tcp_timestamps=1)
     socket = talk.accepted(**STAMPED)
     talk.say("R", 1, ts_value=5, ts_echo=0)
-    assert socket.state is State.CLOSED
+    assert talk.state(socket) is State.CLOSED
 
 
 @clause("RFC 7323", "5.5", "the timestamps are invalidated after the connection was idle for more than 24 days")

@@ -222,7 +222,7 @@ class Simulator:
             self.now = max(self.now, end)
         return self.now
 
-    def run_until(self, condition: Callable[[], T], *, at_most: Nanos = 86_400 * SECOND) -> T:
+    def run_until(self, condition: Callable[[], T | None], *, at_most: Nanos = 86_400 * SECOND) -> T:
         """Go on until `condition` gives something true, and give that back.
 
         Raises CallError where nothing more happens, or so much time has passed, and it still does not.
