@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TypeVar, final
+from typing import Final, TypeVar, final
 
 from lastack.errors import CallError
 from lastack.model.time import SECOND, Nanos
@@ -38,6 +38,15 @@ from .node import Node, Port, complaint, find_routes
 from .trace import HostObserver, Trace
 
 T = TypeVar("T")
+# Looked up once: a member of an enumeration costs more than what is done with it.
+_OPENED: Final = Event.OPENED
+_READABLE: Final = Event.READABLE
+_WRITABLE: Final = Event.WRITABLE
+_END_OF_FILE: Final = Event.END_OF_FILE
+_ERROR: Final = Event.ERROR
+_CLOSED: Final = Event.CLOSED
+_MOST_HEADERS: Final = 100
+"""IPv6 and TCP with all the options there can be: what is smaller than the rest of the MTU needs no adding up."""
 
 
 @final
@@ -144,7 +153,9 @@ class Simulator:
         self._quiet = quiet
         self._dice = Dice(seed)
         self._nodes: list[Node] = []
-        self._channels: list[tuple[Channel, Node]] = []
+        self._channels: list[Channel] = []
+        self._ends: list[Node] = []
+        """Where each channel leads."""
         self._agenda: list[tuple[Nanos, int]] = []
         self._tasks: dict[int, Callable[[], None]] = {}
         self._order = 0
@@ -192,7 +203,8 @@ class Simulator:
             fate = channel.fate
             fate.delay, fate.rate, fate.queue, fate.loss, fate.mtu = delay, rate, queue, loss, mtu
             near.ports.append(Port(channel, far))
-            self._channels.append((channel, far))
+            self._channels.append(channel)
+            self._ends.append(far)
             channels.append(channel)
             if near.stack is not None:
                 near.stack.settings.mtu = min(near.stack.settings.mtu, mtu)
@@ -244,12 +256,12 @@ class Simulator:
             if node.deadline < at:
                 at = node.deadline
                 target = node
-        for one, far in self._channels:
+        for index, one in enumerate(self._channels):
             # What arrives comes before the timer of the same instant.
             coming = one.next()
             if coming < at or (coming == at and channel is None and target is not None):
                 at = coming
-                channel, target = one, far
+                channel, target = one, self._ends[index]
         if self._agenda and self._agenda[0][0] <= at and self._agenda[0][0] <= end:
             self.now, number = heappop(self._agenda)
             self._tasks.pop(number)()
@@ -310,7 +322,9 @@ class Simulator:
             self._complain(node, packet, Problem.HOST_UNREACHABLE)
             return
         mtu = port.channel.fate.mtu
-        if packet.size > mtu:
+        segment = packet.segment
+        roomy = segment is not None and len(segment.payload) + _MOST_HEADERS <= mtu
+        if not roomy and packet.size > mtu:
             self._complain(node, packet, Problem.TOO_BIG, mtu)
             return
         told = port.channel.transmit(packet, self.now)
@@ -351,16 +365,16 @@ class Simulator:
     def _tell(self, application: Application, socket: Socket, event: Event) -> None:
         """Call the one method that an event is for."""
         now = self.now
-        if event is Event.READABLE:
+        if event is _READABLE:
             application.on_readable(socket, now)
-        elif event is Event.OPENED:
+        elif event is _OPENED:
             application.on_opened(socket, now)
-        elif event is Event.WRITABLE:
+        elif event is _WRITABLE:
             application.on_writable(socket, now)
-        elif event is Event.END_OF_FILE:
+        elif event is _END_OF_FILE:
             application.on_end_of_file(socket, now)
-        elif event is Event.ERROR:
+        elif event is _ERROR:
             application.on_error(socket, now)
-        elif event is Event.CLOSED:
+        elif event is _CLOSED:
             application.on_closed(socket, now)
             del self.applications[id(socket)]

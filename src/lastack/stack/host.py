@@ -10,7 +10,7 @@ from lastack.tcp.connection import Connection
 from lastack.tcp.counters import Counters
 from lastack.tcp.observer import Observer
 from lastack.tcp.settings import Settings, SocketOptions
-from lastack.tcp.tcb import Tcb
+from lastack.tcp.tcb import CLOSED_BIT, Tcb
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK
@@ -100,7 +100,7 @@ class Host:
                 self.counters.TCPAbortOnMemory += 1
                 socket.abort(now)
                 return
-        if tcb.leaving or tcb.state is State.CLOSED:
+        if tcb.leaving or tcb.bit & CLOSED_BIT:
             self._remove(socket, now)
         else:
             self.schedule.arm(socket, socket.connection.deadline())

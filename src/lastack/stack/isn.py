@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import final
+from typing import Final, final
 
 from lastack.model.time import Nanos
 from lastack.wire.seq import MASK
 
 from .dice import Dice
 
+_REMEMBERED: Final = 1024
+
 
 @final
 class Secrets:
     """Keyed hashes of addresses and ports. Two hosts with the same dice draw the same."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_offsets")
 
     def __init__(self, dice: Dice) -> None:
         self._key = dice.bits().to_bytes(8, "big") + dice.bits().to_bytes(8, "big")
+        self._offsets: dict[bytes, int] = {}
 
     def digest(self, data: bytes) -> int:
         """64 bits that depend on the data and the key."""
@@ -30,4 +33,10 @@ class Secrets:
 
     def timestamp_offset(self, local: bytes, remote: bytes) -> int:
         """The same for all connections between two addresses, so that their timestamps only ever grow."""
-        return self.digest(local + remote) & MASK
+        both = local + remote
+        known = self._offsets.get(both)
+        if known is None:
+            if len(self._offsets) >= _REMEMBERED:
+                self._offsets.clear()
+            known = self._offsets[both] = self.digest(both) & MASK
+        return known

@@ -75,9 +75,7 @@ def listener_for(host: Host, local: bytes, segment: Segment) -> Listener | None:
     return exact[host.secrets.digest(segment.src_port.to_bytes(2, "big")) % len(exact)]
 
 
-def on_syn(
-    host: Host, listener: Listener, packet: Packet, segment: Segment, key: bytes, isn: int, now: Nanos
-) -> None:
+def on_syn(host: Host, listener: Listener, packet: Packet, segment: Segment, key: bytes, isn: int, now: Nanos) -> None:
     """A SYN for a listener (tcp_conn_request)."""
     if _recycled(host, packet.source, segment, now):
         host.counters.PAWSPassive += 1

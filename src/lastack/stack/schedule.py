@@ -19,12 +19,14 @@ from .sock import Socket
 class Schedule:
     """The ready queue and the timers of one stack."""
 
-    __slots__ = ("_buckets", "_heap", "head", "ready")
+    __slots__ = ("_buckets", "_heap", "_last", "_last_at", "head", "ready")
 
     def __init__(self) -> None:
         self.ready: list[Socket] = []
         self.head = 0
         self._heap: list[int] = []
+        self._last: Socket | None = None
+        self._last_at: Nanos = 0
         self._buckets: dict[int, list[Socket]] = {}
 
     def touch(self, socket: Socket) -> None:
@@ -53,6 +55,8 @@ class Schedule:
         if at >= socket.wakes_at:
             return
         socket.wakes_at = at
+        if at < self._last_at:
+            self._last = None
         bucket = self._buckets.get(at)
         if bucket is None:
             self._buckets[at] = [socket]
@@ -62,6 +66,11 @@ class Schedule:
 
     def next(self) -> Nanos:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
+        last = self._last
+        if last is not None and last.wakes_at == self._last_at and last.connection.deadline() <= self._last_at:
+            # What was found the last time still holds, and nothing earlier was armed.
+            return self._last_at
+        self._last = None
         while self._heap:
             at = self._heap[0]
             bucket = self._buckets[at]
@@ -70,6 +79,8 @@ class Schedule:
                 if socket.wakes_at == at:
                     due = socket.connection.deadline()
                     if due <= at:
+                        self._last = socket
+                        self._last_at = at
                         return at
                     socket.wakes_at = NEVER
                     if due != NEVER:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, final
+from typing import final
 
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
@@ -29,11 +29,15 @@ from .timewait import FIN_WAIT_2, Rows
 from .waiting import Verdict
 
 
-class Notice(NamedTuple):
+@final
+class Notice:
     """An event and whose it is. A listener's is that a connection waits to be accepted: OPENED."""
 
-    source: Socket | Listener
-    event: Event
+    __slots__ = ("event", "source")
+
+    def __init__(self, source: Socket | Listener, event: Event) -> None:
+        self.source = source
+        self.event = event
 
 
 @final
@@ -187,9 +191,7 @@ class Stack:
         """
         return active.connect(self.host, to, now, options or SocketOptions(), local)
 
-    def listen(
-        self, at: int | tuple[str, int], backlog: int = 4096, options: SocketOptions | None = None
-    ) -> Listener:
+    def listen(self, at: int | tuple[str, int], backlog: int = 4096, options: SocketOptions | None = None) -> Listener:
         """Listen on a port of every address, or on (address, port). Raises CallError EADDRINUSE."""
         return passive.listen(self.host, at, backlog, options or SocketOptions())
 
@@ -227,7 +229,11 @@ class Stack:
 
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where nothing is waited for."""
-        return min(self.host.schedule.next(), self.host.four.next(), self.host.six.next())
+        host = self.host
+        at = host.schedule.next()
+        if host.four.count:
+            at = min(at, host.four.next())
+        return min(at, host.six.next()) if host.six.count else at
 
     def next_event(self) -> Notice | None:
         """What an owner should know: whose event it is, and which."""

@@ -9,7 +9,7 @@ from lastack.model.close import CloseKind, Closer, Timer, Viewpoint
 from lastack.model.record import ConnectionTable, Values, address_values
 from lastack.model.state import State
 from lastack.model.time import Nanos
-from lastack.tcp.timers import NEVER, Purpose
+from lastack.tcp.timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 from . import demux
 from .timewait import FIN_WAIT_2, Rows
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .sock import Socket
 
 _TIMER = {
-    Purpose.RETRANSMIT: Timer.RETRANSMIT,
-    Purpose.LOSS_PROBE: Timer.RETRANSMIT,
-    Purpose.REORDER: Timer.RETRANSMIT,
-    Purpose.PROBE: Timer.PROBE,
+    RETRANSMIT: Timer.RETRANSMIT,
+    LOSS_PROBE: Timer.RETRANSMIT,
+    REORDER: Timer.RETRANSMIT,
+    PROBE: Timer.PROBE,
 }
 
 

@@ -17,7 +17,7 @@ from lastack.wire.seq import expand
 from . import events, handshake, output
 from .departure import fin_acknowledged, fin_received, stop_lingering
 from .sender import Acked
-from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, Tcb
+from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, SYN_RECEIVED_BIT, Tcb
 
 _RESET_PIPE: Final = bits(State.CLOSE_WAIT)
 _ONE_BEFORE: Final = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
@@ -148,7 +148,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     """Fifth, check the ACK field."""
     sender = tcb.sender
     ack = expand(segment.ack, sender.una)
-    if tcb.state is State.SYN_RECEIVED:
+    if tcb.bit & SYN_RECEIVED_BIT:
         if not sender.una < ack <= sender.nxt:
             tcb.replies.append(refusal(tcb, segment.ack))
             return False
@@ -169,7 +169,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
         duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
         _measure(tcb, segment, acked, now)
         _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
-    if tcb.state is State.SYN_RECEIVED:
+    if tcb.bit & SYN_RECEIVED_BIT:
         sender.wl1, sender.wl2, sender.window = seq, ack, window
         handshake.established(tcb, "rcv ACK of SYN", now)
     sender.probes = 0

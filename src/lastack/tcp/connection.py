@@ -22,7 +22,7 @@ from . import arrival, calls, handshake, output, syn_sent, timeouts
 from .events import Event
 from .info import TcpInfo, tcp_info
 from .settings import SocketOptions, keepalive_idle
-from .tcb import SYN_STATES, Tcb
+from .tcb import CLOSED_BIT, SYN_SENT_BIT, SYN_STATES, Tcb
 from .timers import NEVER
 
 _EVENTS: Final = tuple(Event)
@@ -55,9 +55,9 @@ class Connection:
         tally.segments_in += 1
         if segment.flags & (SYN | FIN | RST):
             tally.control(segment.flags, out=False)
-        if tcb.state is State.SYN_SENT:
+        if tcb.bit & SYN_SENT_BIT:
             syn_sent.arrive(tcb, segment, now)
-        elif tcb.state is not State.CLOSED:
+        elif not tcb.bit & CLOSED_BIT:
             arrival.arrive(tcb, segment, now)
 
     def on_icmp(self, problem: Problem, mss: int, seq: int, now: Nanos) -> None:
@@ -117,8 +117,7 @@ class Connection:
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where no timer is armed."""
         tcb = self.tcb
-        at = tcb.timers.next()
-        return tcb.lingers_until if tcb.lingers_until < at else at
+        return min(tcb.timers.next(), tcb.lingers_until)
 
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""

@@ -63,7 +63,7 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
     options = _TIMESTAMPS * tcb.timestamps | _SACK * tcb.sack | _WINDOW_SCALE * tcb.scaling
     return TcpInfo(
         state=tcb.state,
-        ca_state=int(sender.recovery.phase),
+        ca_state=sender.recovery.phase,
         retransmits=sender.retransmits,
         probes=sender.probes,
         backoff=rtt.backoff,

@@ -16,9 +16,9 @@ from lastack.wire.seq import MASK
 
 from . import negotiate
 from .flight import Sent
-from .recovery import Phase
+from .recovery import LOSS, OPEN
 from .tcb import SYN_STATES, Tcb
-from .timers import NEVER, Purpose
+from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 _SILENT: Final = bits(State.CLOSED, State.TIME_WAIT)
 _PROBES_TAIL: Final = 3
@@ -114,7 +114,7 @@ def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
     if lost.end - lost.seq - (lost.flags & FIN) > sender.mss:
         sender.flight.split(lost, sender.mss)
     recovery.prr_out += 1
-    if recovery.phase is Phase.LOSS:
+    if recovery.phase == LOSS:
         tcb.counters.TCPSlowStartRetrans += 1 if sender.retransmits == 0 else 0
     else:
         tcb.counters.TCPFastRetrans += 1
@@ -142,7 +142,7 @@ def _new(tcb: Tcb, now: Nanos) -> Segment | None:
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
-    octets = min(unsent, sender.mss, max(usable, 0))
+    octets = min(min(unsent, sender.mss), max(usable, 0))  # noqa: PLW3301 (two by two compiles to comparisons)
     # A FIN takes a sequence number, and so a place in the window.
     fin = sender.fin_queued and octets == unsent and usable > octets
     if recovery.in_network() >= sender.control.window and (unsent or not fin):
@@ -168,7 +168,7 @@ def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
     sender.sent(seq + octets + (1 if fin else 0), flags, now)
     segment = tcb.segment(seq, flags, payload, now)
     timers = tcb.timers
-    if timers.purpose is not Purpose.RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
+    if timers.purpose != RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
     return segment
 
@@ -247,7 +247,7 @@ def _acknowledgement(tcb: Tcb, now: Nanos) -> Segment | None:
 
 
 def _arm_retransmit(tcb: Tcb, now: Nanos) -> None:
-    tcb.timers.arm(Purpose.RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
+    tcb.timers.arm(RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
 
 
 def bounded(tcb: Tcb, timeout: Nanos, now: Nanos) -> Nanos:
@@ -263,7 +263,7 @@ def _arm_probe(tcb: Tcb, now: Nanos) -> None:
     """Nothing is out and nothing may leave: see whether the window has opened (RFC 9293 3.8.6.1)."""
     sender = tcb.sender
     wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, 32), tcb.settings.rto_max)
-    tcb.timers.arm(Purpose.PROBE, now + wait)
+    tcb.timers.arm(PROBE, now + wait)
 
 
 def _may_probe_tail(tcb: Tcb) -> bool:
@@ -272,7 +272,7 @@ def _may_probe_tail(tcb: Tcb) -> bool:
     return (
         tcb.settings.tcp_early_retrans >= _PROBES_TAIL
         and recovery.sack
-        and recovery.phase is Phase.OPEN
+        and recovery.phase == OPEN
         and not tcb.sender.flight.sacked
         and recovery.tail_probe_end < 0
     )
@@ -283,7 +283,7 @@ def _arm_after_sending(tcb: Tcb, now: Nanos) -> None:
     sender = tcb.sender
     timeout = now + bounded(tcb, sender.rtt.rto, now)
     if not _may_probe_tail(tcb):
-        tcb.timers.arm(Purpose.RETRANSMIT, timeout)
+        tcb.timers.arm(RETRANSMIT, timeout)
         return
     smoothed = sender.rtt.smoothed
     if not smoothed:
@@ -293,16 +293,16 @@ def _arm_after_sending(tcb: Tcb, now: Nanos) -> None:
     else:
         wait = 2 * smoothed + 2 * MILLISECOND
     if now + wait >= timeout:
-        tcb.timers.arm(Purpose.RETRANSMIT, timeout)
+        tcb.timers.arm(RETRANSMIT, timeout)
     else:
-        tcb.timers.arm(Purpose.LOSS_PROBE, now + wait)
+        tcb.timers.arm(LOSS_PROBE, now + wait)
 
 
 def window_opened(tcb: Tcb, now: Nanos) -> None:
     """A window that was probed for may have opened: stop probing, or begin again (tcp_ack_probe)."""
     timers = tcb.timers
     sender = tcb.sender
-    if timers.retransmit == NEVER or timers.purpose is not Purpose.PROBE:
+    if timers.retransmit == NEVER or timers.purpose != PROBE:
         return
     waiting = sender.buffer.end - sender.nxt
     if sender.usable() >= min(waiting, sender.mss) + (1 if not waiting else 0):
@@ -319,17 +319,17 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos) -> None:
     sender = tcb.sender
     timers = tcb.timers
     if not sender.flight.records:
-        if timers.purpose is not Purpose.PROBE:
+        if timers.purpose != PROBE:
             timers.retransmit = NEVER
         return
     reorder_at = sender.recovery.reorder_at
     if reorder_at:
-        timers.arm(Purpose.REORDER, reorder_at)
+        timers.arm(REORDER, reorder_at)
     elif delivered and _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
-    elif timers.purpose is not Purpose.RETRANSMIT or timers.retransmit == NEVER:
+    elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
         # Count from when the first one out was sent (tcp_rto_delta_us).
-        timers.arm(Purpose.RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
+        timers.arm(RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
     elif delivered:
         _arm_retransmit(tcb, now)
 

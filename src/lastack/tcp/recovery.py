@@ -6,8 +6,7 @@ reduction) says how much may be sent meanwhile; RFC 5681 what a time-out means. 
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import final
+from typing import Final, final
 
 from lastack.model.time import Nanos
 
@@ -16,14 +15,11 @@ from .flight import Flight
 from .rtt import Rtt
 from .scoreboard import Rack, Scoreboard
 
-
-class Phase(IntEnum):
-    """Where recovery stands (tcp_ca_state; CWR is not used, for there is no ECN)."""
-
-    OPEN = 0
-    DISORDER = 1
-    RECOVERY = 3
-    LOSS = 4
+# Where recovery stands (tcp_ca_state; CWR, 2, is not used, for there is no ECN). Plain numbers for their speed.
+OPEN: Final = 0
+DISORDER: Final = 1
+RECOVERY: Final = 3
+LOSS: Final = 4
 
 
 @final
@@ -56,7 +52,7 @@ class Recovery:
         self.rtt = rtt
         self.sack = False
         self.reordering = reordering
-        self.phase = Phase.OPEN
+        self.phase: int = OPEN
         self.high = 0
         self.duplicates = 0
         self.rack = Rack()
@@ -76,22 +72,22 @@ class Recovery:
         self.newly_lost = 0
         self.entered = False
         self.reorder_at = 0
-        if self.phase is not Phase.OPEN and una >= self.high and advanced:
+        if self.phase != OPEN and una >= self.high and advanced:
             self._leave()
         if not self.sack:
             self._count_duplicates(advanced, duplicate)
-        if self.phase is Phase.OPEN and not self.flight.sacked and not self.duplicates and not self.flight.lost:
+        if self.phase == OPEN and not self.flight.sacked and not self.duplicates and not self.flight.lost:
             return
         self._find_losses(advanced, now)
-        if self.phase in (Phase.RECOVERY, Phase.LOSS):
-            if self.phase is Phase.RECOVERY:
+        if self.phase >= RECOVERY:
+            if self.phase == RECOVERY:
                 self._reduce(delivered, advanced)
             return
         if self.flight.lost:
             self._enter(nxt, now)
             self._reduce(delivered, advanced)
         else:
-            self.phase = Phase.DISORDER if self.flight.sacked or self.duplicates else Phase.OPEN
+            self.phase = DISORDER if self.flight.sacked or self.duplicates else OPEN
 
     def _count_duplicates(self, advanced: bool, duplicate: bool) -> None:
         """Without SACK a duplicate ACK says that something was delivered, not what (RFC 6582 3)."""
@@ -104,12 +100,12 @@ class Recovery:
         flight = self.flight
         if self.sack:
             rtt = self.rtt
-            recovering = self.phase is Phase.RECOVERY or self.phase is Phase.LOSS
+            recovering = self.phase >= RECOVERY
             allowed = self.rack.window(rtt.min_rtt, rtt.smoothed, flight.sacked, self.reordering, recovering)
             self.newly_lost, self.reorder_at = self.rack.detect(flight, allowed, now)
         elif flight.records and (
-            (self.phase is Phase.RECOVERY and advanced)
-            or (self.phase is not Phase.LOSS and not flight.lost and self.duplicates >= self.reordering)
+            (self.phase == RECOVERY and advanced)
+            or (self.phase != LOSS and not flight.lost and self.duplicates >= self.reordering)
         ):
             # RFC 6582 3.2: the third duplicate, and every partial ACK, says that the first one out was lost.
             head = flight.records[0]
@@ -119,7 +115,7 @@ class Recovery:
 
     def _enter(self, nxt: int, now: Nanos) -> None:
         """Begin fast recovery (RFC 6675 5, step 4)."""
-        self.phase = Phase.RECOVERY
+        self.phase = RECOVERY
         self.entered = True
         self.high = nxt
         self.prior_window = self.control.window
@@ -147,9 +143,9 @@ class Recovery:
 
     def _leave(self) -> None:
         """Everything that was out when the loss was found has arrived."""
-        if self.phase is Phase.RECOVERY:
+        if self.phase == RECOVERY:
             self.control.window = self.control.threshold
-        self.phase = Phase.OPEN
+        self.phase = OPEN
         self.duplicates = 0
 
     def in_network(self) -> int:
@@ -162,7 +158,7 @@ class Recovery:
 
     def may_grow(self) -> bool:
         """Whether ACKs open the window now: not while it is being cut."""
-        return self.phase is not Phase.RECOVERY
+        return self.phase != RECOVERY
 
     def timed_out(self, una: int, nxt: int, again: bool, now: Nanos) -> None:
         """RFC 5681 3.1, RFC 6675 5.1: everything out is taken for lost and sending starts again with one segment.
@@ -170,7 +166,7 @@ class Recovery:
         `again`: nothing was acknowledged since the time-out before; the threshold is not cut twice for one loss.
         """
         flight = self.flight
-        if self.phase < Phase.RECOVERY or una >= self.high or (self.phase is Phase.LOSS and not again):
+        if self.phase < RECOVERY or una >= self.high or (self.phase == LOSS and not again):
             self.control.threshold = self.control.threshold_after_loss(now)
             self.control.timed_out()
         records = flight.records
@@ -187,7 +183,7 @@ class Recovery:
                 continue
             flight.mark_lost(sent)
         self.duplicates = 0
-        self.phase = Phase.LOSS
+        self.phase = LOSS
         self.high = nxt
         self.control.window = flight.in_network() + 1
         self.control.count = 0
@@ -198,12 +194,12 @@ class Recovery:
         self.newly_lost = 0
         self.entered = False
         self._find_losses(False, now)
-        if self.flight.lost and self.phase not in (Phase.RECOVERY, Phase.LOSS):
+        if self.flight.lost and self.phase < RECOVERY:
             self._enter(nxt, now)
             self._reduce(0, False)
 
     def resend_all(self, nxt: int) -> None:
         """The path got narrower: what is out must go again, and that is no congestion (tcp_simple_retransmit)."""
-        if self.phase is not Phase.LOSS:
-            self.phase = Phase.LOSS
+        if self.phase != LOSS:
+            self.phase = LOSS
             self.high = nxt

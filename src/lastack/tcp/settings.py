@@ -164,7 +164,29 @@ class SocketOptions:
 
     def copy(self) -> SocketOptions:
         """What an accepted connection inherits from its listener."""
-        return replace(self)
+        # Written out, for it happens with every connection that is accepted.
+        other = SocketOptions()
+        other.so_keepalive = self.so_keepalive
+        other.so_linger = self.so_linger
+        other.so_oobinline = self.so_oobinline
+        other.so_rcvbuf = self.so_rcvbuf
+        other.so_sndbuf = self.so_sndbuf
+        other.so_reuseaddr = self.so_reuseaddr
+        other.so_reuseport = self.so_reuseport
+        other.ip_bind_address_no_port = self.ip_bind_address_no_port
+        other.tcp_congestion = self.tcp_congestion
+        other.tcp_cork = self.tcp_cork
+        other.tcp_defer_accept = self.tcp_defer_accept
+        other.tcp_keepcnt = self.tcp_keepcnt
+        other.tcp_keepidle = self.tcp_keepidle
+        other.tcp_keepintvl = self.tcp_keepintvl
+        other.tcp_linger2 = self.tcp_linger2
+        other.tcp_maxseg = self.tcp_maxseg
+        other.tcp_nodelay = self.tcp_nodelay
+        other.tcp_quickack = self.tcp_quickack
+        other.tcp_syncnt = self.tcp_syncnt
+        other.tcp_user_timeout = self.tcp_user_timeout
+        return other
 
 
 def keepalive_idle(settings: Settings, options: SocketOptions) -> Nanos:

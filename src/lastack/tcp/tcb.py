@@ -23,13 +23,23 @@ _AFTER: Final = [0] * (max(State) + 1)
 for _transition in TRANSITIONS:
     _AFTER[_transition.before] |= 1 << _transition.after
 
-ESTABLISHED_BIT: Final = bits(State.ESTABLISHED)
+SYN_SENT_BIT: Final = bits(State.SYN_SENT)
+SYN_RECEIVED_BIT: Final = bits(State.SYN_RECEIVED)
+CLOSED_BIT: Final = bits(State.CLOSED)
 SYN_STATES: Final = bits(State.SYN_SENT, State.SYN_RECEIVED)
 RECEIVES_TEXT_BITS: Final = bits(State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 FIN_WAITS: Final = bits(State.FIN_WAIT_1, State.FIN_WAIT_2)
 FIN_SENT_BITS: Final = bits(State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
 FIN_RECEIVED_BITS: Final = bits(State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
 GONE: Final = bits(State.CLOSED, State.TIME_WAIT)
+
+
+# Looked up once: a member of an enumeration costs more than what is done with it.
+_NOBODY: Final = Closer.NOBODY
+_LOCAL: Final = Closer.LOCAL
+_REMOTE: Final = Closer.REMOTE
+_OPEN: Final = CloseKind.OPEN
+_CLOSED: Final = State.CLOSED
 
 
 @final
@@ -65,8 +75,8 @@ class Tally:
         self.fin_out = 0
         self.rst_in = 0
         self.rst_out = 0
-        self.first_closer = Closer.NOBODY
-        self.close_kind = CloseKind.OPEN
+        self.first_closer: Closer = _NOBODY
+        self.close_kind: CloseKind = _OPEN
         self.reset_cause = ""
         self.opened_at: Nanos = now
         self.since: Nanos = now
@@ -89,8 +99,8 @@ class Tally:
                 self.rst_out += 1
             else:
                 self.rst_in += 1
-        if flags & (FIN | RST) and self.first_closer is Closer.NOBODY:
-            self.first_closer = Closer.LOCAL if out else Closer.REMOTE
+        if flags & (FIN | RST) and self.first_closer is _NOBODY:
+            self.first_closer = _LOCAL if out else _REMOTE
 
 
 @final
@@ -151,7 +161,7 @@ class Tcb:
         self.counters = counters
         self.observer: Observer | None = None
         self.number = 0
-        self.state = State.CLOSED
+        self.state: State = _CLOSED
         self.bit = 1 << 7
         self.local_port = local_port
         self.remote_port = remote_port

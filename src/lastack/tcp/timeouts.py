@@ -11,7 +11,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos
 from . import departure, output
 from .settings import keepalive_idle, keepalive_interval
 from .tcb import SYN_STATES, Tcb
-from .timers import NEVER, Purpose
+from .timers import LOSS_PROBE, NEVER, PROBE, RETRANSMIT
 
 _ORPHAN_RETRIES: Final = 8
 _KEEPS_ALIVE: Final = bits(
@@ -34,11 +34,11 @@ def on_timeout(tcb: Tcb, now: Nanos) -> None:
     if timers.retransmit <= now:
         purpose = timers.purpose
         timers.retransmit = NEVER
-        if purpose is Purpose.RETRANSMIT:
+        if purpose == RETRANSMIT:
             _retransmit(tcb, now)
-        elif purpose is Purpose.PROBE:
+        elif purpose == PROBE:
             _probe(tcb, now)
-        elif purpose is Purpose.LOSS_PROBE:
+        elif purpose == LOSS_PROBE:
             if tcb.sender.flight.records:
                 output.send_tail_probe(tcb, now)
         else:
@@ -88,7 +88,7 @@ def _retransmit(tcb: Tcb, now: Nanos) -> None:
     linear = tcb.settings.tcp_syn_linear_timeouts
     if tcb.state is not State.SYN_SENT or sender.retransmits > linear:
         sender.rtt.back_off()
-    tcb.timers.arm(Purpose.RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
+    tcb.timers.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
 
 
 def model_timeout(retries: int, rto_min: Nanos, rto_max: Nanos) -> Nanos:
@@ -164,7 +164,7 @@ def _probe(tcb: Tcb, now: Nanos) -> None:
     tcb.probe_due = True
     sender.probes += 1
     wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, 32), settings.rto_max)
-    tcb.timers.arm(Purpose.PROBE, now + wait)
+    tcb.timers.arm(PROBE, now + wait)
 
 
 def _reorder(tcb: Tcb, now: Nanos) -> None:
