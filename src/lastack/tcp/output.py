@@ -54,7 +54,7 @@ def _choose(tcb: Tcb, now: Nanos) -> Segment | None:
         if tcb.probe_due or tcb.keepalive_due:
             return _probe(tcb, now)
     receiver = tcb.receiver
-    if receiver.acks_owed or receiver.wants_ack:
+    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not State.CLOSED:
         return _acknowledgement(tcb, now)
     return None
 
