@@ -121,11 +121,11 @@ def test_a_lost_last_ack_makes_time_wait_begin_anew() -> None:
 
 def test_a_fin_that_overtakes_data_does_not_end_the_file_early() -> None:
     pair = Pair()
-    pair.link.forth.hold(300 * MILLISECOND, text)
+    pair.link.forth.hold(300 * MILLISECOND, text, times=0)
     pair.here.send(b"x" * 1000)
     pair.sim.run(at_most=MILLISECOND)
     pair.here.close()
-    pair.sim.run(at_most=50 * MILLISECOND)
+    pair.sim.run(at_most=12 * MILLISECOND)
     assert pair.there.receive() is None
     pair.sim.run(at_most=SECOND)
     assert pair.there.receive() == b"x" * 1000

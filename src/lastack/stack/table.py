@@ -85,7 +85,7 @@ def _live(socket: Socket, now: Nanos) -> dict[str, int | tuple[int, int] | None]
         rst_in=tally.rst_in,
         inode=0 if tcb.orphan or not socket.accepted else tcb.number,
         recv_q=receiver.unread + (1 if receiver.fin_at >= 0 and not tcb.end_read else 0),
-        send_q=len(sender.buffer) + (1 if sender.fin_queued and not sender.fin_acked() else 0),
+        send_q=0 if socket.requesting else max(sender.buffer.end + sender.fin_queued - sender.una, 0),
         timer=int(timer),
         timer_expires_ns=None if at == NEVER else at,
         retransmits=min(sender.retransmits or sender.probes, 255),

@@ -12,7 +12,7 @@ from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
 from lastack.wire.segment import Segment
-from lastack.wire.seq import expand
+from lastack.wire.seq import MASK, expand
 
 from . import events, handshake, output
 from .departure import fin_acknowledged, fin_received, stop_lingering
@@ -28,7 +28,8 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
     """All eight steps."""
     seq = expand(segment.seq, tcb.receiver.nxt)
     flags = segment.flags
-    if not _sequence(tcb, segment, seq, now):
+    if not flags & (ACK | RST | SYN) or not _sequence(tcb, segment, seq, now):
+        # Without any of the three nothing of the segment can be acceptable in the end.
         return
     if flags & RST:
         _reset(tcb, segment, seq, now)
@@ -56,38 +57,61 @@ def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     value = segment.ts_value
     # RFC 7323 5.3: a RST is never refused for its timestamp.
     if tcb.timestamps and value is not None and not segment.flags & RST and receiver.stale(value, now):
+        if _late_acknowledgement(tcb, segment, seq, value):
+            return True
+        if segment.flags & SYN:
+            _challenge_syn(tcb, now)
+            return False
+        if segment.flags & ACK and not segment.length and seq < receiver.nxt:
+            # ACKs that were overtaken are common, and no reason for one of ours.
+            tcb.counters.PAWSOldAck += 1
+            return False
         tcb.counters.PAWSEstab += 1
         if tcb.limited(now):
             tcb.counters.TCPACKSkippedPAWS += 1
         else:
-            _duplicate_seen(tcb, segment, seq, end)
+            _duplicate_seen(tcb, seq, end)
             receiver.acks_owed += 1
         return False
     edge = receiver.nxt + receiver.remaining()
     # What ends where the last ACK was sent is old, but its own ACK may be news (tcp_sequence).
     if receiver.acked <= end and seq <= edge:
-        if tcb.timestamps and value is not None and not segment.flags & RST:
-            receiver.remember(value, seq, now)
         return True
     if segment.flags & RST:
-        if seq == receiver.nxt - 1 and tcb.bit & _ONE_BEFORE:
+        if _one_before(tcb, seq):
             _reset_by_peer(tcb, now)
     elif segment.flags & SYN:
         _challenge_syn(tcb, now)
     elif segment.length == 0 and tcb.limited(now):
         tcb.counters.TCPACKSkippedSeq += 1
     else:
-        _duplicate_seen(tcb, segment, seq, end)
+        _duplicate_seen(tcb, seq, end)
         receiver.acks_owed += 1
     return False
 
 
-def _duplicate_seen(tcb: Tcb, segment: Segment, seq: int, end: int) -> None:
+def _late_acknowledgement(tcb: Tcb, segment: Segment, seq: int, value: int) -> bool:
+    """Whether a bare ACK with an old timestamp was only overtaken on its way (tcp_disordered_ack)."""
+    sender = tcb.sender
+    if not segment.flags & ACK or segment.length or seq != tcb.receiver.nxt:
+        return False
+    ack = expand(segment.ack, sender.una)
+    behind = (tcb.receiver.ts_recent - value) & MASK
+    replay = sender.rtt.rto * 6 // 5 // MILLISECOND
+    return ack == sender.una and not sender.newer_window(segment.window << sender.scale, seq, ack) and behind <= replay
+
+
+def _one_before(tcb: Tcb, seq: int) -> bool:
+    """Whether a RST comes from a peer whose FIN took a number that its RST does not count (tcp_reset_check)."""
+    return seq == tcb.receiver.nxt - 1 and bool(tcb.bit & _ONE_BEFORE)
+
+
+def _duplicate_seen(tcb: Tcb, seq: int, end: int) -> None:
     """Text that was had before is reported (RFC 2883 4.1), and ACKs are quick for a while."""
     receiver = tcb.receiver
     if end > seq and seq < receiver.nxt:
         receiver.quicken()
-        if tcb.sack and tcb.settings.tcp_dsack and segment.payload:
+        if tcb.sack and tcb.settings.tcp_dsack:
             receiver.duplicate = (seq, min(end, receiver.nxt))
             tcb.counters.TCPDSACKOldSent += 1
 
@@ -96,7 +120,7 @@ def _reset(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     """Second, check the RST bit: at RCV.NXT, or the end of what was sacked, it is believed (RFC 5961 3.2)."""
     receiver = tcb.receiver
     held = receiver.reassembly
-    if seq == receiver.nxt or (held is not None and tcb.sack and seq == held.highest):
+    if seq == receiver.nxt or _one_before(tcb, seq) or (held is not None and tcb.sack and seq == held.highest):
         _reset_by_peer(tcb, now)
     else:
         tcb.challenge(now)
@@ -152,12 +176,14 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
         if not sender.una < ack <= sender.nxt:
             tcb.replies.append(refusal(tcb, segment.ack))
             return False
-    elif ack > sender.nxt or ack < sender.una - max(sender.max_window, 1):
+    elif ack > sender.nxt or ack < sender.una - sender.oldest_ack():
         # RFC 5961 5.2: an ACK of what was never sent, or of long ago, is dropped and answered with an ACK.
         tcb.challenge(now)
         return False
     elif ack < sender.una:
         return True
+    if tcb.timestamps and segment.ts_value is not None:
+        tcb.receiver.remember(segment.ts_value, seq, now)
     before = sender.una
     window = segment.window << (0 if segment.flags & SYN else sender.scale)
     changed = window != sender.window
@@ -232,13 +258,12 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     receiver = tcb.receiver
     data = segment.payload
     fin = bool(segment.flags & FIN)
-    if tcb.bit & FIN_RECEIVED_BITS:
-        # Nothing can follow a FIN: text is ignored, but a FIN that comes again is acknowledged again.
-        if fin or data:
-            receiver.acks_owed += 1
+    if tcb.bit & FIN_RECEIVED_BITS and seq >= receiver.nxt:
+        # Nothing can follow a FIN.
         return
-    if data and tcb.shut_read and tcb.bit & FIN_WAITS and seq + len(data) > receiver.nxt:
-        data_after_close(tcb, now)
+    unread = tcb.bit & FIN_RECEIVED_BITS or (tcb.shut_read and tcb.bit & FIN_WAITS)
+    if unread and seq + len(data) > receiver.nxt:
+        data_after_close(tcb, segment, now)
         return
     edge = receiver.nxt + receiver.remaining()
     if seq + len(data) > edge:
@@ -277,28 +302,27 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         octets = len(data)
         receiver.take(data)
         receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
+        if seq < receiver.nxt - octets and tcb.sack and tcb.settings.tcp_dsack:
+            receiver.duplicate = (seq, receiver.nxt - octets)
         tcb.tally.octets_in += octets
         tcb.events |= events.READABLE
-    elif data:
-        _duplicate_seen(tcb, _DUPLICATE, seq, end)
+    elif seq + len(data) + fin <= receiver.nxt:
+        _duplicate_seen(tcb, seq, end + fin)
         receiver.acks_owed += 1
+    fin = fin and end == receiver.nxt
     if receiver.reassembly is not None:
         before = receiver.nxt
         fin = receiver.release() or fin
         tcb.tally.octets_in += receiver.nxt - before
         # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
         receiver.acks_owed = max(receiver.acks_owed, 1)
-    if fin and end <= receiver.nxt:
+    if fin:
         fin_received(tcb, now)
 
 
-_DUPLICATE: Final = Segment(0, 0, 0, 0, 0, 0, b"-")
-
-
-def data_after_close(tcb: Tcb, now: Nanos) -> None:
+def data_after_close(tcb: Tcb, segment: Segment, now: Nanos) -> None:
     """Text for a socket that was closed: nobody will read it, and the peer must learn that (RFC 9293 3.6.1)."""
     tcb.counters.TCPAbortOnData += 1
-    tcb.counters.TcpOutRsts += 1
     tcb.tally.reset_cause = "data after close"
-    tcb.replies.append(tcb.reset_segment(tcb.sender.nxt, now))
-    tcb.end(CloseKind.RESET_SENT, "rcv text after CLOSE", now)
+    tcb.replies.append(refusal(tcb, segment.ack))
+    tcb.fail("ECONNRESET", CloseKind.RESET_SENT, "rcv text after CLOSE", now)

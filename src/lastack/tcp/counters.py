@@ -30,6 +30,8 @@ class Counters:
     TWKilled: int = 0
     PAWSActive: int = 0
     PAWSEstab: int = 0
+    PAWSOldAck: int = 0
+    TSEcrRejected: int = 0
     PAWSTimewait: int = 0
     PAWSPassive: int = 0
     DelayedACKs: int = 0

@@ -25,8 +25,8 @@ class Reassembly:
         self.octets = 0
         self.fin = -1
 
-    def put(self, seq: int, data: bytes) -> bool:
-        """Keep what is new of `data`. Whether there was any."""
+    def put(self, seq: int, data: bytes, fin: bool = False) -> bool:
+        """Keep what is new of `data`, and of a FIN behind it. Whether there was any."""
         end = seq + len(data)
         fresh: list[tuple[int, bytes]] = []
         at = seq
@@ -44,9 +44,12 @@ class Reassembly:
         for item in fresh:
             self.octets += len(item[1])
             self._insert(item)
-        grown = self.ranges.add(seq, end)
+        new = bool(fresh) or (fin and self.fin != end)
+        if fin:
+            self.fin = end
+        grown = self.ranges.add(seq, end + fin)
         self.recent = [grown] + [r for r in self.recent if r[1] < grown[0] or r[0] > grown[1]]
-        return bool(fresh)
+        return new
 
     def _insert(self, item: tuple[int, bytes]) -> None:
         pieces = self.pieces

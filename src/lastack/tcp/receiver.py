@@ -142,9 +142,7 @@ class Receiver:
         """Octets ahead of their turn, and whether a FIN follows them. Whether any were new."""
         if self.reassembly is None:
             self.reassembly = Reassembly()
-        if fin:
-            self.reassembly.fin = seq + len(data)
-        return self.reassembly.put(seq, data) if data else fin
+        return self.reassembly.put(seq, data, fin)
 
     def release(self) -> bool:
         """Take what the hole held back. Whether it ends with the peer's FIN, which is then next."""
@@ -232,8 +230,8 @@ class Receiver:
         return self.reassembly is not None
 
     def delay_for(self, srtt: Nanos) -> Nanos:
-        """How long to delay an ACK (tcp_send_delayed_ack)."""
-        delay = self.delay
+        """How long to delay an ACK (tcp_send_delayed_ack): before the first text, a tick of the clock."""
+        delay = self.delay or MILLISECOND
         if delay > self.delay_min:
             most = self.delay_max if self.replying or self.pushed else 500 * MILLISECOND
             if srtt:
@@ -261,7 +259,7 @@ class Receiver:
 
     def remember(self, value: int, seq: int, now: Nanos) -> None:
         """Keep the timestamp of a segment that covers the last ACK sent (RFC 7323 4.3)."""
-        if seq <= self.acked:
+        if seq <= self.acked and (value - self.ts_recent) & 0xFFFF_FFFF < 0x8000_0000:
             self.ts_recent = value
             self.ts_recent_at = now
 
@@ -269,7 +267,8 @@ class Receiver:
         """Whether a timestamp is older than the last good one, and that one is to be believed (RFC 7323 5.3, 5.5)."""
         # Not before(): a value half of the number space ahead is as old as it is new, and Linux lets it pass.
         behind = (self.ts_recent - value) & 0xFFFF_FFFF
-        return 0 < behind < 0x8000_0000 and now - self.ts_recent_at < _PAWS_LIMIT
+        # A tick of difference is let pass (TCP_PAWS_WINDOW), and 0 is no timestamp to compare with.
+        return 1 < behind < 0x8000_0000 and self.ts_recent != 0 and now - self.ts_recent_at < _PAWS_LIMIT
 
 
 _PAWS_LIMIT: Nanos = 24 * 24 * 3600 * 1000 * MILLISECOND

@@ -195,13 +195,21 @@ class Sender:
 
     def update_window(self, window: int, seq: int, ack: int) -> bool:
         """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older. Whether it was taken."""
-        if self.wl1 < seq or (self.wl1 == seq and self.wl2 <= ack):
+        if self.newer_window(window, seq, ack):
             self.window = window
             self.max_window = max(self.max_window, window)
             self.wl1 = seq
             self.wl2 = ack
             return True
         return False
+
+    def newer_window(self, window: int, seq: int, ack: int) -> bool:
+        """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
+        return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
+
+    def oldest_ack(self) -> int:
+        """How far behind SND.UNA an ACK may be: the largest window, or all that was ever acknowledged (RFC 5961 5.2)."""
+        return min(self.max_window, self.una - self.iss)
 
     def resize(self, mss: int) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""

@@ -221,6 +221,10 @@ class Tcb:
         """End the connection: nothing is sent, nothing is kept but what can still be read."""
         if self.tally.close_kind is CloseKind.OPEN or kind is not CloseKind.ORDERLY:
             self.tally.close_kind = kind
+        # No wait follows, and no ACK that was still to come.
+        self.leaving = 0
+        self.receiver.acks_owed = 0
+        self.receiver.wants_ack = False
         if self.state is not State.CLOSED:
             self.move(State.CLOSED, cause, now)
 
