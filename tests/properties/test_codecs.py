@@ -10,12 +10,14 @@ from lastack.errors import DecodeError
 from lastack.wire import Packet, Segment, address_bytes, address_words, seq
 from lastack.wire.checksum import checksum, ones_sum
 from lastack.wire.icmp import IcmpMessage, Problem, read_quote
-from lastack.wire.options import Options
 from lastack.wire.packet import decode_packet
 from lastack.wire.pcapng import decode_blocks, decode_packet_block, interface_block, packet_block, section_block
 
 u8, u16, u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
-FIELDS = [*Segment.__slots__, *Options.__slots__]
+FIELDS = (
+    *("src_port", "dst_port", "seq", "ack", "flags", "window", "urgent", "payload", "mss", "window_scale", "sack"),
+    *("sack_permitted", "ts_value", "ts_echo", "user_timeout", "fast_open", "others"),
+)
 
 
 @st.composite
