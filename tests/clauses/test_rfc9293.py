@@ -572,6 +572,14 @@ def test_keepalive_asks_after_two_hours_and_gives_up_after_nine_probes(talk: Any
     assert socket.connection.error == "ETIMEDOUT"
 
 
+def test_quickack_sends_a_delayed_ack_at_once(make_talk: Callable[..., Any]) -> None:
+    talk = make_talk(quick_acks=0)
+    socket = talk.connected()
+    talk.say("P.", 1, 1, b"x")
+    assert talk.told() == []
+    assert talk.do(lambda now: socket.set_quickack(True, now)) == [". 1:2:0"]
+
+
 @clause("RFC 9293", "3.8.4", "keep-alives MUST be off by default")
 def test_without_keepalive_nothing_is_ever_sent(talk: Any) -> None:
     talk.connected()

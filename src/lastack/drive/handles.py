@@ -88,6 +88,11 @@ class SimSocket:
         self.socket.set_keepalive(on, self._sim.now)
         self._sim.flush(self._node)
 
+    def set_quickack(self, on: bool = True) -> None:
+        """TCP_QUICKACK: acknowledge at once from now on, or, off, only with what we have to say; not for ever."""
+        self.socket.set_quickack(on, self._sim.now)
+        self._sim.flush(self._node)
+
     def next_event(self) -> Event | None:
         """What happened to it and was not asked for yet."""
         return self.socket.next_event()

@@ -116,6 +116,11 @@ class Socket:
         self.connection.set_keepalive(on, now)
         self.schedule.touch(self)
 
+    def set_quickack(self, on: bool, now: Nanos) -> None:
+        """TCP_QUICKACK: acknowledge at once from now on, or, off, only with what we have to say; not for ever."""
+        self.connection.set_quickack(on)
+        self.schedule.touch(self)
+
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""
         return self.connection.next_event()

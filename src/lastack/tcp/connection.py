@@ -163,6 +163,13 @@ class Connection:
             return
         tcb.timers.keepalive = now + keepalive_idle(tcb.settings, tcb.options) if on else NEVER
 
+    def set_quickack(self, on: bool) -> None:
+        """TCP_QUICKACK: acknowledge at once from now on, or, off, only with what we have to say; not for ever."""
+        receiver = self.tcb.receiver
+        receiver.replying = not on
+        if on and receiver.wants_ack:
+            receiver.acks_owed = max(receiver.acks_owed, 1)
+
     # -- what it is
 
     @property

@@ -8,11 +8,9 @@ where the engine needs nanoseconds it multiplies. Defaults are those of Linux 6.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Final, final
+from typing import final
 
 from lastack.model.time import MILLISECOND, SECOND, Nanos
-
-UNLIMITED: Final = 0x7FFF_FFFF
 
 
 @final
@@ -38,14 +36,11 @@ class Settings:
     tcp_sack: int = 1
     tcp_dsack: int = 1
     # -- sending
-    tcp_retries1: int = 3
     tcp_retries2: int = 15
     tcp_orphan_retries: int = 0
     tcp_rto_min_us: int = 200_000
     tcp_rto_max_ms: int = 120_000
     tcp_reordering: int = 3
-    tcp_max_reordering: int = 300
-    tcp_recovery: int = 1
     tcp_early_retrans: int = 3
     tcp_congestion_control: str = "cubic"
     tcp_slow_start_after_idle: int = 1
@@ -61,8 +56,6 @@ class Settings:
     tcp_tw_reuse_delay: int = 1000
     tcp_rfc1337: int = 0
     tcp_max_orphans: int = 131_072
-    # -- defence
-    tcp_challenge_ack_limit: int = UNLIMITED
     tcp_invalid_ratelimit: int = 500
     # -- keepalive
     tcp_keepalive_time: int = 7200
@@ -143,7 +136,6 @@ class SocketOptions:
 
     so_keepalive: bool = False
     so_linger: int | None = None
-    so_oobinline: bool = False
     so_rcvbuf: int = 0
     so_sndbuf: int = 0
     so_reuseaddr: bool = False
@@ -158,7 +150,6 @@ class SocketOptions:
     tcp_linger2: int = 0
     tcp_maxseg: int = 0
     tcp_nodelay: bool = False
-    tcp_quickack: bool = True
     tcp_syncnt: int = 0
     tcp_user_timeout: int = 0
 
@@ -168,7 +159,6 @@ class SocketOptions:
         other = SocketOptions()
         other.so_keepalive = self.so_keepalive
         other.so_linger = self.so_linger
-        other.so_oobinline = self.so_oobinline
         other.so_rcvbuf = self.so_rcvbuf
         other.so_sndbuf = self.so_sndbuf
         other.so_reuseaddr = self.so_reuseaddr
@@ -183,7 +173,6 @@ class SocketOptions:
         other.tcp_linger2 = self.tcp_linger2
         other.tcp_maxseg = self.tcp_maxseg
         other.tcp_nodelay = self.tcp_nodelay
-        other.tcp_quickack = self.tcp_quickack
         other.tcp_syncnt = self.tcp_syncnt
         other.tcp_user_timeout = self.tcp_user_timeout
         return other
