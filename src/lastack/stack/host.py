@@ -24,7 +24,7 @@ from .path import Paths
 from .ports import Ports
 from .schedule import Schedule
 from .sock import Socket
-from .timewait import FIN_WAIT_2, REUSE, TIMESTAMPS, Rows
+from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, Rows
 
 
 @final
@@ -137,7 +137,7 @@ class Host:
             return
         rows = self.rows(socket.key)
         row = rows.add(socket.key, tcb.leaving, now)
-        flags = (TIMESTAMPS if tcb.timestamps else 0) | (REUSE if reuse else 0)
+        flags = (TIMESTAMPS if tcb.timestamps else 0) | (REUSE if reuse else 0) | tcb.receiver.scale << SCALE_AT
         rows.flags[row] = flags | (FIN_WAIT_2 if tcb.state is State.FIN_WAIT_2 else 0)
         rows.rcv_nxt[row] = tcb.receiver.nxt & MASK
         rows.snd_nxt[row] = tcb.sender.nxt & MASK

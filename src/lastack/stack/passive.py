@@ -8,16 +8,21 @@ from lastack.errors import CallError
 from lastack.model.close import CloseKind
 from lastack.model.state import State
 from lastack.model.time import SECOND, Nanos
-from lastack.tcp import calls
+from lastack.tcp import calls, handshake
 from lastack.tcp.connection import Connection
 from lastack.tcp.settings import SocketOptions
+from lastack.tcp.tcb import Tcb
+from lastack.wire.flags import FIN
 from lastack.wire.ip import address_bytes
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK, before
 
+from . import request
 from .host import Host
 from .listener import Admission, Listener
+from .request import Verdict
+from .reset import reset_for
 from .sock import Socket
 
 _RECYCLE_MEMORY: Final[Nanos] = 60 * SECOND
@@ -77,6 +82,9 @@ def listener_for(host: Host, local: bytes, segment: Segment) -> Listener | None:
 
 def on_syn(host: Host, listener: Listener, packet: Packet, segment: Segment, key: bytes, isn: int, now: Nanos) -> None:
     """A SYN for a listener (tcp_conn_request)."""
+    if segment.flags & FIN:
+        # Nobody opens and closes at once.
+        return
     if _recycled(host, packet.source, segment, now):
         host.counters.PAWSPassive += 1
         return
@@ -152,22 +160,48 @@ def on_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, 
     return True
 
 
-def on_request(host: Host, socket: Socket, listener: Listener, segment: Segment, now: Nanos) -> None:
+def on_request(host: Host, socket: Socket, listener: Listener, packet: Packet, segment: Segment, now: Nanos) -> None:
     """A segment for a connection that is still in the SYN queue."""
-    admission = listener.admit_ack(socket, segment, host.settings, host.counters, now)
-    if admission is Admission.DROP:
-        return
-    if admission is Admission.RESET:
-        host.counters.EmbryonicRsts += 1
-        socket.connection.abort(now, "accept queue full")
-    else:
-        socket.connection.on_segment(segment, now)
-    state = socket.connection.tcb.state
-    if state is not State.SYN_RECEIVED:
+    tcb = socket.connection.tcb
+    verdict = request.arrive(tcb, segment, now)
+    if verdict is Verdict.REPEAT:
+        handshake.repeat(tcb)
+    elif verdict is Verdict.ACKNOWLEDGE:
+        tcb.receiver.acks_owed += 1
+    elif verdict is Verdict.REFUSE:
+        refuse(host, packet, segment)
+    elif verdict is Verdict.RESET:
+        refuse(host, packet, segment)
+        _drop_request(host, tcb, CloseKind.RESET_SENT, "rcv SYN", now)
+    elif verdict is Verdict.END:
+        _drop_request(host, tcb, CloseKind.RESET_RECEIVED, "rcv RST", now)
+    elif verdict is Verdict.COMPLETE:
+        admission = listener.admit_ack(socket, segment, host.settings, host.counters, now)
+        if admission is Admission.TAKE:
+            socket.connection.on_segment(segment, now)
+        elif admission is Admission.RESET:
+            refuse(host, packet, segment)
+            _drop_request(host, tcb, CloseKind.RESET_SENT, "accept queue full", now)
+    if tcb.state is not State.SYN_RECEIVED:
         socket.requesting = False
         listener.requests -= 1
-        if state is not State.CLOSED:
+        if tcb.state is not State.CLOSED:
             _queue_accept(host, listener, socket)
+
+
+def _drop_request(host: Host, tcb: Tcb, kind: CloseKind, cause: str, now: Nanos) -> None:
+    host.counters.TcpAttemptFails += 1
+    host.counters.EmbryonicRsts += 1
+    tcb.tally.reset_cause = cause
+    tcb.end(kind, cause, now)
+
+
+def refuse(host: Host, packet: Packet, segment: Segment) -> None:
+    """Answer a segment as if there were no connection."""
+    reset = reset_for(segment)
+    if reset is not None:
+        host.counters.TcpOutRsts += 1
+        host.reply(packet, reset)
 
 
 def _queue_accept(host: Host, listener: Listener, socket: Socket) -> None:

@@ -22,7 +22,6 @@ from . import active, demux, passive, waiting
 from .dice import Dice
 from .host import Host
 from .listener import Listener
-from .reset import reset_for
 from .sock import Socket
 from .table import connection_table
 from .timewait import FIN_WAIT_2, Rows
@@ -85,7 +84,7 @@ class Stack:
         socket = host.sockets.get(key)
         if socket is not None:
             if socket.listener is not None and socket.requesting:
-                passive.on_request(host, socket, socket.listener, segment, now)
+                passive.on_request(host, socket, socket.listener, packet, segment, now)
             else:
                 socket.connection.on_segment(segment, now)
             host.schedule.touch(socket)
@@ -140,7 +139,7 @@ class Stack:
         if verdict is Verdict.ACKNOWLEDGE:
             host.reply(packet, waiting.last_ack(rows, row, segment, now))
         elif verdict is Verdict.RESET:
-            self._refuse(packet, segment)
+            passive.refuse(host, packet, segment)
             host.forget_wait(rows, row, State.CLOSED, "rcv text after CLOSE", now)
         elif verdict is Verdict.END:
             host.forget_wait(rows, row, State.CLOSED, "rcv RST", now)
@@ -161,19 +160,14 @@ class Stack:
         listener = passive.listener_for(host, packet.destination, segment)
         flags = segment.flags
         if listener is not None and not flags & RST:
-            if flags & SYN and not flags & ACK:
-                passive.on_syn(host, listener, packet, segment, key, 0, now)
+            if not flags & ACK:
+                if flags & SYN:
+                    passive.on_syn(host, listener, packet, segment, key, 0, now)
                 return
             may_be_cookie = flags & ACK and not flags & SYN and host.settings.tcp_syncookies
             if may_be_cookie and passive.on_cookie(host, listener, packet, segment, key, now):
                 return
-        self._refuse(packet, segment)
-
-    def _refuse(self, packet: Packet, segment: Segment) -> None:
-        reset = reset_for(segment)
-        if reset is not None:
-            self.host.counters.TcpOutRsts += 1
-            self.host.reply(packet, reset)
+        passive.refuse(host, packet, segment)
 
     # -- the owners' calls
 

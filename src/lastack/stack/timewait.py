@@ -19,6 +19,8 @@ FIN_WAIT_2: Final = 1
 TIMESTAMPS: Final = 2
 REUSE: Final = 4
 """The owner had set SO_REUSEADDR."""
+SCALE_AT: Final = 4
+"""The upper four bits: the shift of `window`."""
 
 
 @final

@@ -13,9 +13,9 @@ from lastack.tcp.counters import Counters
 from lastack.tcp.settings import Settings
 from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, after, before, distance
+from lastack.wire.seq import MASK, after, before, overlaps
 
-from .timewait import FIN_WAIT_2, TIMESTAMPS, Rows
+from .timewait import FIN_WAIT_2, SCALE_AT, TIMESTAMPS, Rows
 
 _ISN_STEP: Final = 65_535 + 2
 _PAWS_LIMIT: Final[Nanos] = 24 * 24 * 3600 * SECOND
@@ -72,11 +72,9 @@ def _in_fin_wait_2(
     rcv_nxt = rows.rcv_nxt[row]
     flags = segment.flags
     end = (segment.seq + segment.length) & MASK
-    window = max(rows.window[row], 1)
-    outside = before(end, rcv_nxt) or distance(rcv_nxt, segment.seq) > window
-    if stale or outside:
-        if flags & RST:
-            return Verdict.NOTHING
+    window = rows.window[row] << (rows.flags[row] >> SCALE_AT)
+    if stale or not overlaps(segment.seq, end, rcv_nxt, window):
+        # Linux answers even a RST.
         return _limited(rows, row, settings, counters, now)
     if flags & RST:
         return Verdict.END
@@ -129,7 +127,10 @@ def _limited(rows: Rows, row: int, settings: Settings, counters: Counters, now: 
     at = now // MILLISECOND & MASK
     last = rows.acked_at[row]
     if last and (at - last) & MASK < settings.tcp_invalid_ratelimit:
-        counters.TCPACKSkippedTimeWait += 1
+        if rows.flags[row] & FIN_WAIT_2:
+            counters.TCPACKSkippedFinWait2 += 1
+        else:
+            counters.TCPACKSkippedTimeWait += 1
         return Verdict.NOTHING
     rows.acked_at[row] = at
     return Verdict.ACKNOWLEDGE

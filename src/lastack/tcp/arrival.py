@@ -149,16 +149,10 @@ def _synchronize(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
         tcb.state is State.SYN_RECEIVED
         and segment.flags & ACK
         and seq == receiver.irs
+        and segment.length == 1
         and expand(segment.ack, sender.una) == sender.nxt
     ):
         return True
-    if tcb.state is State.SYN_RECEIVED and seq == receiver.irs and not segment.flags & ACK:
-        # The peer repeats its SYN: so does our answer (tcp_check_req).
-        if not tcb.limited(now):
-            sent = sender.flight.records[0]
-            if not sent.lost or sent.resent:
-                sender.flight.mark_lost(sent)
-        return False
     _challenge_syn(tcb, now)
     return False
 
@@ -172,18 +166,18 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     """Fifth, check the ACK field."""
     sender = tcb.sender
     ack = expand(segment.ack, sender.una)
-    if tcb.bit & SYN_RECEIVED_BIT:
-        if not sender.una < ack <= sender.nxt:
-            tcb.replies.append(refusal(tcb, segment.ack))
-            return False
-    elif ack > sender.nxt or ack < sender.una - sender.oldest_ack():
+    if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
+        tcb.replies.append(refusal(tcb, segment.ack))
+        return False
+    if ack <= sender.nxt and (ack >= sender.una or (tcb.state is State.ESTABLISHED and seq == tcb.receiver.nxt)):
+        # Old ACKs count here only where Linux's header prediction sees them.
+        tcb.receiver.remember(segment.ts_value, seq, now)
+    if ack > sender.nxt or ack < sender.una - _oldest_ack(tcb):
         # RFC 5961 5.2: an ACK of what was never sent, or of long ago, is dropped and answered with an ACK.
         tcb.challenge(now)
         return False
-    elif ack < sender.una:
+    if ack < sender.una:
         return True
-    if tcb.timestamps and segment.ts_value is not None:
-        tcb.receiver.remember(segment.ts_value, seq, now)
     before = sender.una
     window = segment.window << (0 if segment.flags & SYN else sender.scale)
     changed = window != sender.window
@@ -201,6 +195,15 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     sender.probes = 0
     _after_acknowledge(tcb, acked, now)
     return not tcb.bit & GONE
+
+
+def _oldest_ack(tcb: Tcb) -> int:
+    """How far behind SND.UNA an ACK may be: the largest window, or all that was acknowledged (RFC 5961 5.2).
+
+    Linux counts the SYN of an active opener as acknowledged, and not that of a passive one (bytes_acked).
+    """
+    sender = tcb.sender
+    return min(sender.max_window, sender.una - sender.iss - (0 if tcb.active else 1))
 
 
 def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
@@ -310,9 +313,9 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         _duplicate_seen(tcb, seq, end + fin)
         receiver.acks_owed += 1
     fin = fin and end == receiver.nxt
-    if receiver.reassembly is not None:
+    if receiver.reassembly is not None and not fin:
         before = receiver.nxt
-        fin = receiver.release() or fin
+        fin = receiver.release(tcb.sack and bool(tcb.settings.tcp_dsack))
         tcb.tally.octets_in += receiver.nxt - before
         # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
         receiver.acks_owed = max(receiver.acks_owed, 1)

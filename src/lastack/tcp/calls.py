@@ -79,7 +79,9 @@ def receive(tcb: Tcb, limit: int, now: Nanos) -> bytes | None:
             receiver.grow(tcb.sender.rtt.smoothed, tcb.sender.mss, now)
         _acknowledge_reading(tcb)
         return data
-    _raise_error(tcb)
+    if receiver.fin_at < 0:
+        # After the peer's FIN nothing could follow, so that an error is no news to a reader.
+        _raise_error(tcb)
     if receiver.fin_at >= 0 or tcb.shut_read or tcb.bit & _GONE:
         tcb.end_read = True
         return b""
@@ -138,10 +140,9 @@ def close(tcb: Tcb, now: Nanos) -> None:
     tcb.shut_read = True
     receiver = tcb.receiver
     linger = tcb.options.so_linger
-    unread = receiver.unread + (0 if receiver.reassembly is None else receiver.reassembly.octets)
     if tcb.state is State.CLOSED or tcb.state is State.TIME_WAIT or tcb.leaving:
         tcb.orphan = True
-    elif unread:
+    elif receiver.unread:
         tcb.counters.TCPAbortOnClose += 1
         tcb.orphan = True
         departure.abort(tcb, "close with unread data", now)

@@ -17,13 +17,13 @@ def fin_received(tcb: Tcb, now: Nanos) -> None:
     receiver.fin_at = receiver.nxt
     receiver.nxt += 1
     receiver.reassembly = None
-    receiver.duplicate = None
     receiver.wants_ack = True
     tcb.events |= events.END_OF_FILE
     state = tcb.state
     if state is State.ESTABLISHED or state is State.SYN_RECEIVED:
         # The owner may close soon, so that the ACK can ride on our FIN (tcp_fin: pingpong mode).
         receiver.replying = True
+        receiver.duplicate = None
         tcb.tally.close_kind = CloseKind.HALF_CLOSED
         tcb.move(State.CLOSE_WAIT, "rcv FIN", now)
     elif state is State.FIN_WAIT_1:

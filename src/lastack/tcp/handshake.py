@@ -41,6 +41,13 @@ def send_mss(tcb: Tcb) -> int:
     return max(min(tcb.sender.peer_mss, tcb.local_mss) - options, tcb.settings.tcp_min_snd_mss - options)
 
 
+def repeat(tcb: Tcb) -> None:
+    """The peer repeats its SYN: so does our answer."""
+    sent = tcb.sender.flight.records[0]
+    if not sent.lost or sent.resent:
+        tcb.sender.flight.mark_lost(sent)
+
+
 def established(tcb: Tcb, cause: str, now: Nanos) -> None:
     """Both sides are synchronized."""
     sender = tcb.sender

@@ -63,13 +63,15 @@ class Reassembly:
         ready: list[bytes] = []
         gone = 0
         for left, piece in self.pieces:
-            if left > seq:
+            if left > seq or 0 <= self.fin <= seq:
+                # Beyond a hole, or beyond the peer's own FIN.
                 break
             gone += 1
             self.octets -= len(piece)
-            if left + len(piece) > seq:
-                ready.append(piece[seq - left :])
-                seq = left + len(piece)
+            right = left + len(piece) if self.fin < 0 else min(left + len(piece), self.fin)
+            if right > seq:
+                ready.append(piece[seq - left : right - left])
+                seq = right
         if gone:
             del self.pieces[:gone]
         self.ranges.discard_below(seq)

@@ -95,7 +95,8 @@ class Receiver:
         """The first window (tcp_select_initial_window): whole segments, no more than 16 bits hold."""
         space = min(self.capacity, 0xFFFF)
         self.window = space - space % mss if space > mss else space
-        self.space = self.window
+        # What was read in the last round trip: to begin with, an initial window of the peer's.
+        self.space = min(self.window, 10 * mss)
 
     def remaining(self) -> int:
         """How far beyond `nxt` the peer may send."""
@@ -144,11 +145,17 @@ class Receiver:
             self.reassembly = Reassembly()
         return self.reassembly.put(seq, data, fin)
 
-    def release(self) -> bool:
-        """Take what the hole held back. Whether it ends with the peer's FIN, which is then next."""
+    def release(self, tell: bool = False) -> bool:
+        """Take what the hole held back. Whether it ends with the peer's FIN, which is then next.
+
+        `tell`: report with the next ACK what has come twice (RFC 2883 4.1).
+        """
         held = self.reassembly
         if held is None:
             return False
+        twice = held.ranges.items[0] if held.ranges.items else (self.nxt, self.nxt)
+        if tell and twice[0] < self.nxt:
+            self.duplicate = (twice[0], min(twice[1], self.nxt))
         for piece in held.take(self.nxt):
             self.take(piece)
         fin = held.fin == self.nxt
@@ -257,9 +264,9 @@ class Receiver:
 
     # -- timestamps
 
-    def remember(self, value: int, seq: int, now: Nanos) -> None:
+    def remember(self, value: int | None, seq: int, now: Nanos) -> None:
         """Keep the timestamp of a segment that covers the last ACK sent (RFC 7323 4.3)."""
-        if seq <= self.acked and (value - self.ts_recent) & 0xFFFF_FFFF < 0x8000_0000:
+        if value is not None and seq <= self.acked and (value - self.ts_recent) & 0xFFFF_FFFF < 0x8000_0000:
             self.ts_recent = value
             self.ts_recent_at = now
 

@@ -207,10 +207,6 @@ class Sender:
         """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
         return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
 
-    def oldest_ack(self) -> int:
-        """How far behind SND.UNA an ACK may be: the largest window, or all that was ever acknowledged (RFC 5961 5.2)."""
-        return min(self.max_window, self.una - self.iss)
-
     def resize(self, mss: int) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""
         self.mss = mss

@@ -273,6 +273,8 @@ class Tcb:
         if self.timestamps:
             segment.ts_value = self.clock(now)
             segment.ts_echo = self.receiver.ts_recent
+        if self.sack and self.receiver.reassembly is not None:
+            self._report(segment)
         return segment
 
     def limited(self, now: Nanos) -> bool:

@@ -37,6 +37,14 @@ def within(seq: int, start: int, size: int) -> bool:
     return ((seq - start) & MASK) < size
 
 
+def overlaps(seq: int, end: int, start: int, size: int) -> bool:
+    """Whether a segment [seq, end), or an empty one at `seq`, has a place in the window (tcp_in_window)."""
+    if seq == start:
+        return True
+    stop = (start + size) & MASK
+    return (after(end, start) and before(seq, stop)) or seq == end == stop
+
+
 def expand(seq: int, near: int) -> int:
     """The unwrapped number that is `seq` modulo 2^32 and nearest to `near`."""
     return near + ((seq - near + HALF) & MASK) - HALF
