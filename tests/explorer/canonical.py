@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -26,7 +26,7 @@ from lastack.tcp.tcb import Tcb
 from lastack.tcp.timers import NEVER, Timers
 from lastack.wire import Segment
 
-from .world import PORTS, Life, Side, World
+from .world import PORTS, Life, Pinned, Side, World
 
 _RTO: Final[Nanos] = SECOND
 
@@ -131,7 +131,6 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
         out.append(tcb.tally.opened_at - now)
 
 
-
 def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
     for row in rows.rows():
         out.append((rows.rcv_nxt[row], rows.snd_nxt[row], rows.window[row], rows.flags[row]))
@@ -154,29 +153,33 @@ def _read_life(life: Life) -> tuple[Any, ...]:
     )
 
 
-def _read_side(side: Side, now: Nanos, out: list[Any]) -> None:
+def describe_side(side: Side, now: Nanos) -> str:
+    """One host and its connections."""
     host = side.stack.host
     used = host.ports.used(None, PORTS[side.index])
-    out.append((host.secrets.next, host.numbers, host.orphans, len(host.replies), used))  # type: ignore[attr-defined]
+    drawn = cast(Pinned, host.secrets).next
+    out: list[Any] = [(drawn, host.numbers, host.orphans, len(host.replies), used)]
+    if side.stack.settings.tcp_timestamps:
+        # A row keeps the instant of a timestamp in whole seconds.
+        out.append(now % SECOND)
     if side.listener is not None:
         out.append((side.listener.requests, len(side.listener)))
     for socket in host.sockets.values():
         _read_socket(socket, now, out)
     _read_rows(host.four, now, out)
     out.extend(_read_life(life) for life in side.lives)
-    out.append([(number, _read_segment(segment, now)) for number, segment in side.queue])
-    out.append(sorted((number, repr(_read_segment(segment, now))) for number, segment in side.limbo))
+    return repr(out)
 
 
-def describe(world: World) -> list[Any]:
+def describe(world: World) -> str:
     """All that makes a difference, but for what may still happen (the bounds)."""
-    out: list[Any] = []
-    if world.scenario.settings.tcp_timestamps:
-        # A row keeps the instant of a timestamp in whole seconds.
-        out.append(world.now % SECOND)
+    now = world.now
     for side in world.sides:
-        _read_side(side, world.now, out)
-    return out
+        if world.told[side.index] is None:
+            world.told[side.index] = describe_side(side, now)
+    queues = [[(number, _read_segment(segment, now)) for number, segment in queue] for queue in world.queues]
+    limbos = [sorted((number, repr(_read_segment(segment, now))) for number, segment in one) for one in world.limbos]
+    return f"{world.told[0]}|{world.told[1]}|{queues}|{limbos}"
 
 
 def bounds(world: World) -> tuple[int, ...]:
@@ -186,6 +189,6 @@ def bounds(world: World) -> tuple[int, ...]:
     return (*left, a.opens, b.opens, a.sends, b.sends, a.crashes, b.crashes)
 
 
-def digest(description: list[Any], left: tuple[int, ...] = ()) -> bytes:
+def digest(description: str, left: tuple[int, ...] = ()) -> bytes:
     """128 bits for a description: with a million states two share one with a probability of 10^-27."""
-    return blake2b(repr((description, left)).encode(), digest_size=16).digest()
+    return blake2b(f"{description}{left}".encode(), digest_size=16).digest()

@@ -1,9 +1,9 @@
 """Which two states the two ends of one connection can be in at the same moment.
 
 Nobody can know more than the other has said. Every state is a claim about four events of its own side and two of
-the peer's, and three implications hold whatever the network does: what was acknowledged has been received, what was
-received has been sent, and a FIN sent before the peer's FIN was seen is not one sent after. A pair is lawful when
-the two claims contradict none of them. An end that was reset, gave up or lost its memory claims nothing.
+the peer's, and four implications hold whatever the network does: what was acknowledged has been received; what was
+received has been sent; a FIN sent before the peer's was received is not one sent after it; and not both FINs were
+sent after the other's was received. A pair is lawful when the two claims contradict none of them. An end that was reset, gave up or lost its memory claims nothing.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def _contradicts(one: Claim, other: Claim) -> bool:
         or (one.fin_acked and not other.fin_received)
         or (one.fin_received and not other.fin_sent)
         or (one.saw_early and other.early is False)
+        or (one.early is False and other.early is False)
     )
 
 
@@ -60,7 +61,5 @@ def lawful_pair(one: State, other: State) -> bool:
     return not _contradicts(CLAIMS[one], CLAIMS[other]) and not _contradicts(CLAIMS[other], CLAIMS[one])
 
 
-LAWFUL_PAIRS: Final = frozenset(
-    (min(a, b), max(a, b)) for a in CLAIMS for b in CLAIMS if lawful_pair(a, b)
-)
+LAWFUL_PAIRS: Final = frozenset((min(a, b), max(a, b)) for a in CLAIMS for b in CLAIMS if lawful_pair(a, b))
 """The lawful pairs, either way round once."""

@@ -21,12 +21,15 @@ from lastack.wire import Packet, Segment, address_bytes
 from .scenario import MAXIMUM_SEGMENT_LIFETIME, Scenario
 
 ADDRESSES: Final = ("10.0.0.1", "10.0.0.2")
+_PACKED: Final = tuple(address_bytes(address) for address in ADDRESSES)
 PORTS: Final = (4000, 5000)
 START: Final[Nanos] = 1_000_000_000_000
 FIRST_ISN: Final = (0xFFFF_FFFE, 0x7FFF_FFFE)
 """So that the numbers of A wrap with its first octet, and those of B pass the middle of the number space."""
 READ_SIZE: Final = 64
 
+_UNSURE: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+_GIVES_WAY: Final = ((State.TIME_WAIT, State.SYN_RECEIVED), (State.TIME_WAIT, State.SYN_SENT))
 ORDERLY: Final = frozenset({"rcv ACK of FIN", "2 MSL have passed"})
 
 
@@ -112,16 +115,13 @@ class Life:
 
 
 class Side:
-    """A host, its connections so far, and what is on its way from it."""
+    """A host, its connections so far, and what its application may still do."""
 
-    __slots__ = ("crashes", "index", "limbo", "listener", "lives", "opens", "queue", "sends", "stack")
+    __slots__ = ("crashes", "index", "listener", "lives", "opens", "sends", "stack")
 
     def __init__(self, index: int, scenario: Scenario, recorder: Recorder) -> None:
         self.index = index
         self.lives: list[Life] = []
-        self.queue: list[tuple[int, Segment]] = []
-        """(the number of the connection that sent it, or 0; the segment)."""
-        self.limbo: list[tuple[int, Segment]] = []
         self.opens = scenario.opens[index]
         self.sends = scenario.sends[index]
         self.crashes = scenario.crashes[index]
@@ -158,21 +158,51 @@ class Side:
         return self.stack.state_of(life.socket)
 
 
+Item = tuple[int, Segment]
+"""What is on its way: the number of the connection that sent it, or 0, and the segment, which never changes."""
+
+
 class World:
-    """Everything there is."""
+    """Everything there is. `queues` and `limbos`: what is on its way from either side.
 
-    __slots__ = ("delay", "duplicate", "early", "lose", "now", "overflows", "recorders", "scenario", "sides")
+    `frozen` and `told` are of a copy whose side is, so far, that of the original: its octets and its description.
+    """
 
-    def __init__(self, scenario: Scenario) -> None:
+    __slots__ = (
+        "delay",
+        "duplicate",
+        "early",
+        "frozen",
+        "limbos",
+        "lose",
+        "now",
+        "queues",
+        "recorders",
+        "scenario",
+        "sides",
+        "told",
+    )
+
+    def __init__(self, scenario: Scenario, recorders: tuple[Recorder, Recorder]) -> None:
         self.scenario = scenario
         self.now: Nanos = START
-        self.recorders = (Recorder(0), Recorder(1))
-        self.sides = tuple(Side(index, scenario, self.recorders[index]) for index in (0, 1))
+        self.recorders = recorders
+        self.sides: list[Side] = []
+        self.queues: tuple[list[Item], list[Item]] = ([], [])
+        self.limbos: tuple[list[Item], list[Item]] = ([], [])
         self.lose = scenario.lose
         self.duplicate = scenario.duplicate
         self.delay = scenario.delay
         self.early = scenario.early
-        self.overflows = 0
+        self.frozen: list[bytes | None] = [None, None]
+        self.told: list[str | None] = [None, None]
+
+    @staticmethod
+    def begin(scenario: Scenario) -> World:
+        """Both hosts are up, and nothing has happened."""
+        world = World(scenario, (Recorder(0), Recorder(1)))
+        world.sides = [Side(index, scenario, world.recorders[index]) for index in (0, 1)]
+        return world
 
     # -- what may happen
 
@@ -181,20 +211,20 @@ class World:
         found: list[Action] = []
         for side in self.sides:
             index = side.index
-            if side.queue:
+            if self.queues[index]:
                 found.append(Action("deliver", index))
                 found.extend(
                     Action(what, index)
                     for what, left in (("lose", self.lose), ("duplicate", self.duplicate), ("delay", self.delay))
                     if left
                 )
-            found.extend(Action("late", index, at) for at in range(len(side.limbo)))
+            found.extend(Action("late", index, at) for at in range(len(self.limbos[index])))
             if side.opens and (side.life is None or side.life.closed or side.life.end):
                 found.append(Action("open", index))
             if side.crashes:
                 found.append(Action("crash", index))
             found.extend(Action(what, index) for what in self._calls(side))
-        if self.deadline() < NEVER and (self.early or not any(side.queue for side in self.sides)):
+        if self.deadline() < NEVER and (self.early or not any(self.queues)):
             found.append(Action("timer"))
         return found
 
@@ -214,6 +244,15 @@ class World:
                 calls.append(what)
         return calls
 
+    def touched(self, action: Action) -> list[int]:
+        """The sides that an action may change."""
+        if action.what == "timer":
+            at = self.deadline()
+            return [side.index for side in self.sides if side.stack.deadline() <= at]
+        if action.what in ("lose", "delay"):
+            return []
+        return [1 - action.side if action.what in _NETWORK else action.side]
+
     def deadline(self) -> Nanos:
         """When the next timer goes off on either side."""
         return min(side.stack.deadline() for side in self.sides)
@@ -228,65 +267,67 @@ class World:
         if action.what == "timer":
             self._timer()
         elif action.what in _NETWORK:
-            self._network(action, side)
+            self._network(action)
         else:
             self._application(action.what, side)
         for one in self.sides:
             self._flush(one)
         moves = [move for recorder in self.recorders for move in recorder.moves]
         for move in moves:
-            if move.after is State.CLOSED:
-                life = self.sides[move.side].find(move.number)
-                if life is not None:
-                    life.end = Life.IN_ORDER if move.cause in ORDERLY else Life.BROKEN
+            life = self.sides[move.side].find(move.number)
+            if life is not None and (move.after is State.CLOSED or move.before is State.TIME_WAIT):
+                # TIME_WAIT that gives way to a new connection has ended as well as one that has lasted.
+                orderly = move.cause in ORDERLY or (move.before, move.after) in _GIVES_WAY
+                life.end = Life.IN_ORDER if orderly else Life.BROKEN
         return moves
 
     def _timer(self) -> None:
         """Sleep until the next timer goes off; a long sleep empties the network."""
-        if any(side.queue for side in self.sides):
+        if any(self.queues):
             self.early -= 1
         at = self.deadline()
         if at - self.now >= MAXIMUM_SEGMENT_LIFETIME:
-            for side in self.sides:
-                side.limbo.clear()
-                side.queue.clear()
-        self.now = max(at, self.now)
+            for items in (*self.queues, *self.limbos):
+                items.clear()
+        self.now = at
+        self.told = [None, None]
         for side in self.sides:
-            side.stack.on_timeout(self.now)
+            if side.stack.deadline() <= at:
+                side.stack.on_timeout(at)
 
-    def _network(self, action: Action, side: Side) -> None:
-        what = action.what
+    def _network(self, action: Action) -> None:
+        what, index = action.what, action.side
+        queue, limbo = self.queues[index], self.limbos[index]
         if what == "late":
-            self._deliver(side, side.limbo.pop(action.at))
+            self._deliver(1 - index, limbo.pop(action.at))
             return
-        item = side.queue.pop(0)
+        item = queue.pop(0)
         if what == "lose":
             self.lose -= 1
         elif what == "delay":
             self.delay -= 1
-            side.limbo.append(item)
+            limbo.append(item)
         elif what == "duplicate":
             self.duplicate -= 1
-            side.limbo.append((item[0], item[1].copy()))
-            self._deliver(side, item)
+            limbo.append(item)
+            self._deliver(1 - index, item)
         else:
-            self._deliver(side, item)
+            self._deliver(1 - index, item)
 
-    def _deliver(self, sender: Side, item: tuple[int, Segment]) -> None:
+    def _deliver(self, index: int, item: Item) -> None:
         """A segment arrives; see whether it made a connection, or told one with whom it is."""
         number, segment = item
-        side = self.sides[1 - sender.index]
+        side = self.sides[index]
         life = side.life
-        opening = life is not None and side.state(life) is State.SYN_SENT
+        before = State.CLOSED if life is None else side.state(life)
         known = side.stack.host.numbers
-        source, destination = (address_bytes(ADDRESSES[one.index]) for one in (sender, side))
-        side.stack.on_packet(Packet(source, destination, segment), self.now)
+        side.stack.on_packet(Packet(_PACKED[1 - index], _PACKED[index], segment), self.now)
         if side.stack.host.numbers > known:
             (socket,) = side.stack.host.sockets.values()
             made = Life(side.stack.host.numbers, socket, accepted=False)
             made.peer = number
             side.lives.append(made)
-        elif life is not None and opening and side.state(life) not in (State.SYN_SENT, State.CLOSED):
+        elif life is not None and before in _UNSURE and side.state(life) not in (before, State.CLOSED):
             life.peer = number
 
     def _application(self, what: str, side: Side) -> None:
@@ -335,14 +376,12 @@ class World:
 
     def _flush(self, side: Side) -> None:
         """Take what the stack has to send, and let the application read what it was told of, until there is no more."""
-        stack = side.stack
+        stack, queue = side.stack, self.queues[side.index]
         while True:
             while (packet := stack.poll(self.now)) is not None:
-                if packet.segment is None or len(side.queue) >= self.scenario.capacity:
-                    self.overflows += 1
-                    continue
-                life = side.life
-                side.queue.append((life.number if life is not None else 0, packet.segment))
+                if packet.segment is not None and len(queue) < self.scenario.capacity:
+                    life = side.life
+                    queue.append((life.number if life is not None else 0, packet.segment))
             notice = stack.next_event()
             if notice is None:
                 return
