@@ -32,10 +32,12 @@ class Sent:
 class Flight:
     """The records and their counts. `in_network` is Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments."""
 
-    __slots__ = ("lost", "records", "resent", "sacked")
+    __slots__ = ("lost", "records", "resend_from", "resent", "sacked")
 
     def __init__(self) -> None:
         self.records: list[Sent] = []
+        self.resend_from = 0
+        """Nothing before this sequence number is to be sent again."""
         self.sacked = 0
         self.lost = 0
         self.resent = 0
@@ -61,6 +63,7 @@ class Flight:
         if not sent.lost:
             sent.lost = True
             self.lost += 1
+        self.resend_from = min(self.resend_from, sent.seq)
 
     def mark_sacked(self, sent: Sent) -> None:
         """Note that the receiver holds it."""
@@ -85,10 +88,26 @@ class Flight:
         """The first segment to be sent again: lost, and no retransmission of it out."""
         if not self.lost:
             return None
-        for sent in self.records:
+        records = self.records
+        for index in range(self.index_of(self.resend_from), len(records)):
+            sent = records[index]
             if sent.lost and not sent.resent:
+                self.resend_from = sent.seq
                 return sent
+        self.resend_from = records[-1].end if records else 0
         return None
+
+    def index_of(self, seq: int) -> int:
+        """Where the first record is that begins at `seq` or later."""
+        records = self.records
+        low, high = 0, len(records)
+        while low < high:
+            middle = (low + high) // 2
+            if records[middle].seq < seq:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def split(self, sent: Sent, octets: int) -> None:
         """Cut a record in two, the first of `octets` octets: the path got narrower, or the peer took only a part."""

@@ -30,7 +30,9 @@ class Reassembly:
         end = seq + len(data)
         fresh: list[tuple[int, bytes]] = []
         at = seq
-        for left, piece in self.pieces:
+        pieces = self.pieces
+        for index in range(max(self._after(seq) - 1, 0), len(pieces)):
+            left, piece = pieces[index]
             right = left + len(piece)
             if right <= at:
                 continue
@@ -52,11 +54,19 @@ class Reassembly:
         return new
 
     def _insert(self, item: tuple[int, bytes]) -> None:
+        self.pieces.insert(self._after(item[0]), item)
+
+    def _after(self, seq: int) -> int:
+        """Where the first piece is that begins after `seq`."""
         pieces = self.pieces
-        at = len(pieces)
-        while at and pieces[at - 1][0] > item[0]:
-            at -= 1
-        pieces.insert(at, item)
+        low, high = 0, len(pieces)
+        while low < high:
+            middle = (low + high) // 2
+            if pieces[middle][0] <= seq:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def take(self, seq: int) -> list[bytes]:
         """What now follows `seq` without a hole, taken out."""

@@ -172,6 +172,7 @@ class Recovery:
         records = flight.records
         if records and records[0].sacked:
             # RFC 2018 8: the receiver has gone back on its word.
+            self.board.forget()
             for sent in records:
                 if sent.sacked:
                     sent.sacked = False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from lastack.model.time import Nanos
 from lastack.wire.seq import expand
 
 from .flight import Flight, Sent
+
+_BLOCKS: Final = 16
+"""So many blocks are remembered; more than four are seldom told of at once."""
 
 
 @final
@@ -50,9 +53,12 @@ class Rack:
         """
         marked, latest = 0, 0
         for sent in flight.records:
-            if sent.sacked or (sent.lost and not sent.resent):
-                continue
             if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end >= self.end):
+                if sent.times == 1:
+                    # What follows was first sent later still.
+                    break
+                continue
+            if sent.sacked or (sent.lost and not sent.resent):
                 continue
             left = sent.sent_at + self.rtt + allowed - now
             if left <= 0:
@@ -67,19 +73,26 @@ class Rack:
 class Scoreboard:
     """What one ACK's blocks came to."""
 
-    __slots__ = ("duplicate", "fresh", "highest", "reordered")
+    __slots__ = ("_known", "duplicate", "fresh", "highest", "reordered")
 
     def __init__(self) -> None:
         self.fresh: list[Sent] = []
         self.duplicate = False
         self.reordered = False
         self.highest = 0
+        self._known: dict[int, int] = {}
+
+    def forget(self) -> None:
+        """The receiver may have thrown away what it told of: read everything anew."""
+        self._known.clear()
 
     def read(self, flight: Flight, blocks: tuple[tuple[int, int], ...], una: int, ack: int, nxt: int) -> None:
         """Mark what the blocks name. `una` is before this ACK, `ack` what it acknowledges."""
         self.fresh = []
         self.duplicate = False
         self.reordered = False
+        if len(self._known) > _BLOCKS:
+            self._known.clear()
         edges = [(expand(left, una), expand(right, una)) for left, right in blocks]
         first = edges[0]
         # RFC 2883 4: a first block below the cumulative ACK, or inside the second, reports a duplicate.
@@ -94,13 +107,9 @@ class Scoreboard:
     def _mark(self, flight: Flight, left: int, right: int) -> None:
         """Mark the records inside one block; a record that straddles an edge is not held whole, so it stays."""
         records = flight.records
-        low, high = 0, len(records)
-        while low < high:
-            middle = (low + high) // 2
-            if records[middle].seq < left:
-                low = middle + 1
-            else:
-                high = middle
+        # A block mostly grows at its right edge: what the last ACK told need not be told again.
+        known = self._known.get(left, left)
+        low = flight.index_of(known if known <= right else left)
         while low < len(records) and records[low].end <= right:
             sent = records[low]
             low += 1
@@ -111,3 +120,4 @@ class Scoreboard:
             self.highest = max(self.highest, sent.end)
             flight.mark_sacked(sent)
             self.fresh.append(sent)
+        self._known[left] = records[low - 1].end if low else left
