@@ -18,6 +18,9 @@ _IPV6: Final = Struct("!IHBB16s16s")
 _EXTENSIONS: Final = (0, 43, 60)
 """Hop-by-hop options, routing, destination options: skipped. A fragment header (44) is not reassembled."""
 _MOST_EXTENSIONS: Final = 8
+_PARSED: Final[dict[str, bytes]] = {}
+"""Addresses that were read before: connecting reads the same few again and again."""
+_MOST_PARSED: Final = 4096
 
 
 class Header(NamedTuple):
@@ -36,6 +39,15 @@ class Header(NamedTuple):
 
 def address_bytes(text: str) -> bytes:
     """The 4 or 16 octets of an address in text. Raises ValueError where it is none."""
+    known = _PARSED.get(text)
+    if known is None:
+        if len(_PARSED) >= _MOST_PARSED:
+            _PARSED.clear()
+        known = _PARSED[text] = _parse(text)
+    return known
+
+
+def _parse(text: str) -> bytes:
     if ":" in text:
         from ipaddress import IPv6Address
 
