@@ -353,10 +353,8 @@ def test_recycling_locks_out_the_slower_clock_behind_a_nat() -> None:
     other = client.connect("10.0.0.2", 80)
     other.socket.connection.tcb.ts_offset -= 100_000
     sim.run(at_most=100 * MILLISECOND)
-    counted = server.counters().get("PAWSPassive", 0)
     again = client.connect("10.0.0.2", 80)
     again.socket.connection.tcb.ts_offset -= 100_000
-    assert counted == 0
     sim.run(at_most=3 * SECOND)
     assert again.state is State.SYN_SENT
     assert server.counters()["PAWSPassive"] >= 1

@@ -12,7 +12,7 @@ from lastack.model.time import Nanos
 from lastack.tcp.tcb import Tcb
 from lastack.wire.flags import ACK, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, add, before, overlaps
+from lastack.wire.seq import MASK, add, after, before, overlaps
 
 _CONTROL: Final = SYN | ACK | RST
 
@@ -42,18 +42,31 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
     stale = _stale(tcb, segment)
     if segment.seq == isn and control == SYN and not stale:
         return Verdict.NOTHING if tcb.limited(now) else Verdict.REPEAT
+    if control & RST:
+        return _reset(tcb, segment, stale, now)
     if control & ACK and segment.ack != add(sender.iss, 1):
         return Verdict.REFUSE
     # First, check the sequence number, and both timestamps.
     end = add(segment.seq, segment.length)
     if stale or _never_sent(tcb, segment) or not overlaps(segment.seq, end, rcv_nxt, receiver.window):
-        return Verdict.NOTHING if control & RST or tcb.limited(now) else Verdict.ACKNOWLEDGE
-    receiver.remember(segment.ts_value, receiver.nxt if segment.seq == rcv_nxt else receiver.nxt + 1, now)
-    if control & RST:
-        return Verdict.END
+        return Verdict.NOTHING if tcb.limited(now) else Verdict.ACKNOWLEDGE
     if control & SYN and segment.seq != isn:
         return Verdict.RESET
-    return Verdict.COMPLETE if control & ACK else Verdict.NOTHING
+    if not control & ACK:
+        return Verdict.NOTHING
+    if not after(segment.seq, rcv_nxt):
+        receiver.remember(segment.ts_value, receiver.nxt, now)
+    return Verdict.COMPLETE
+
+
+def _reset(tcb: Tcb, segment: Segment, stale: bool, now: Nanos) -> Verdict:
+    """Second, check the RST bit: at RCV.NXT it is believed, elsewhere in the window challenged (RFC 5961 3.2)."""
+    rcv_nxt = tcb.receiver.nxt & MASK
+    if stale or not overlaps(segment.seq, add(segment.seq, segment.length), rcv_nxt, tcb.receiver.window):
+        return Verdict.NOTHING
+    if segment.seq == rcv_nxt:
+        return Verdict.END
+    return Verdict.NOTHING if tcb.limited(now) else Verdict.ACKNOWLEDGE
 
 
 def _stale(tcb: Tcb, segment: Segment) -> bool:

@@ -169,8 +169,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
         tcb.replies.append(refusal(tcb, segment.ack))
         return False
-    if ack <= sender.nxt and (ack >= sender.una or (tcb.state is State.ESTABLISHED and seq == tcb.receiver.nxt)):
-        # Old ACKs count here only where Linux's header prediction sees them.
+    if ack <= sender.nxt and (ack >= sender.una or _predicted(tcb, segment, seq)):
         tcb.receiver.remember(segment.ts_value, seq, now)
     if ack > sender.nxt or ack < sender.una - _oldest_ack(tcb):
         # RFC 5961 5.2: an ACK of what was never sent, or of long ago, is dropped and answered with an ACK.
@@ -195,6 +194,13 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     sender.probes = 0
     _after_acknowledge(tcb, acked, now)
     return not tcb.bit & GONE
+
+
+def _predicted(tcb: Tcb, segment: Segment, seq: int) -> bool:
+    """Whether Linux's header prediction takes a segment, which looks at its ACK later than at its timestamp."""
+    receiver, sender = tcb.receiver, tcb.sender
+    in_order = seq == receiver.nxt and receiver.reassembly is None
+    return tcb.state is State.ESTABLISHED and in_order and segment.window << sender.scale == sender.window
 
 
 def _oldest_ack(tcb: Tcb) -> int:
@@ -300,13 +306,13 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
     """Text whose turn it is, perhaps with an end that was had before; then what waited for it; then the FIN."""
     receiver = tcb.receiver
     end = seq + len(data)
+    if seq < receiver.nxt < end + fin and tcb.sack and tcb.settings.tcp_dsack:
+        receiver.duplicate = (seq, receiver.nxt)
     if end > receiver.nxt:
         data = data[receiver.nxt - seq :]
         octets = len(data)
         receiver.take(data)
         receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
-        if seq < receiver.nxt - octets and tcb.sack and tcb.settings.tcp_dsack:
-            receiver.duplicate = (seq, receiver.nxt - octets)
         tcb.tally.octets_in += octets
         tcb.events |= events.READABLE
     elif seq + len(data) + fin <= receiver.nxt:

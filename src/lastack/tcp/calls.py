@@ -110,23 +110,32 @@ def _raise_error(tcb: Tcb) -> None:
         raise CallError(f"the connection failed: {error}", error)
 
 
+def shutdown(tcb: Tcb, read: bool, write: bool, now: Nanos) -> None:
+    """Close one direction or both (inet_shutdown). Raises CallError ENOTCONN where there is no connection any more.
+
+    One that is being opened is given up.
+    """
+    if tcb.state is State.SYN_SENT:
+        tcb.fail("ECONNRESET", CloseKind.UNSEEN, "CLOSE", now)
+        return
+    if tcb.bit & _GONE or tcb.leaving:
+        raise CallError("there is no connection to shut down", "ENOTCONN")
+    if write:
+        shutdown_write(tcb, now)
+    if read:
+        tcb.shut_read = True
+
+
 def shutdown_write(tcb: Tcb, now: Nanos) -> None:
     """Say that nothing more will be sent, and go on receiving (RFC 9293 3.10.4, half close)."""
     sender = tcb.sender
     if sender.fin_queued:
         return
-    if tcb.bit & bits(State.CLOSED, State.LISTEN):
-        raise CallError(f"cannot shut down in {tcb.state.name}", "ENOTCONN")
     sender.fin_queued = True
-    if tcb.state is State.ESTABLISHED or tcb.state is State.SYN_RECEIVED:
+    if tcb.state is State.ESTABLISHED:
         tcb.move(State.FIN_WAIT_1, "CLOSE", now)
     elif tcb.state is State.CLOSE_WAIT:
         tcb.move(State.LAST_ACK, "CLOSE", now)
-
-
-def shutdown_read(tcb: Tcb) -> None:
-    """Say that nothing more will be read: reading gives the end of file. Nothing is sent for it."""
-    tcb.shut_read = True
 
 
 def close(tcb: Tcb, now: Nanos) -> None:
@@ -155,6 +164,8 @@ def close(tcb: Tcb, now: Nanos) -> None:
         tcb.end(CloseKind.UNSEEN, "CLOSE", now)
     else:
         shutdown_write(tcb, now)
+        if tcb.state is State.SYN_RECEIVED:
+            tcb.move(State.FIN_WAIT_1, "CLOSE", now)
         _give_up(tcb, linger, now)
 
 

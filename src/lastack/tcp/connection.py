@@ -142,10 +142,7 @@ class Connection:
         """Close one direction, or both, and keep the socket. `how`: `read`, `write` or `both`."""
         if how not in ("read", "write", "both"):
             raise CallError(f"shutdown of {how!r}: it is read, write or both", "EINVAL")
-        if how != "read":
-            calls.shutdown_write(self.tcb, now)
-        if how != "write":
-            calls.shutdown_read(self.tcb)
+        calls.shutdown(self.tcb, how != "write", how != "read", now)
 
     def close(self, now: Nanos) -> None:
         """Give the socket up; what was sent and a FIN are still delivered, unless unread data or SO_LINGER forbid."""

@@ -93,7 +93,7 @@ def abort(tcb: Tcb, cause: str, now: Nanos) -> None:
     """Send a RST and forget everything (RFC 9293 3.10.5)."""
     tcb.counters.TcpOutRsts += 1
     tcb.tally.reset_cause = cause
-    tcb.replies.append(tcb.reset_segment(tcb.sender.nxt, now))
+    tcb.replies.append(tcb.reset_segment(tcb.sender.acceptable(tcb.receiver.scale), now))
     tcb.end(CloseKind.RESET_SENT, cause, now)
 
 

@@ -62,5 +62,8 @@ def established(tcb: Tcb, cause: str, now: Nanos) -> None:
     tcb.receiver.clamp = 0xFFFF
     tcb.move(State.ESTABLISHED, cause, now)
     tcb.events |= events.OPENED | events.WRITABLE
+    if sender.fin_queued:
+        # shutdown() came while the handshake was under way (RFC 9293 3.10.4, SYN-RECEIVED).
+        tcb.move(State.FIN_WAIT_1, "CLOSE", now)
     if tcb.options.so_keepalive:
         tcb.timers.keepalive = now + keepalive_idle(tcb.settings, tcb.options)

@@ -237,7 +237,7 @@ def _acknowledgement(tcb: Tcb, now: Nanos) -> Segment | None:
             tcb.timers.delayed_ack = now + receiver.delay_for(tcb.sender.rtt.smoothed)
         return None
     owed = receiver.acks_owed
-    segment = tcb.segment(tcb.sender.nxt, ACK, b"", now)
+    segment = tcb.segment(tcb.sender.acceptable(tcb.receiver.scale), ACK, b"", now)
     receiver.spend_quick()
     receiver.acks_owed = max(owed - 1, 0)
     return segment

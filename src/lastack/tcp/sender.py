@@ -207,6 +207,14 @@ class Sender:
         """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
         return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
 
+    def acceptable(self, scale: int) -> int:
+        """The sequence number of a segment without text: where the window has shrunk, not beyond it.
+
+        What one step of the scale may have rounded away does not count (tcp_acceptable_seq).
+        """
+        edge = self.una + self.window
+        return self.nxt if self.nxt <= edge or (scale and self.nxt - edge < 1 << scale) else edge
+
     def resize(self, mss: int) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""
         self.mss = mss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lastack.model.close import CloseKind
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, Nanos
@@ -11,7 +13,10 @@ from lastack.wire.seq import expand
 
 from . import arrival, handshake
 from .tcb import Tcb
-from .timers import NEVER
+from .timers import NEVER, RETRANSMIT
+
+_AT_ONCE: Final = 2 * MILLISECOND
+"""TCP_TIMEOUT_MIN."""
 
 
 def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
@@ -38,9 +43,14 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> bool:
         if behind > sent_ago:
             tcb.counters.PAWSActive += 1
             unacceptable = True
-    if unacceptable and not segment.flags & RST:
+    if not unacceptable:
+        return True
+    if not sender.retransmits and sender.flight.records:
+        # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
+        tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
+    if not segment.flags & RST:
         tcb.replies.append(arrival.refusal(tcb, segment.ack))
-    return not unacceptable
+    return False
 
 
 def _reset(tcb: Tcb, segment: Segment, now: Nanos) -> None:
