@@ -112,6 +112,7 @@ class Host:
         if self.sockets.get(socket.key) is not socket:
             return
         del self.sockets[socket.key]
+        socket.alarm.cancel()
         tcb = socket.connection.tcb
         if socket.counted_orphan:
             self.orphans -= 1

@@ -1,7 +1,7 @@
 """Which sockets have something to send, and when each has to be woken next.
 
 A timer is lazy: one that moves back, as it does with every ACK, is left where it is and looked at again when its old
-time comes up front. Instants are kept in a heap of plain integers, each with the sockets that wait for it.
+time comes up front. Instants are kept in a heap of plain integers, each with the alarms that are set for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import final
 from lastack.model.time import Nanos
 from lastack.tcp.timers import NEVER
 
-from .sock import Socket
+from .sock import Alarm, Socket
 
 
 @final
@@ -25,9 +25,9 @@ class Schedule:
         self.ready: list[Socket] = []
         self.head = 0
         self._heap: list[int] = []
-        self._last: Socket | None = None
+        self._last: Alarm | None = None
         self._last_at: Nanos = 0
-        self._buckets: dict[int, list[Socket]] = {}
+        self._buckets: dict[int, list[Alarm]] = {}
 
     def touch(self, socket: Socket) -> None:
         """Something happened to it: it will be polled."""
@@ -52,22 +52,23 @@ class Schedule:
 
     def arm(self, socket: Socket, at: Nanos) -> None:
         """Wake it at `at`, or earlier, where it can look again."""
-        if at >= socket.wakes_at:
+        alarm = socket.alarm
+        if at >= alarm.at:
             return
-        socket.wakes_at = at
+        alarm.at = at
         if at < self._last_at:
             self._last = None
         bucket = self._buckets.get(at)
         if bucket is None:
-            self._buckets[at] = [socket]
+            self._buckets[at] = [alarm]
             heappush(self._heap, at)
         else:
-            bucket.append(socket)
+            bucket.append(alarm)
 
     def next(self) -> Nanos:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
         last = self._last
-        if last is not None and last.wakes_at == self._last_at and last.connection.deadline() <= self._last_at:
+        if last is not None and last.at == self._last_at and _due(last) <= self._last_at:
             # What was found the last time still holds, and nothing earlier was armed.
             return self._last_at
         self._last = None
@@ -75,16 +76,16 @@ class Schedule:
             at = self._heap[0]
             bucket = self._buckets[at]
             while bucket:
-                socket = bucket[-1]
-                if socket.wakes_at == at:
-                    due = socket.connection.deadline()
+                alarm = bucket[-1]
+                if alarm.at == at and alarm.socket is not None:
+                    due = _due(alarm)
                     if due <= at:
-                        self._last = socket
+                        self._last = alarm
                         self._last_at = at
                         return at
-                    socket.wakes_at = NEVER
+                    alarm.at = NEVER
                     if due != NEVER:
-                        self.arm(socket, due)
+                        self.arm(alarm.socket, due)
                 bucket.pop()
             heappop(self._heap)
             del self._buckets[at]
@@ -95,8 +96,14 @@ class Schedule:
         found: list[Socket] = []
         while self.next() <= now:
             at = heappop(self._heap)
-            for socket in self._buckets.pop(at):
-                if socket.wakes_at == at:
-                    socket.wakes_at = NEVER
-                    found.append(socket)
+            for alarm in self._buckets.pop(at):
+                if alarm.at == at and alarm.socket is not None:
+                    alarm.at = NEVER
+                    found.append(alarm.socket)
         return found
+
+
+def _due(alarm: Alarm) -> Nanos:
+    """When the connection really wants to be woken."""
+    socket = alarm.socket
+    return NEVER if socket is None else socket.connection.deadline()

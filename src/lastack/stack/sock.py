@@ -22,11 +22,28 @@ if TYPE_CHECKING:
 
 
 @final
+class Alarm:
+    """When a socket is to be woken. What a schedule holds is this, so that a socket that is gone costs it nothing."""
+
+    __slots__ = ("at", "socket")
+
+    def __init__(self, socket: Socket) -> None:
+        self.at: Nanos = NEVER
+        self.socket: Socket | None = socket
+
+    def cancel(self) -> None:
+        """The socket is gone."""
+        self.at = NEVER
+        self.socket = None
+
+
+@final
 class Socket:
     """What `connect()` and `accept()` give. The calls are a Connection's; the stack sends what comes of them."""
 
     __slots__ = (
         "accepted",
+        "alarm",
         "connection",
         "counted_orphan",
         "key",
@@ -37,7 +54,6 @@ class Socket:
         "remote",
         "requesting",
         "schedule",
-        "wakes_at",
     )
 
     def __init__(
@@ -61,7 +77,7 @@ class Socket:
         """It is in its listener's SYN queue."""
         self.queued = False
         self.noticed = False
-        self.wakes_at: Nanos = NEVER
+        self.alarm = Alarm(self)
 
     @property
     def state(self) -> State:
