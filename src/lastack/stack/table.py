@@ -9,6 +9,7 @@ from lastack.model.close import CloseKind, Closer, Timer, Viewpoint
 from lastack.model.record import ConnectionTable, Values, address_values
 from lastack.model.state import State
 from lastack.model.time import Nanos
+from lastack.tcp.tcb import SYN_STATES
 from lastack.tcp.timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 from . import demux
@@ -60,6 +61,7 @@ def _live(socket: Socket, now: Nanos) -> dict[str, int | tuple[int, int] | None]
     tcb = socket.connection.tcb
     tally = tcb.tally
     sender, receiver = tcb.sender, tcb.receiver
+    fin = sender.fin_queued and not tcb.bit & SYN_STATES
     row = _named(socket.local, socket.remote, tcb.local_port, tcb.remote_port)
     timer, at = Timer.OFF, NEVER
     if tcb.timers.retransmit != NEVER:
@@ -85,7 +87,7 @@ def _live(socket: Socket, now: Nanos) -> dict[str, int | tuple[int, int] | None]
         rst_in=tally.rst_in,
         inode=0 if tcb.orphan or not socket.accepted else tcb.number,
         recv_q=receiver.unread + (1 if receiver.fin_at >= 0 and not tcb.end_read else 0),
-        send_q=0 if socket.requesting else max(sender.buffer.end + sender.fin_queued - sender.una, 0),
+        send_q=0 if socket.requesting else max(sender.buffer.end + fin - sender.una, 0),
         timer=int(timer),
         timer_expires_ns=None if at == NEVER else at,
         retransmits=min(sender.retransmits or sender.probes, 255),

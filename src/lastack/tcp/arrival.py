@@ -40,6 +40,10 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
         return
     if flags & URG:
         _urgent(tcb, segment, seq)
+    if flags & SYN:
+        # It was had before, and Linux says so (tcp_data_queue).
+        _duplicate_seen(tcb, seq, seq + 1)
+        tcb.receiver.acks_owed += 1
     if segment.payload or flags & FIN:
         text_and_fin(tcb, segment, seq + (1 if flags & SYN else 0), now)
 
@@ -138,8 +142,12 @@ def _reset_by_peer(tcb: Tcb, now: Nanos) -> None:
     if tcb.bit & (1 << State.ESTABLISHED | 1 << State.CLOSE_WAIT):
         tcb.counters.TcpEstabResets += 1
     tcb.tally.reset_cause = tcb.tally.reset_cause or "reset by peer"
-    error = "EPIPE" if tcb.bit & _RESET_PIPE else "ECONNRESET"
-    tcb.fail(error, CloseKind.RESET_RECEIVED, "rcv RST", now)
+    tcb.fail(_reset_error(tcb), CloseKind.RESET_RECEIVED, "rcv RST", now)
+
+
+def _reset_error(tcb: Tcb) -> str:
+    """What a writer is told of a RST, in either direction (tcp_reset)."""
+    return "EPIPE" if tcb.bit & _RESET_PIPE else "ECONNRESET"
 
 
 def _synchronize(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
@@ -287,6 +295,11 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     if seq > receiver.nxt:
         _ahead(tcb, seq, data, fin)
         return
+    if tcb.bit & FIN_RECEIVED_BITS:
+        # All of it was had before, and a second FIN is none.
+        _duplicate_seen(tcb, seq, receiver.nxt)
+        receiver.acks_owed += 1
+        return
     _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
 
 
@@ -334,4 +347,4 @@ def data_after_close(tcb: Tcb, segment: Segment, now: Nanos) -> None:
     tcb.counters.TCPAbortOnData += 1
     tcb.tally.reset_cause = "data after close"
     tcb.replies.append(refusal(tcb, segment.ack))
-    tcb.fail("ECONNRESET", CloseKind.RESET_SENT, "rcv text after CLOSE", now)
+    tcb.fail(_reset_error(tcb), CloseKind.RESET_SENT, "rcv text after CLOSE", now)

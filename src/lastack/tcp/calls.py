@@ -78,6 +78,8 @@ def receive(tcb: Tcb, limit: int, now: Nanos) -> bytes | None:
         if receiver.autotune_limit:
             receiver.grow(tcb.sender.rtt.smoothed, tcb.sender.mss, now)
         _acknowledge_reading(tcb)
+        # A read that comes to the FIN has taken it in, though it tells of it only the next time (tcp_recvmsg).
+        tcb.end_read = receiver.fin_at >= 0 and len(data) < limit
         return data
     if receiver.fin_at < 0:
         # After the peer's FIN nothing could follow, so that an error is no news to a reader.

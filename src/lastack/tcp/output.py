@@ -65,21 +65,21 @@ def _handshake(tcb: Tcb, now: Nanos) -> Segment | None:
     if sender.nxt == sender.iss:
         sender.sent(sender.iss + 1, SYN, now)
         _arm_retransmit(tcb, now)
-        return _syn(tcb, now)
+        return syn(tcb, now)
     lost = sender.flight.first_lost()
     if lost is not None:
         sender.flight.mark_resent(lost, now)
         sender.total_retransmits += 1
         tcb.counters.TcpRetransSegs += 1
         tcb.counters.TCPSynRetrans += 1
-        return _syn(tcb, now)
+        return syn(tcb, now)
     if tcb.receiver.acks_owed:
         tcb.receiver.spend_quick()
         return tcb.segment(sender.nxt, ACK, b"", now)
     return None
 
 
-def _syn(tcb: Tcb, now: Nanos) -> Segment:
+def syn(tcb: Tcb, now: Nanos) -> Segment:
     """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
     receiver = tcb.receiver
     answer = tcb.state is State.SYN_RECEIVED

@@ -9,14 +9,14 @@ from lastack.model.state import State
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import expand
+from lastack.wire.seq import MASK, expand
 
-from . import arrival, handshake
+from . import arrival, handshake, output
 from .tcb import Tcb
 from .timers import NEVER, RETRANSMIT
 
-_AT_ONCE: Final = 2 * MILLISECOND
-"""TCP_TIMEOUT_MIN."""
+_AT_ONCE: Final = 8 * MILLISECOND
+"""TCP_TIMEOUT_MIN: two ticks, here of 250 Hz."""
 
 
 def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
@@ -35,22 +35,26 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
 def _acceptable(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> bool:
     """First, check the ACK bit: one that our SYN cannot have caused is answered with <SEQ=SEG.ACK><CTL=RST>."""
     sender = tcb.sender
-    unacceptable = not sender.una < ack <= sender.nxt
-    if not unacceptable and tcb.settings.tcp_timestamps and segment.ts_value is not None and segment.ts_echo:
-        # RFC 7323 3.2 and PAWS for the active opener: an echo of what was never sent.
-        behind = (tcb.clock(now) - segment.ts_echo) & 0xFFFF_FFFF
-        sent_ago = (now - tcb.tally.opened_at) // MILLISECOND + 1
-        if behind > sent_ago:
-            tcb.counters.PAWSActive += 1
-            unacceptable = True
-    if not unacceptable:
+    if not sender.una < ack <= sender.nxt:
+        if not sender.retransmits and sender.flight.records:
+            # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
+            tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
+    elif not _never_sent(tcb, segment, now):
         return True
-    if not sender.retransmits and sender.flight.records:
-        # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
-        tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
     if not segment.flags & RST:
         tcb.replies.append(arrival.refusal(tcb, segment.ack))
     return False
+
+
+def _never_sent(tcb: Tcb, segment: Segment, now: Nanos) -> bool:
+    """Whether it echoes a timestamp of before our SYN (RFC 7323 3.2, and PAWS for the active opener)."""
+    if not tcb.settings.tcp_timestamps or segment.ts_value is None or not segment.ts_echo:
+        return False
+    behind = (tcb.clock(now) - segment.ts_echo) & MASK
+    if behind <= (now - tcb.tally.opened_at) // MILLISECOND + 1:
+        return False
+    tcb.counters.PAWSActive += 1
+    return True
 
 
 def _reset(tcb: Tcb, segment: Segment, now: Nanos) -> None:
@@ -68,9 +72,8 @@ def _synchronize(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> None:
         # Both ends have opened at once: answer the SYN with the SYN again, and now with an ACK.
         receiver.open_window(sender.mss)
         tcb.move(State.SYN_RECEIVED, "rcv SYN", now)
-        sent = sender.flight.records[0]
-        if not sent.lost or sent.resent:
-            sender.flight.mark_lost(sent)
+        # It is a segment of its own, and no retransmission of ours.
+        tcb.replies.append(output.syn(tcb, now))
         tcb.timers.retransmit = now + sender.rtt.rto
         return
     acked = sender.acknowledge(ack, (), now)
