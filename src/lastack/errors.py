@@ -15,6 +15,7 @@ class DecodeError(LastackError):
 
     def __init__(self, message: str, at: int | None = None) -> None:
         super().__init__(message if at is None else f"{message} (at octet {at})")
+        self.message = message
         self.at = at
 
 
@@ -40,4 +41,11 @@ class KernelError(LastackError):
 
 
 class CallError(LastackError):
-    """Misuse by the caller: an operation that the connection's state or an argument does not allow."""
+    """Misuse by the caller: an operation that the connection's state or an argument does not allow.
+
+    `code` is the name of the errno that a socket would have given (`EADDRNOTAVAIL`), or None.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 Nanos = int
 """An instant or a duration in nanoseconds."""
 
-MICROSECOND: Nanos = 1_000
-MILLISECOND: Nanos = 1_000_000
-SECOND: Nanos = 1_000_000_000
-MINUTE: Nanos = 60 * SECOND
+MICROSECOND: Final = 1_000
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+MINUTE: Final = 60_000_000_000
 
-TIME_WAIT_LENGTH: Nanos = 60 * SECOND
+TIME_WAIT_LENGTH: Final = 60_000_000_000
 """Linux's TCP_TIMEWAIT_LEN: a constant of the kernel's source, not a setting (include/net/tcp.h)."""
 
 

@@ -1,0 +1,37 @@
+"""The one loop between a stack and a device. Simulator, TUN, asyncio and scripts differ only in how they wait."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from lastack.model.time import Nanos
+from lastack.stack.stack import Stack
+from lastack.wire.packet import Packet
+
+BATCH = 64
+
+
+class Device(ABC):
+    """Where packets come from and go to. Make your own: three methods."""
+
+    @abstractmethod
+    def receive(self, limit: int) -> list[Packet]:
+        """The packets that have arrived, `limit` of them at most; none is an empty list, never a wait."""
+
+    def ready(self) -> bool:
+        """Whether `transmit` would take a packet now."""
+        return True
+
+    @abstractmethod
+    def transmit(self, packet: Packet) -> None:
+        """Send a packet."""
+
+
+def pump(stack: Stack, device: Device, now: Nanos) -> Nanos | None:
+    """Take in what has arrived, do what is due, send what follows. When to come back at the latest, or None."""
+    for packet in device.receive(BATCH):
+        stack.on_packet(packet, now)
+    stack.on_timeout(now)
+    while device.ready() and (packet_out := stack.poll(now)) is not None:
+        device.transmit(packet_out)
+    return stack.next_timeout()

@@ -1,0 +1,380 @@
+"""A network in virtual time: hosts, links and routers, everything from one seed.
+
+sim = Simulator(seed=1)
+client, server = sim.host("client", "10.0.0.1"), sim.host("server", "10.0.0.2")
+sim.link(client, server, delay=10 * MILLISECOND)
+listener = server.listen(80)
+here = client.connect("10.0.0.2", 80)
+there = sim.run_until(listener.accept)
+here.send(b"hello")
+sim.run_until(lambda: there.receive())
+here.close(), there.close()
+sim.run()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Final, TypeVar, final
+
+from lastack.errors import CallError
+from lastack.model.time import SECOND, Nanos
+from lastack.stack.dice import Dice
+from lastack.stack.listener import Listener
+from lastack.stack.sock import Socket
+from lastack.stack.stack import Stack
+from lastack.tcp.events import Event
+from lastack.tcp.settings import Settings, SocketOptions
+from lastack.tcp.timers import NEVER
+from lastack.wire.icmp import Problem
+from lastack.wire.ip import address_bytes
+from lastack.wire.packet import Packet
+
+from .application import Application
+from .handles import SimListener, SimSocket
+from .link import Channel
+from .node import Node, Port, complaint, find_routes
+from .trace import HostObserver, Trace
+
+T = TypeVar("T")
+# Looked up once: a member of an enumeration costs more than what is done with it.
+_OPENED: Final = Event.OPENED
+_READABLE: Final = Event.READABLE
+_WRITABLE: Final = Event.WRITABLE
+_END_OF_FILE: Final = Event.END_OF_FILE
+_ERROR: Final = Event.ERROR
+_CLOSED: Final = Event.CLOSED
+_MOST_HEADERS: Final = 100
+"""IPv6 and TCP with all the options there can be: what is smaller than the rest of the MTU needs no adding up."""
+
+
+@final
+class Link:
+    """Both directions between two nodes. `forth` leads from the first named to the second."""
+
+    __slots__ = ("back", "forth")
+
+    def __init__(self, forth: Channel, back: Channel) -> None:
+        self.forth = forth
+        self.back = back
+
+    def cut(self) -> None:
+        """Nothing passes any more; what is under way is lost as well."""
+        for channel in (self.forth, self.back):
+            channel.fate.up = False
+            channel.clear()
+
+    def mend(self) -> None:
+        """Packets pass again."""
+        self.forth.fate.up = self.back.fate.up = True
+
+
+@final
+class Host:
+    """A host in the simulation, as an experiment sees it: no times to pass, they are the simulator's."""
+
+    __slots__ = ("_sim", "node")
+
+    def __init__(self, sim: Simulator, node: Node) -> None:
+        self._sim = sim
+        self.node = node
+
+    @property
+    def name(self) -> str:
+        """Its name in traces."""
+        return self.node.name
+
+    @property
+    def stack(self) -> Stack:
+        """Its TCP. After a reboot it is another one."""
+        stack = self.node.stack
+        if stack is None:
+            raise CallError(f"{self.node.name} is a router")
+        return stack
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings, to be changed at any time."""
+        return self.stack.settings
+
+    def counters(self) -> dict[str, int]:
+        """What was counted so far, by nstat's names, without zeros."""
+        return self.stack.counters.as_dict()
+
+    def listen(self, port: int, backlog: int = 4096, options: SocketOptions | None = None) -> SimListener:
+        """Listen; connections are accepted by hand."""
+        return SimListener(self._sim, self.node, self.stack, self.stack.listen(port, backlog, options))
+
+    def serve(
+        self,
+        port: int,
+        make: Callable[[], Application],
+        backlog: int = 4096,
+        options: SocketOptions | None = None,
+    ) -> SimListener:
+        """Listen, accept at once, and give every connection an application of its own."""
+        listener = self.stack.listen(port, backlog, options)
+        self._sim.servers[id(listener)] = make
+        return SimListener(self._sim, self.node, self.stack, listener)
+
+    def connect(
+        self,
+        address: str,
+        port: int,
+        application: Application | None = None,
+        options: SocketOptions | None = None,
+        local: tuple[str, int] | None = None,
+    ) -> SimSocket:
+        """Open a connection; the SYN leaves at once. Raises CallError where no port is left."""
+        socket = self.stack.connect((address, port), self._sim.now, options, local)
+        if application is not None:
+            self._sim.applications[id(socket)] = application
+        self._sim.flush(self.node)
+        return SimSocket(self._sim, self.node, self.stack, socket)
+
+    def reboot(self) -> None:
+        """Lose everything: connections, listeners, waits. Nothing is sent."""
+        settings, addresses = self.settings, self.node.addresses
+        self.node.stack = self._sim.make_stack(self.node.name, addresses, settings)
+        self.node.deadline = NEVER
+
+
+@final
+class Simulator:
+    """The network. `trace=True` keeps every packet too; changes of state are always kept unless `quiet`."""
+
+    def __init__(self, seed: int = 1, *, trace: bool = False, quiet: bool = False) -> None:
+        self.now: Nanos = 0
+        self.trace = Trace()
+        self.trace.keeps_packets = trace
+        self.applications: dict[int, Application] = {}
+        self.servers: dict[int, Callable[[], Application]] = {}
+        self._quiet = quiet
+        self._dice = Dice(seed)
+        self._nodes: list[Node] = []
+        self._channels: list[Channel] = []
+        self._ends: list[Node] = []
+        """Where each channel leads."""
+        self._agenda: list[tuple[Nanos, int]] = []
+        self._tasks: dict[int, Callable[[], None]] = {}
+        self._order = 0
+        self._routed = True
+
+    # -- building
+
+    def host(self, name: str, *addresses: str, settings: Settings | None = None) -> Host:
+        """A host with its addresses; its settings are a copy of `settings`, or Linux's."""
+        packed = [address_bytes(address) for address in addresses]
+        own = Settings.linux() if settings is None else settings.copy()
+        node = Node(name, packed, None)
+        node.stack = self.make_stack(name, packed, own)
+        self._nodes.append(node)
+        return Host(self, node)
+
+    def make_stack(self, name: str, addresses: list[bytes], settings: Settings) -> Stack:
+        """A stack with dice of its own, whose changes of state are traced."""
+        observer = None if self._quiet else HostObserver(self.trace, name)
+        stack = Stack([], settings, self._dice.split(), observer)
+        stack.host.addresses = addresses
+        return stack
+
+    def router(self, name: str, *addresses: str) -> Host:
+        """A router: passes packets on, one off their TTL, and says so when it cannot."""
+        node = Node(name, [address_bytes(address) for address in addresses], None)
+        self._nodes.append(node)
+        return Host(self, node)
+
+    def link(
+        self,
+        one: Host,
+        other: Host,
+        *,
+        delay: Nanos = 0,
+        rate: int = 0,
+        queue: int = 0,
+        loss: float = 0.0,
+        mtu: int = 1500,
+    ) -> Link:
+        """Join two nodes, the same both ways; change `forth.fate` and `back.fate` for more, or for one side only."""
+        channels = []
+        for near, far in ((one.node, other.node), (other.node, one.node)):
+            channel = Channel(self._dice.split())
+            fate = channel.fate
+            fate.delay, fate.rate, fate.queue, fate.loss, fate.mtu = delay, rate, queue, loss, mtu
+            near.ports.append(Port(channel, far))
+            self._channels.append(channel)
+            self._ends.append(far)
+            channels.append(channel)
+            if near.stack is not None:
+                near.stack.settings.mtu = min(near.stack.settings.mtu, mtu)
+        self._routed = False
+        return Link(channels[0], channels[1])
+
+    def at(self, instant: Nanos, task: Callable[[], None]) -> None:
+        """Do something at an instant (now, where that has passed)."""
+        self._order += 1
+        heappush(self._agenda, (max(instant, self.now), self._order))
+        self._tasks[self._order] = task
+
+    def after(self, delay: Nanos, task: Callable[[], None]) -> None:
+        """Do something in a while."""
+        self.at(self.now + delay, task)
+
+    # -- running
+
+    def run(self, until: Nanos | None = None, *, at_most: Nanos | None = None) -> Nanos:
+        """Go on until nothing more happens, or until an instant, or for so long. What time it is then."""
+        end = NEVER if until is None else until
+        if at_most is not None:
+            end = min(end, self.now + at_most)
+        while self._step(end):
+            pass
+        if end != NEVER:
+            self.now = max(self.now, end)
+        return self.now
+
+    def run_until(self, condition: Callable[[], T | None], *, at_most: Nanos = 86_400 * SECOND) -> T:
+        """Go on until `condition` gives something true, and give that back.
+
+        Raises CallError where nothing more happens, or so much time has passed, and it still does not.
+        """
+        end = self.now + at_most
+        while True:
+            found = condition()
+            if found:
+                return found
+            if not self._step(end):
+                raise CallError(f"not within {(end - self.now) / SECOND:.0f} s: nothing more happens")
+
+    def _step(self, end: Nanos) -> bool:
+        """One event: a packet arrives, a timer goes off, or a task is due. False where none is before `end`."""
+        at = min(end + 1, NEVER)
+        channel: Channel | None = None
+        target: Node | None = None
+        for node in self._nodes:
+            if node.deadline < at:
+                at = node.deadline
+                target = node
+        for index, one in enumerate(self._channels):
+            # What arrives comes before the timer of the same instant.
+            coming = one.next()
+            if coming < at or (coming == at and channel is None and target is not None):
+                at = coming
+                channel, target = one, self._ends[index]
+        if self._agenda and self._agenda[0][0] <= at and self._agenda[0][0] <= end:
+            self.now, number = heappop(self._agenda)
+            self._tasks.pop(number)()
+            return True
+        if target is None or at > end:
+            return False
+        self.now = at
+        if channel is not None:
+            self._arrive(target, channel.take())
+        elif target.stack is not None:
+            target.stack.on_timeout(at)
+            self.flush(target)
+        return True
+
+    def _arrive(self, node: Node, packet: Packet) -> None:
+        """A packet has reached a node."""
+        if self.trace.keeps_packets:
+            self.trace.packet(node.name, "received", packet, self.now)
+        stack = node.stack
+        if stack is None:
+            self._forward(node, packet)
+            return
+        stack.on_packet(packet, self.now)
+        self.flush(node)
+
+    def _forward(self, node: Node, packet: Packet) -> None:
+        """A router's part (RFC 1812 5.3.1: TTL first)."""
+        if packet.destination in node.addresses:
+            return
+        if packet.ttl <= 1:
+            self._complain(node, packet, Problem.TIME_EXCEEDED)
+            return
+        onward = Packet(packet.source, packet.destination, packet.segment, packet.icmp, packet.ttl - 1, packet.ident)
+        self._send(node, onward)
+
+    def _complain(self, node: Node, packet: Packet, problem: Problem, mtu: int = 0) -> None:
+        if node.stack is not None:
+            error = complaint(packet, problem, packet.source, mtu)
+            if error is not None:
+                node.stack.on_packet(error, self.now)
+            return
+        for source in node.addresses:
+            error = complaint(packet, problem, source, mtu)
+            if error is not None:
+                self._send(node, error)
+                return
+
+    def _send(self, node: Node, packet: Packet) -> None:
+        """Put a packet on the link that leads to its destination, or say why not."""
+        if not self._routed:
+            find_routes(self._nodes)
+            self._routed = True
+        port = node.route(packet.destination)
+        if packet.destination in node.addresses and node.stack is not None:
+            node.stack.on_packet(packet, self.now)
+            return
+        if port is None:
+            self._complain(node, packet, Problem.HOST_UNREACHABLE)
+            return
+        mtu = port.channel.fate.mtu
+        segment = packet.segment
+        roomy = segment is not None and len(segment.payload) + _MOST_HEADERS <= mtu
+        if not roomy and packet.size > mtu:
+            self._complain(node, packet, Problem.TOO_BIG, mtu)
+            return
+        told = port.channel.transmit(packet, self.now)
+        if self.trace.keeps_packets:
+            self.trace.packet(node.name, told or "sent", packet, self.now)
+
+    def flush(self, node: Node) -> None:
+        """Send what a host's stack has to send and tell its applications what they should know."""
+        stack = node.stack
+        if stack is None:
+            return
+        while True:
+            packet = stack.poll(self.now)
+            while packet is not None:
+                self._send(node, packet)
+                packet = stack.poll(self.now)
+            notice = stack.next_event()
+            if notice is None:
+                break
+            source = notice.source
+            if isinstance(source, Socket):
+                application = self.applications.get(id(source))
+                if application is not None:
+                    self._tell(application, source, notice.event)
+            else:
+                self._accept(stack, source)
+        node.deadline = stack.deadline()
+
+    def _accept(self, stack: Stack, listener: Listener) -> None:
+        make = self.servers.get(id(listener))
+        if make is None:
+            return
+        socket = stack.accept(listener)
+        while socket is not None:
+            self.applications[id(socket)] = make()
+            socket = stack.accept(listener)
+
+    def _tell(self, application: Application, socket: Socket, event: Event) -> None:
+        """Call the one method that an event is for."""
+        now = self.now
+        if event is _READABLE:
+            application.on_readable(socket, now)
+        elif event is _OPENED:
+            application.on_opened(socket, now)
+        elif event is _WRITABLE:
+            application.on_writable(socket, now)
+        elif event is _END_OF_FILE:
+            application.on_end_of_file(socket, now)
+        elif event is _ERROR:
+            application.on_error(socket, now)
+        elif event is _CLOSED:
+            application.on_closed(socket, now)
+            del self.applications[id(socket)]

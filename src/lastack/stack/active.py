@@ -1,0 +1,104 @@
+"""Connections that we open: which address, which port, and which TIME_WAIT gives way (RFC 9293 3.10.1, RFC 6056)."""
+
+from __future__ import annotations
+
+from lastack.errors import CallError
+from lastack.model.state import State
+from lastack.model.time import MILLISECOND, Nanos
+from lastack.tcp import calls
+from lastack.tcp.settings import SocketOptions
+from lastack.wire.ip import address_bytes, is_loopback
+
+from . import demux, waiting
+from .host import Host
+from .sock import Socket
+from .timewait import FIN_WAIT_2, TIMESTAMPS
+
+
+def connect(
+    host: Host,
+    to: tuple[str, int],
+    now: Nanos,
+    options: SocketOptions,
+    local: tuple[str, int] | None,
+) -> Socket:
+    """Open a connection. `local`: bind() first, to an address and a port (0: one of those that are free).
+
+    Raises CallError EADDRNOTAVAIL where no port is left towards that destination, EADDRINUSE where bind()
+    cannot have the port.
+    """
+    remote, remote_port = address_bytes(to[0]), to[1]
+    address = _source(host, remote) if local is None else address_bytes(local[0])
+    port, isn = _local_port(host, address, remote, remote_port, options, local, now)
+    key = demux.four_tuple(address, remote, port, remote_port)
+    connection = host.connection(options, key, isn or host.secrets.initial(key, now), now)
+    socket = Socket(connection, key, address, remote, host.schedule, None)
+    host.sockets[key] = socket
+    host.ports.take(address, port, options.so_reuseaddr)
+    calls.open_active(connection.tcb, now)
+    host.schedule.touch(socket)
+    return socket
+
+
+def _source(host: Host, remote: bytes) -> bytes:
+    """The address of ours to reach another from: of its family, on loopback the same."""
+    if is_loopback(remote) and remote in host.addresses:
+        return remote
+    for address in host.addresses:
+        if len(address) == len(remote) and is_loopback(address) == is_loopback(remote):
+            return address
+    raise CallError("no address of that family", "EADDRNOTAVAIL")
+
+
+def _local_port(
+    host: Host,
+    address: bytes,
+    remote: bytes,
+    remote_port: int,
+    options: SocketOptions,
+    local: tuple[str, int] | None,
+    now: Nanos,
+) -> tuple[int, int]:
+    """The port for a new connection, and the ISN that a TIME_WAIT prescribes (0: none does)."""
+    bound = local is not None and (local[1] or not options.ip_bind_address_no_port)
+    if local is not None and bound:
+        port = local[1] or host.ports.bindable(host.settings, address, options.so_reuseaddr)
+        if port is None or not host.ports.may_bind(address, port, options.so_reuseaddr):
+            raise CallError("the address is in use", "EADDRINUSE")
+        if not local[1]:
+            host.ports.bound.add(port)
+        isn = _claim(host, demux.four_tuple(address, remote, port, remote_port), now)
+        if isn < 0:
+            raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
+        return port, isn
+    destination = remote + address + remote_port.to_bytes(2, "big")
+    for port in host.ports.candidates(host.settings, destination):
+        if port in host.listeners:
+            continue
+        if not host.ports.used(address, port):
+            return port, 0
+        isn = _claim(host, demux.four_tuple(address, remote, port, remote_port), now)
+        if isn >= 0:
+            return port, isn
+    raise CallError("every port towards that destination is in use", "EADDRNOTAVAIL")
+
+
+def _claim(host: Host, key: bytes, now: Nanos) -> int:
+    """Whether a four-tuple is free: 0 yes, -1 no, else the ISN with which a TIME_WAIT gives way (tcp_tw_reuse)."""
+    if key in host.sockets:
+        return -1
+    rows = host.rows(key)
+    row = rows.find(key)
+    if row < 0:
+        return 0
+    mode = host.settings.tcp_tw_reuse
+    if not mode or rows.flags[row] & FIN_WAIT_2 or not rows.flags[row] & TIMESTAMPS:
+        return -1
+    if mode == 2 and not is_loopback(key[:4] if len(key) == 12 else key[:16]):
+        return -1
+    if rows.timestamp_age(row, now) <= host.settings.tcp_tw_reuse_delay * MILLISECOND:
+        return -1
+    isn = waiting.next_isn(rows, row)
+    host.counters.TWRecycled += 1
+    host.forget_wait(rows, row, State.SYN_SENT, "connect() takes the port over", now)
+    return isn

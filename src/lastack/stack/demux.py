@@ -1,0 +1,20 @@
+"""Which connection a segment is for: four-tuples as octets, so that they hash fast and pack into a table."""
+
+from __future__ import annotations
+
+
+def four_tuple(local: bytes, remote: bytes, local_port: int, remote_port: int) -> bytes:
+    """The key of a connection: 12 octets for IPv4, 36 for IPv6."""
+    return remote + local + (remote_port << 16 | local_port).to_bytes(4, "big")
+
+
+def addresses(key: bytes) -> tuple[bytes, bytes]:
+    """The local and the remote address of a key."""
+    size = (len(key) - 4) // 2
+    return key[size : 2 * size], key[:size]
+
+
+def ports(key: bytes) -> tuple[int, int]:
+    """The local and the remote port of a key."""
+    both = int.from_bytes(key[-4:], "big")
+    return both & 0xFFFF, both >> 16

@@ -1,0 +1,114 @@
+"""A socket in LISTEN: its SYN queue and its accept queue, counted as Linux counts them (tcp_conn_request)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import final
+
+from lastack.model.address import Endpoint
+from lastack.model.time import SECOND, Nanos
+from lastack.tcp.counters import Counters
+from lastack.tcp.settings import Settings, SocketOptions
+from lastack.wire.flags import ACK, RST, SYN
+from lastack.wire.ip import address_words
+from lastack.wire.segment import Segment
+from lastack.wire.seq import add
+
+from .sock import Socket
+
+
+class Admission(IntEnum):
+    """What becomes of a SYN, or of the ACK that would complete a handshake."""
+
+    TAKE = 0
+    COOKIE = 1
+    DROP = 2
+    RESET = 3
+
+
+@final
+class Listener:
+    """`limit` is min(backlog, somaxconn) at the time of listen(): the accept queue holds one more than that.
+
+    `requests` counts the connections in SYN_RECEIVED. `address` None: every address of the host.
+    """
+
+    __slots__ = ("accept_queue", "address", "head", "limit", "noticed", "options", "port", "requests")
+
+    def __init__(self, address: bytes | None, port: int, limit: int, options: SocketOptions) -> None:
+        self.address = address
+        self.port = port
+        self.limit = limit
+        self.options = options
+        self.requests = 0
+        self.accept_queue: list[Socket] = []
+        self.head = 0
+        self.noticed = False
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return Endpoint("0.0.0.0" if self.address is None else address_words(self.address), self.port)
+
+    def __len__(self) -> int:
+        return len(self.accept_queue) - self.head
+
+    def full(self) -> bool:
+        """Whether the accept queue takes no more: it is full above its limit, not at it (sk_acceptq_is_full)."""
+        return len(self.accept_queue) - self.head > self.limit
+
+    def admit_syn(self, settings: Settings, counters: Counters, known: bool) -> Admission:
+        """What becomes of a SYN. `known`: it follows a TIME_WAIT, and is let in whatever the SYN queue holds."""
+        cookie = False
+        if settings.tcp_syncookies == 2 or (self.requests >= self.limit and not known):
+            if settings.tcp_syncookies:
+                counters.TCPReqQFullDoCookies += 1
+                cookie = True
+            else:
+                counters.TCPReqQFullDrop += 1
+                counters.ListenDrops += 1
+                return Admission.DROP
+        if self.full():
+            counters.ListenOverflows += 1
+            counters.ListenDrops += 1
+            return Admission.DROP
+        if cookie:
+            return Admission.COOKIE
+        left = settings.tcp_max_syn_backlog - self.requests
+        if not known and not settings.tcp_syncookies and left < settings.tcp_max_syn_backlog >> 2:
+            # Without cookies the last quarter is kept for peers that are known to be alive.
+            counters.ListenDrops += 1
+            return Admission.DROP
+        return Admission.TAKE
+
+    def admit_ack(
+        self, socket: Socket, segment: Segment, settings: Settings, counters: Counters, now: Nanos
+    ) -> Admission:
+        """What becomes of a segment for a connection in SYN_RECEIVED (tcp_check_req)."""
+        tcb = socket.connection.tcb
+        if segment.flags & (SYN | RST) or not segment.flags & ACK:
+            return Admission.TAKE
+        bare = add(segment.seq, segment.length) == tcb.receiver.nxt & 0xFFFF_FFFF
+        defer = self.options.tcp_defer_accept * SECOND
+        if defer and bare and now - tcb.tally.opened_at < defer:
+            counters.TCPDeferAcceptDrop += 1
+            tcb.deferred_until = tcb.tally.opened_at + defer
+            return Admission.DROP
+        tcb.deferred_until = 0
+        if self.full():
+            counters.ListenOverflows += 1
+            counters.ListenDrops += 1
+            return Admission.RESET if settings.tcp_abort_on_overflow else Admission.DROP
+        return Admission.TAKE
+
+    def accept(self) -> Socket | None:
+        """The connection that has waited longest, or None."""
+        if self.head == len(self.accept_queue):
+            return None
+        socket = self.accept_queue[self.head]
+        self.head += 1
+        if self.head == len(self.accept_queue) or self.head >= 512:
+            del self.accept_queue[: self.head]
+            self.head = 0
+        socket.accepted = True
+        return socket

@@ -1,0 +1,101 @@
+"""Local ports: who may bind one, and which one connect() takes (RFC 6056; inet_csk_get_port, __inet_hash_connect)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, final
+
+from lastack.tcp.settings import Settings
+
+from .dice import Dice
+from .isn import Secrets
+
+_EXCLUSIVE: Final = 1 << 31
+_TABLE: Final = 256
+
+
+@final
+class Ports:
+    """How many sockets and rows of TIME_WAIT use a port of an address, and how many of them did not set SO_REUSEADDR.
+
+    `bound` are ports taken for all destinations by bind() without a port (and without IP_BIND_ADDRESS_NO_PORT).
+    """
+
+    __slots__ = ("_offsets", "_secrets", "_uses", "bound")
+
+    def __init__(self, secrets: Secrets, dice: Dice) -> None:
+        self._uses: dict[bytes, dict[int, int]] = {}
+        self._secrets = secrets
+        self._offsets = [dice.below(1 << 16) for _ in range(_TABLE)]
+        self.bound: set[int] = set()
+
+    def take(self, address: bytes, port: int, reuse: bool) -> None:
+        """One more uses a port; `reuse`: it has set SO_REUSEADDR."""
+        uses = self._uses.get(address)
+        if uses is None:
+            uses = self._uses[address] = {}
+        uses[port] = uses.get(port, 0) + (1 if reuse else 1 + _EXCLUSIVE)
+
+    def release(self, address: bytes, port: int, reuse: bool) -> None:
+        """One less uses it."""
+        uses = self._uses[address]
+        left = uses[port] - (1 if reuse else 1 + _EXCLUSIVE)
+        if left:
+            uses[port] = left
+        else:
+            del uses[port]
+            self.bound.discard(port)
+
+    def used(self, address: bytes | None, port: int) -> int:
+        """How many use it, on one address or on any; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
+        if address is None:
+            return sum(uses.get(port, 0) for uses in self._uses.values())
+        uses = self._uses.get(address)
+        return 0 if uses is None else uses.get(port, 0)
+
+    def may_bind(self, address: bytes | None, port: int, reuse: bool) -> bool:
+        """Whether bind() may have it: nobody uses it, or all who do, and the asker, have set SO_REUSEADDR.
+
+        `address` None: on every address.
+        """
+        uses = self.used(address, port)
+        return not uses or (reuse and uses < _EXCLUSIVE)
+
+    def candidates(self, settings: Settings, destination: bytes) -> Iterator[int]:
+        """Ports to try for a destination (remote address, local address, remote port), best first.
+
+        Even offsets from the start of the range are connect()'s, odd ones bind()'s, so that they seldom meet; the
+        place to begin depends on the destination (RFC 6056 3.3.4, the double hash).
+        """
+        low, high = settings.ip_local_port_range
+        count = high - low + 1
+        if count > 1:
+            count &= ~1
+        digest = self._secrets.digest(destination + b"port")
+        index = digest % _TABLE
+        base = self._offsets[index]
+        start = ((digest >> 32) + base) % count & ~1
+        reserved = settings.ip_local_reserved_ports
+        for parity in (0, 1):
+            for step in range(0, count, 2):
+                offset = (start + parity + step) % count
+                port = low + offset
+                if port in reserved or port in self.bound:
+                    continue
+                # The next connect() goes on from here.
+                self._offsets[index] = base + step + 2
+                yield port
+
+    def bindable(self, settings: Settings, address: bytes, reuse: bool) -> int | None:
+        """A port for bind() with port 0: odd offsets first, nobody else's."""
+        low, high = settings.ip_local_port_range
+        start = self._secrets.digest(b"bind" + self._offsets[0].to_bytes(4, "big")) % (high - low + 1)
+        self._offsets[0] = (self._offsets[0] + 1) & 0xFFFF
+        span = range(low, high + 1)
+        order = [span[(start + i) % len(span)] for i in range(len(span))]
+        for parity in (1, 0):
+            for port in order:
+                fits = (port - low) & 1 == parity and port not in settings.ip_local_reserved_ports
+                if fits and self.may_bind(address, port, reuse):
+                    return port
+        return None

@@ -1,0 +1,146 @@
+"""A connection among many: with its addresses, and known to the stack whenever its owner calls it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from lastack.model.address import Endpoint
+from lastack.model.state import State
+from lastack.model.time import Nanos
+from lastack.tcp.connection import Connection
+from lastack.tcp.events import Event
+from lastack.tcp.info import TcpInfo
+from lastack.tcp.settings import SocketOptions
+from lastack.tcp.timers import NEVER
+from lastack.wire.ip import address_words
+
+from . import demux
+
+if TYPE_CHECKING:
+    from .listener import Listener
+    from .schedule import Schedule
+
+
+@final
+class Alarm:
+    """When a socket is to be woken. What a schedule holds is this, so that a socket that is gone costs it nothing."""
+
+    __slots__ = ("at", "socket")
+
+    def __init__(self, socket: Socket) -> None:
+        self.at: Nanos = NEVER
+        self.socket: Socket | None = socket
+
+    def cancel(self) -> None:
+        """The socket is gone."""
+        self.at = NEVER
+        self.socket = None
+
+
+@final
+class Socket:
+    """What `connect()` and `accept()` give. The calls are a Connection's; the stack sends what comes of them."""
+
+    __slots__ = (
+        "accepted",
+        "alarm",
+        "connection",
+        "counted_orphan",
+        "key",
+        "listener",
+        "local",
+        "noticed",
+        "queued",
+        "remote",
+        "requesting",
+        "schedule",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        key: bytes,
+        local: bytes,
+        remote: bytes,
+        schedule: Schedule,
+        listener: Listener | None,
+    ) -> None:
+        self.connection = connection
+        self.key = key
+        self.local = local
+        self.remote = remote
+        self.schedule = schedule
+        self.listener = listener
+        self.accepted = listener is None
+        self.counted_orphan = False
+        self.requesting = False
+        """It is in its listener's SYN queue."""
+        self.queued = False
+        self.noticed = False
+        self.alarm = Alarm(self)
+
+    @property
+    def state(self) -> State:
+        """The connection's state; `Stack.state_of` also knows when TIME_WAIT is over."""
+        return self.connection.tcb.state
+
+    @property
+    def options(self) -> SocketOptions:
+        """The socket's options, to be set at any time."""
+        return self.connection.tcb.options
+
+    @property
+    def local_endpoint(self) -> Endpoint:
+        """Our address and port."""
+        return Endpoint(address_words(self.local), demux.ports(self.key)[0])
+
+    @property
+    def remote_endpoint(self) -> Endpoint:
+        """The peer's address and port."""
+        return Endpoint(address_words(self.remote), demux.ports(self.key)[1])
+
+    def send(self, data: bytes, now: Nanos) -> int:
+        """Queue octets; how many were taken. Raises CallError."""
+        taken = self.connection.send(data, now)
+        self.schedule.touch(self)
+        return taken
+
+    def receive(self, limit: int, now: Nanos) -> bytes | None:
+        """Octets in order; None: nothing yet; empty: end of file. Raises CallError."""
+        data = self.connection.receive(limit, now)
+        if data and self.connection.tcb.receiver.acks_owed:
+            self.schedule.touch(self)
+        return data
+
+    def shutdown(self, how: str, now: Nanos) -> None:
+        """Close `read`, `write` or `both`, and keep the socket."""
+        self.connection.shutdown(how, now)
+        self.schedule.touch(self)
+
+    def close(self, now: Nanos) -> None:
+        """Give the socket up."""
+        self.connection.close(now)
+        self.schedule.touch(self)
+
+    def abort(self, now: Nanos) -> None:
+        """End the connection at once, with a RST where the peer may know of it."""
+        self.connection.abort(now)
+        self.schedule.touch(self)
+
+    def set_keepalive(self, on: bool, now: Nanos) -> None:
+        """Set SO_KEEPALIVE, also on a connection that is open already."""
+        self.connection.set_keepalive(on, now)
+        self.schedule.touch(self)
+
+    def set_quickack(self, on: bool, now: Nanos) -> None:
+        """TCP_QUICKACK: acknowledge at once from now on, or, off, only with what we have to say; not for ever."""
+        self.connection.set_quickack(on)
+        self.schedule.touch(self)
+
+    def next_event(self) -> Event | None:
+        """What the owner should know and has not been told yet."""
+        return self.connection.next_event()
+
+    def info(self, now: Nanos) -> TcpInfo:
+        """What getsockopt(TCP_INFO) says."""
+        return self.connection.info(now)

@@ -1,0 +1,350 @@
+"""A segment arrives in SYN_RECEIVED or a synchronized state: the eight steps of RFC 9293 3.10.7.4, in their order.
+
+Each step answers whether the next one follows. Sequence numbers are unwrapped on entry, once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lastack.model.close import CloseKind
+from lastack.model.state import State, bits
+from lastack.model.time import MILLISECOND, Nanos
+from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
+from lastack.wire.segment import Segment
+from lastack.wire.seq import MASK, expand
+
+from . import events, handshake, output
+from .departure import fin_acknowledged, fin_received, stop_lingering
+from .sender import Acked
+from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, SYN_RECEIVED_BIT, Tcb
+
+_RESET_PIPE: Final = bits(State.CLOSE_WAIT)
+_ONE_BEFORE: Final = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
+_FIN_OUT: Final = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+
+
+def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+    """All eight steps."""
+    seq = expand(segment.seq, tcb.receiver.nxt)
+    flags = segment.flags
+    if not flags & (ACK | RST | SYN) or not _sequence(tcb, segment, seq, now):
+        # Without any of the three nothing of the segment can be acceptable in the end.
+        return
+    if flags & RST:
+        _reset(tcb, segment, seq, now)
+        return
+    if flags & SYN and not _synchronize(tcb, segment, seq, now):
+        return
+    if not flags & ACK or not _acknowledge(tcb, segment, seq, now):
+        return
+    if flags & URG:
+        _urgent(tcb, segment, seq)
+    if flags & SYN:
+        # It was had before, and Linux says so (tcp_data_queue).
+        _duplicate_seen(tcb, seq, seq + 1)
+        tcb.receiver.acks_owed += 1
+    if segment.payload or flags & FIN:
+        text_and_fin(tcb, segment, seq + (1 if flags & SYN else 0), now)
+
+
+def refusal(tcb: Tcb, ack: int) -> Segment:
+    """<SEQ=SEG.ACK><CTL=RST>: the answer to an ACK of what was never sent (RFC 9293 3.5.2)."""
+    tcb.counters.TcpOutRsts += 1
+    return Segment(tcb.local_port, tcb.remote_port, ack, 0, RST, 0)
+
+
+def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+    """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
+    receiver = tcb.receiver
+    end = seq + segment.length
+    value = segment.ts_value
+    # RFC 7323 5.3: a RST is never refused for its timestamp.
+    if tcb.timestamps and value is not None and not segment.flags & RST and receiver.stale(value, now):
+        if _late_acknowledgement(tcb, segment, seq, value):
+            return True
+        if segment.flags & SYN:
+            _challenge_syn(tcb, now)
+            return False
+        if segment.flags & ACK and not segment.length and seq < receiver.nxt:
+            # ACKs that were overtaken are common, and no reason for one of ours.
+            tcb.counters.PAWSOldAck += 1
+            return False
+        tcb.counters.PAWSEstab += 1
+        if tcb.limited(now):
+            tcb.counters.TCPACKSkippedPAWS += 1
+        else:
+            _duplicate_seen(tcb, seq, end)
+            receiver.acks_owed += 1
+        return False
+    edge = receiver.nxt + receiver.remaining()
+    # What ends where the last ACK was sent is old, but its own ACK may be news (tcp_sequence).
+    if receiver.acked <= end and seq <= edge:
+        return True
+    if segment.flags & RST:
+        if _one_before(tcb, seq):
+            _reset_by_peer(tcb, now)
+    elif segment.flags & SYN:
+        _challenge_syn(tcb, now)
+    elif segment.length == 0 and tcb.limited(now):
+        tcb.counters.TCPACKSkippedSeq += 1
+    else:
+        _duplicate_seen(tcb, seq, end)
+        receiver.acks_owed += 1
+    return False
+
+
+def _late_acknowledgement(tcb: Tcb, segment: Segment, seq: int, value: int) -> bool:
+    """Whether a bare ACK with an old timestamp was only overtaken on its way (tcp_disordered_ack)."""
+    sender = tcb.sender
+    if not segment.flags & ACK or segment.length or seq != tcb.receiver.nxt:
+        return False
+    ack = expand(segment.ack, sender.una)
+    behind = (tcb.receiver.ts_recent - value) & MASK
+    replay = sender.rtt.rto * 6 // 5 // MILLISECOND
+    return ack == sender.una and not sender.newer_window(segment.window << sender.scale, seq, ack) and behind <= replay
+
+
+def _one_before(tcb: Tcb, seq: int) -> bool:
+    """Whether a RST comes from a peer whose FIN took a number that its RST does not count (tcp_reset_check)."""
+    return seq == tcb.receiver.nxt - 1 and bool(tcb.bit & _ONE_BEFORE)
+
+
+def _duplicate_seen(tcb: Tcb, seq: int, end: int) -> None:
+    """Text that was had before is reported (RFC 2883 4.1), and ACKs are quick for a while."""
+    receiver = tcb.receiver
+    if end > seq and seq < receiver.nxt:
+        receiver.quicken()
+        if tcb.sack and tcb.settings.tcp_dsack:
+            receiver.duplicate = (seq, min(end, receiver.nxt))
+            tcb.counters.TCPDSACKOldSent += 1
+
+
+def _reset(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
+    """Second, check the RST bit: at RCV.NXT, or the end of what was sacked, it is believed (RFC 5961 3.2)."""
+    receiver = tcb.receiver
+    held = receiver.reassembly
+    if seq == receiver.nxt or _one_before(tcb, seq) or (held is not None and tcb.sack and seq == held.highest):
+        _reset_by_peer(tcb, now)
+    else:
+        tcb.challenge(now)
+
+
+def _reset_by_peer(tcb: Tcb, now: Nanos) -> None:
+    """The peer's RST ends the connection; what its owner is told depends on the state (tcp_reset)."""
+    if tcb.state is State.SYN_RECEIVED:
+        tcb.counters.TcpAttemptFails += 1
+        if tcb.active:
+            tcb.fail("ECONNREFUSED", CloseKind.REFUSED, "rcv RST", now)
+        else:
+            tcb.end(CloseKind.RESET_RECEIVED, "rcv RST", now)
+        return
+    if tcb.bit & (1 << State.ESTABLISHED | 1 << State.CLOSE_WAIT):
+        tcb.counters.TcpEstabResets += 1
+    tcb.tally.reset_cause = tcb.tally.reset_cause or "reset by peer"
+    tcb.fail(_reset_error(tcb), CloseKind.RESET_RECEIVED, "rcv RST", now)
+
+
+def _reset_error(tcb: Tcb) -> str:
+    """What a writer is told of a RST, in either direction (tcp_reset)."""
+    return "EPIPE" if tcb.bit & _RESET_PIPE else "ECONNRESET"
+
+
+def _synchronize(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+    """Fourth, check the SYN bit: only crossing SYNs have a place here, all else is challenged (RFC 5961 4.2)."""
+    receiver, sender = tcb.receiver, tcb.sender
+    if (
+        tcb.state is State.SYN_RECEIVED
+        and segment.flags & ACK
+        and seq == receiver.irs
+        and segment.length == 1
+        and expand(segment.ack, sender.una) == sender.nxt
+    ):
+        return True
+    _challenge_syn(tcb, now)
+    return False
+
+
+def _challenge_syn(tcb: Tcb, now: Nanos) -> None:
+    tcb.counters.TCPSYNChallenge += 1
+    tcb.challenge(now)
+
+
+def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+    """Fifth, check the ACK field."""
+    sender = tcb.sender
+    ack = expand(segment.ack, sender.una)
+    if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
+        tcb.replies.append(refusal(tcb, segment.ack))
+        return False
+    if ack <= sender.nxt and (ack >= sender.una or _predicted(tcb, segment, seq)):
+        tcb.receiver.remember(segment.ts_value, seq, now)
+    if ack > sender.nxt or ack < sender.una - _oldest_ack(tcb):
+        # RFC 5961 5.2: an ACK of what was never sent, or of long ago, is dropped and answered with an ACK.
+        tcb.challenge(now)
+        return False
+    if ack < sender.una:
+        return True
+    before = sender.una
+    window = segment.window << (0 if segment.flags & SYN else sender.scale)
+    changed = window != sender.window
+    full = sender.recovery.in_network() >= sender.control.window // 2
+    acked = sender.acknowledge(ack, segment.sack, now)
+    sender.update_window(window, seq, ack)
+    sender.heard_at = now
+    if acked.advanced or sender.flight.records:
+        duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
+        _measure(tcb, segment, acked, now)
+        _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
+    if tcb.bit & SYN_RECEIVED_BIT:
+        sender.wl1, sender.wl2, sender.window = seq, ack, window
+        handshake.established(tcb, "rcv ACK of SYN", now)
+    sender.probes = 0
+    _after_acknowledge(tcb, acked, now)
+    return not tcb.bit & GONE
+
+
+def _predicted(tcb: Tcb, segment: Segment, seq: int) -> bool:
+    """Whether Linux's header prediction takes a segment, which looks at its ACK later than at its timestamp."""
+    receiver, sender = tcb.receiver, tcb.sender
+    in_order = seq == receiver.nxt and receiver.reassembly is None
+    return tcb.state is State.ESTABLISHED and in_order and segment.window << sender.scale == sender.window
+
+
+def _oldest_ack(tcb: Tcb) -> int:
+    """How far behind SND.UNA an ACK may be: the largest window, or all that was acknowledged (RFC 5961 5.2).
+
+    Linux counts the SYN of an active opener as acknowledged, and not that of a passive one (bytes_acked).
+    """
+    sender = tcb.sender
+    return min(sender.max_window, sender.una - sender.iss - (0 if tcb.active else 1))
+
+
+def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
+    """One round-trip measurement, from segments sent once, else from the echoed timestamp (RFC 7323 4.1)."""
+    measured = acked.rtt
+    if measured < 0 and acked.advanced and tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
+        elapsed = (tcb.clock(now) - segment.ts_echo) & 0xFFFF_FFFF
+        measured = max(elapsed, 1) * MILLISECOND if elapsed < 0x7FFF_FFFF else -1
+    if measured >= 0:
+        tcb.sender.rtt.sample(measured, tcb.sender.una, tcb.sender.nxt, now)
+    elif acked.advanced:
+        # RFC 6298 5: the time-out stays backed off until something is measured; Linux forgets it with the ACK.
+        tcb.sender.rtt.backoff = 0
+        tcb.sender.rtt.reset_rto()
+
+
+def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos) -> None:
+    """Congestion control and loss recovery for one ACK (RFC 5681, RFC 6582, RFC 6675, RFC 8985)."""
+    sender = tcb.sender
+    recovery = sender.recovery
+    recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, now)
+    if recovery.entered:
+        if recovery.sack:
+            tcb.counters.TCPSackRecovery += 1
+        else:
+            tcb.counters.TCPRenoRecovery += 1
+    if acked.segments and full and recovery.may_grow() and not acked.syn:
+        sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
+    output.rearm(tcb, acked.segments > 0 or acked.advanced, now)
+
+
+def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos) -> None:
+    """What the ACK means for the owner, for a probe that is running, and for a FIN of ours."""
+    sender = tcb.sender
+    if tcb.waiting_room and acked.octets and 3 * sender.room() > sender.capacity:
+        tcb.waiting_room = False
+        tcb.events |= events.WRITABLE
+    output.window_opened(tcb, now)
+    if acked.fin and tcb.bit & _FIN_OUT:
+        fin_acknowledged(tcb, now)
+        stop_lingering(tcb, now)
+
+
+def _urgent(tcb: Tcb, segment: Segment, seq: int) -> None:
+    """Sixth, check the URG bit: the urgent data ends at the pointer (RFC 9293 3.8.5; RFC 6093: the octet after)."""
+    if tcb.bit & RECEIVES_TEXT_BITS:
+        pointer = seq + segment.urgent
+        if pointer > tcb.receiver.urgent and pointer > tcb.receiver.copied:
+            tcb.receiver.urgent = pointer
+            tcb.events |= events.URGENT
+
+
+def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
+    """Seventh, process the segment text; eighth, check the FIN bit. Both wait for their turn."""
+    receiver = tcb.receiver
+    data = segment.payload
+    fin = bool(segment.flags & FIN)
+    if tcb.bit & FIN_RECEIVED_BITS and seq >= receiver.nxt:
+        # Nothing can follow a FIN.
+        return
+    unread = tcb.bit & FIN_RECEIVED_BITS or (tcb.shut_read and tcb.bit & FIN_WAITS)
+    if unread and seq + len(data) > receiver.nxt:
+        data_after_close(tcb, segment, now)
+        return
+    edge = receiver.nxt + receiver.remaining()
+    if seq + len(data) > edge:
+        # Only what the window has room for is taken.
+        data = data[: max(edge - seq, 0)]
+        fin = False
+        if not data:
+            tcb.counters.TCPZeroWindowDrop += 1
+            receiver.quicken()
+            receiver.acks_owed += 1
+            return
+    if seq > receiver.nxt:
+        _ahead(tcb, seq, data, fin)
+        return
+    if tcb.bit & FIN_RECEIVED_BITS:
+        # All of it was had before, and a second FIN is none.
+        _duplicate_seen(tcb, seq, receiver.nxt)
+        receiver.acks_owed += 1
+        return
+    _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
+
+
+def _ahead(tcb: Tcb, seq: int, data: bytes, fin: bool) -> None:
+    """A hole lies before it: keep it, and say at once what is missing (RFC 5681 4.2)."""
+    receiver = tcb.receiver
+    if receiver.hold(seq, data, fin):
+        tcb.counters.TCPOFOQueue += 1
+    elif tcb.sack and tcb.settings.tcp_dsack:
+        receiver.duplicate = (seq, seq + len(data))
+        tcb.counters.TCPDSACKOfoSent += 1
+    receiver.quicken()
+    receiver.acks_owed += 1
+
+
+def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nanos) -> None:
+    """Text whose turn it is, perhaps with an end that was had before; then what waited for it; then the FIN."""
+    receiver = tcb.receiver
+    end = seq + len(data)
+    if seq < receiver.nxt < end + fin and tcb.sack and tcb.settings.tcp_dsack:
+        receiver.duplicate = (seq, receiver.nxt)
+    if end > receiver.nxt:
+        data = data[receiver.nxt - seq :]
+        octets = len(data)
+        receiver.take(data)
+        receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
+        tcb.tally.octets_in += octets
+        tcb.events |= events.READABLE
+    elif seq + len(data) + fin <= receiver.nxt:
+        _duplicate_seen(tcb, seq, end + fin)
+        receiver.acks_owed += 1
+    fin = fin and end == receiver.nxt
+    if receiver.reassembly is not None and not fin:
+        before = receiver.nxt
+        fin = receiver.release(tcb.sack and bool(tcb.settings.tcp_dsack))
+        tcb.tally.octets_in += receiver.nxt - before
+        # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
+        receiver.acks_owed = max(receiver.acks_owed, 1)
+    if fin:
+        fin_received(tcb, now)
+
+
+def data_after_close(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+    """Text for a socket that was closed: nobody will read it, and the peer must learn that (RFC 9293 3.6.1)."""
+    tcb.counters.TCPAbortOnData += 1
+    tcb.tally.reset_cause = "data after close"
+    tcb.replies.append(refusal(tcb, segment.ack))
+    tcb.fail(_reset_error(tcb), CloseKind.RESET_SENT, "rcv text after CLOSE", now)

@@ -1,0 +1,107 @@
+"""The two FINs and what follows them: the last states of a connection (RFC 9293 3.6, 3.10.7.4 eighth step)."""
+
+from __future__ import annotations
+
+from lastack.model.close import CloseKind
+from lastack.model.state import State
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+
+from . import events
+from .tcb import Tcb
+from .timers import NEVER
+
+
+def fin_received(tcb: Tcb, now: Nanos) -> None:
+    """Eighth, check the FIN bit: RCV.NXT goes over it, the reader learns of the end, the state changes."""
+    receiver = tcb.receiver
+    receiver.fin_at = receiver.nxt
+    receiver.nxt += 1
+    receiver.reassembly = None
+    receiver.wants_ack = True
+    tcb.events |= events.END_OF_FILE
+    state = tcb.state
+    if state is State.ESTABLISHED or state is State.SYN_RECEIVED:
+        # The owner may close soon, so that the ACK can ride on our FIN (tcp_fin: pingpong mode).
+        receiver.replying = True
+        receiver.duplicate = None
+        tcb.tally.close_kind = CloseKind.HALF_CLOSED
+        tcb.move(State.CLOSE_WAIT, "rcv FIN", now)
+    elif state is State.FIN_WAIT_1:
+        receiver.acks_owed = max(receiver.acks_owed, 1)
+        tcb.tally.close_kind = CloseKind.SIMULTANEOUS
+        tcb.move(State.CLOSING, "rcv FIN", now)
+    elif state is State.FIN_WAIT_2:
+        receiver.acks_owed = max(receiver.acks_owed, 1)
+        if tcb.tally.close_kind is not CloseKind.SIMULTANEOUS:
+            tcb.tally.close_kind = CloseKind.ORDERLY
+        time_wait(tcb, "rcv FIN", now)
+
+
+def fin_acknowledged(tcb: Tcb, now: Nanos) -> None:
+    """Fifth step, our FIN is acknowledged: FIN_WAIT_1, CLOSING and LAST_ACK are over."""
+    state = tcb.state
+    if state is State.FIN_WAIT_1:
+        tcb.tally.close_kind = CloseKind.HALF_CLOSED
+        tcb.move(State.FIN_WAIT_2, "rcv ACK of FIN", now)
+        if tcb.orphan:
+            orphaned_in_fin_wait_2(tcb, now)
+    elif state is State.CLOSING:
+        time_wait(tcb, "rcv ACK of FIN", now)
+    elif state is State.LAST_ACK:
+        tcb.end(CloseKind.ORDERLY, "rcv ACK of FIN", now)
+        tcb.tally.close_kind = CloseKind.ORDERLY
+
+
+def time_wait(tcb: Tcb, cause: str, now: Nanos) -> None:
+    """Both FINs are acknowledged: 2 MSL remain, and for those a row in a table is enough."""
+    tcb.move(State.TIME_WAIT, cause, now)
+    length = tcb.settings.time_wait_ms * MILLISECOND
+    if tcb.settings.tcp_tw_recycle and tcb.timestamps and length:
+        # Kernels before 4.12: 3.5 time-outs were thought enough where timestamps tell the old from the new.
+        length = min(length, tcb.sender.rtt.rto * 7 // 2)
+    tcb.leave(length)
+
+
+def fin_wait_2_time(tcb: Tcb) -> Nanos:
+    """How long an orphan may wait for the peer's FIN (tcp_fin_time); NEVER where the settings name no limit."""
+    seconds = tcb.options.tcp_linger2 or tcb.settings.tcp_fin_timeout
+    if seconds <= 0:
+        return NEVER
+    return max(seconds * SECOND, tcb.sender.rtt.rto * 7 // 2)
+
+
+def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos) -> None:
+    """Nobody holds the socket: 60 s or less are waited for as a row, more first with a timer (tcp_close).
+
+    A negative TCP_LINGER2 means no waiting at all.
+    """
+    if tcb.options.tcp_linger2 < 0:
+        tcb.counters.TCPAbortOnLinger += 1
+        abort(tcb, "TCP_LINGER2 below 0", now)
+        return
+    wait = fin_wait_2_time(tcb)
+    if wait == NEVER:
+        return
+    as_row = 60 * SECOND
+    if wait > as_row:
+        tcb.timers.keepalive = now + wait - as_row
+    else:
+        tcb.leave(wait)
+
+
+def abort(tcb: Tcb, cause: str, now: Nanos) -> None:
+    """Send a RST and forget everything (RFC 9293 3.10.5)."""
+    tcb.counters.TcpOutRsts += 1
+    tcb.tally.reset_cause = cause
+    tcb.replies.append(tcb.reset_segment(tcb.sender.acceptable(tcb.receiver.scale), now))
+    tcb.end(CloseKind.RESET_SENT, cause, now)
+
+
+def stop_lingering(tcb: Tcb, now: Nanos) -> None:
+    """A lingering close() returns: our FIN is acknowledged, or the time is over (sk_stream_wait_close)."""
+    if tcb.lingers_until == NEVER:
+        return
+    tcb.lingers_until = NEVER
+    tcb.orphan = True
+    if tcb.state is State.FIN_WAIT_2:
+        orphaned_in_fin_wait_2(tcb, now)

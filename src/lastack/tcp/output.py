@@ -1,0 +1,350 @@
+"""The one place that decides what leaves next (RFC 9293 3.8.6, 3.7.4; RFC 6675 4; RFC 8985 7).
+
+In this order: a reply that is ready, what was lost, what is new, a probe, an ACK that cannot wait. An ACK that can
+wait arms its timer, and None says that nothing leaves before an event or a timer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lastack.model.state import State, bits
+from lastack.model.time import MILLISECOND, Nanos
+from lastack.wire.flags import ACK, FIN, PSH, RST, SYN
+from lastack.wire.segment import Segment
+from lastack.wire.seq import MASK
+
+from . import negotiate
+from .flight import Sent
+from .recovery import LOSS, OPEN
+from .tcb import SYN_STATES, Tcb
+from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
+
+_SILENT: Final = bits(State.CLOSED, State.TIME_WAIT)
+_PROBES_TAIL: Final = 3
+
+
+def next_segment(tcb: Tcb, now: Nanos) -> Segment | None:
+    """What is to be sent now, or None. Counts it."""
+    segment = _choose(tcb, now)
+    if segment is not None:
+        tally = tcb.tally
+        tally.segments_out += 1
+        tally.octets_out += len(segment.payload)
+        if segment.flags & (SYN | FIN | RST):
+            tally.control(segment.flags, out=True)
+    return segment
+
+
+def _choose(tcb: Tcb, now: Nanos) -> Segment | None:
+    if tcb.replies:
+        return tcb.replies.pop(0)
+    if tcb.bit & SYN_STATES:
+        return _handshake(tcb, now)
+    if not tcb.bit & _SILENT:
+        sender = tcb.sender
+        if sender.flight.lost:
+            segment = _retransmission(tcb, now)
+            if segment is not None:
+                return segment
+        if sender.nxt < sender.buffer.end or (sender.fin_queued and sender.nxt == sender.buffer.end):
+            segment = _new(tcb, now)
+            if segment is not None:
+                return segment
+        if tcb.probe_due or tcb.keepalive_due:
+            return _probe(tcb, now)
+    receiver = tcb.receiver
+    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not State.CLOSED:
+        return _acknowledgement(tcb, now)
+    return None
+
+
+def _handshake(tcb: Tcb, now: Nanos) -> Segment | None:
+    """The SYN, or SYN and ACK, that is due, for the first time or again (RFC 9293 3.10.1)."""
+    sender = tcb.sender
+    if sender.nxt == sender.iss:
+        sender.sent(sender.iss + 1, SYN, now)
+        _arm_retransmit(tcb, now)
+        return syn(tcb, now)
+    lost = sender.flight.first_lost()
+    if lost is not None:
+        sender.flight.mark_resent(lost, now)
+        sender.total_retransmits += 1
+        tcb.counters.TcpRetransSegs += 1
+        tcb.counters.TCPSynRetrans += 1
+        return syn(tcb, now)
+    if tcb.receiver.acks_owed:
+        tcb.receiver.spend_quick()
+        return tcb.segment(sender.nxt, ACK, b"", now)
+    return None
+
+
+def syn(tcb: Tcb, now: Nanos) -> Segment:
+    """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
+    receiver = tcb.receiver
+    answer = tcb.state is State.SYN_RECEIVED
+    ack = receiver.nxt & MASK if answer else 0
+    window = min(receiver.window, 0xFFFF)
+    flags = SYN | ACK if answer else SYN
+    segment = Segment(tcb.local_port, tcb.remote_port, tcb.sender.iss & MASK, ack, flags, window)
+    negotiate.offer(segment, tcb.settings, tcb.options, tcb.local_mss, tcb.clock(now), receiver.ts_recent)
+    if answer:
+        receiver.acks_owed = 0
+        receiver.acked = receiver.nxt
+        segment.sack_permitted = segment.sack_permitted and tcb.sack
+        if not tcb.timestamps:
+            segment.ts_value = None
+        if not tcb.scaling:
+            segment.window_scale = None
+    return segment
+
+
+# -- text and FIN
+
+
+def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
+    """The first lost segment, once the congestion window lets it go (RFC 6675 4, NextSeg 1)."""
+    sender = tcb.sender
+    recovery = sender.recovery
+    if recovery.in_network() >= sender.control.window:
+        return None
+    lost = sender.flight.first_lost()
+    if lost is None:
+        return None
+    if lost.end - lost.seq - (lost.flags & FIN) > sender.mss:
+        sender.flight.split(lost, sender.mss)
+    recovery.prr_out += 1
+    if recovery.phase == LOSS:
+        tcb.counters.TCPSlowStartRetrans += 1 if sender.retransmits == 0 else 0
+    else:
+        tcb.counters.TCPFastRetrans += 1
+    return _again(tcb, lost, now)
+
+
+def _again(tcb: Tcb, sent: Sent, now: Nanos) -> Segment:
+    """One segment of the flight once more, with the present ACK, window and timestamp."""
+    sender = tcb.sender
+    sender.flight.mark_resent(sent, now)
+    sender.total_retransmits += 1
+    tcb.counters.TcpRetransSegs += 1
+    if sender.first_retransmit_at < 0:
+        sender.first_retransmit_at = now
+    fin = sent.flags & FIN
+    payload = sender.buffer.read(sent.seq, sent.end - sent.seq - fin)
+    if tcb.timers.retransmit == NEVER:
+        _arm_retransmit(tcb, now)
+    return tcb.segment(sent.seq, sent.flags & (FIN | PSH), payload, now)
+
+
+def _new(tcb: Tcb, now: Nanos) -> Segment | None:
+    """New text, or the FIN, if the windows and Nagle's algorithm let it go."""
+    sender = tcb.sender
+    recovery = sender.recovery
+    unsent = sender.buffer.end - sender.nxt
+    usable = sender.una + sender.window - sender.nxt
+    octets = min(min(unsent, sender.mss), max(usable, 0))  # noqa: PLW3301 (two by two compiles to comparisons)
+    # A FIN takes a sequence number, and so a place in the window.
+    fin = sender.fin_queued and octets == unsent and usable > octets
+    if recovery.in_network() >= sender.control.window and (unsent or not fin):
+        # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
+        return None
+    if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent)):
+        if not sender.flight.records and tcb.timers.retransmit == NEVER:
+            _arm_probe(tcb, now)
+        return None
+    _restart_after_idle(tcb, now)
+    return _first(tcb, octets, fin, octets == unsent, now)
+
+
+def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
+    """Send what was never sent: `octets` octets, the FIN with them or alone."""
+    sender = tcb.sender
+    seq = sender.nxt
+    payload = sender.buffer.read(seq, octets) if octets else b""
+    flags = (PSH if last and octets else 0) | (FIN if fin else 0)
+    if octets < sender.mss:
+        sender.small_end = seq + octets
+    _note_reply(tcb, now, octets)
+    sender.sent(seq + octets + (1 if fin else 0), flags, now)
+    segment = tcb.segment(seq, flags, payload, now)
+    timers = tcb.timers
+    if timers.purpose != RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
+        _arm_after_sending(tcb, now)
+    return segment
+
+
+def _worth_sending(tcb: Tcb, octets: int, unsent: int) -> bool:
+    """Sender's silly-window avoidance and Nagle's algorithm (RFC 9293 3.8.6.2.1, 3.7.4)."""
+    sender = tcb.sender
+    if octets == sender.mss:
+        return True
+    if octets < unsent:
+        # Less than a segment because of the window: half of the largest it ever was is enough.
+        return 2 * octets >= sender.max_window
+    if tcb.options.tcp_cork:
+        return False
+    if tcb.options.tcp_nodelay or not sender.flight.records:
+        return True
+    # Minshall: hold back only while another small segment is out; Nagle himself: while anything is.
+    return bool(tcb.settings.minshall) and sender.small_end <= sender.una
+
+
+def _restart_after_idle(tcb: Tcb, now: Nanos) -> None:
+    """RFC 5681 4.1: a window that was not used for a while is not to be trusted."""
+    sender = tcb.sender
+    if not tcb.settings.tcp_slow_start_after_idle or sender.flight.records or not sender.last_sent_at:
+        return
+    idle = now - sender.last_sent_at
+    if idle > sender.rtt.rto:
+        sender.control.idle(tcb.settings.initial_window_segments, idle // sender.rtt.rto)
+
+
+def _note_reply(tcb: Tcb, now: Nanos, octets: int) -> None:
+    """Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent)."""
+    receiver = tcb.receiver
+    if octets and now - receiver.last_data_at < receiver.delay:
+        receiver.replying = True
+    tcb.receiver.spend_quick()
+
+
+# -- probes and ACKs
+
+
+def _probe(tcb: Tcb, now: Nanos) -> Segment:
+    """One octet before the window, to be answered with an ACK (RFC 9293 3.8.4, 3.8.6.1; tcp_xmit_probe_skb)."""
+    sender = tcb.sender
+    keepalive = tcb.keepalive_due
+    tcb.probe_due = False
+    tcb.keepalive_due = False
+    usable = sender.usable()
+    if not keepalive and sender.unsent and usable > 0:
+        # The window is open, only too small to be worth it: now it is worth it (tcp_write_wakeup).
+        octets = min(sender.unsent, sender.mss, usable)
+        last = octets == sender.unsent
+        return _first(tcb, octets, sender.fin_queued and last and usable > octets, last, now)
+    if keepalive:
+        tcb.counters.TCPKeepAlive += 1
+    else:
+        tcb.counters.TCPWinProbe += 1
+    return tcb.segment(sender.una - 1, ACK, b"", now)
+
+
+def _acknowledgement(tcb: Tcb, now: Nanos) -> Segment | None:
+    """An ACK alone, now or when its time has come."""
+    receiver = tcb.receiver
+    if not receiver.ack_at_once():
+        if tcb.timers.delayed_ack == NEVER:
+            tcb.timers.delayed_ack = now + receiver.delay_for(tcb.sender.rtt.smoothed)
+        return None
+    owed = receiver.acks_owed
+    segment = tcb.segment(tcb.sender.acceptable(tcb.receiver.scale), ACK, b"", now)
+    receiver.spend_quick()
+    receiver.acks_owed = max(owed - 1, 0)
+    return segment
+
+
+# -- the timer of what is out
+
+
+def _arm_retransmit(tcb: Tcb, now: Nanos) -> None:
+    tcb.timers.arm(RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
+
+
+def bounded(tcb: Tcb, timeout: Nanos, now: Nanos) -> Nanos:
+    """A time-out that does not pass the end of the user time-out (tcp_clamp_rto_to_user_timeout)."""
+    user = tcb.options.tcp_user_timeout * MILLISECOND
+    sender = tcb.sender
+    if not user or not sender.retransmits or sender.first_retransmit_at < 0:
+        return timeout
+    return max(min(timeout, sender.first_retransmit_at + user - now), MILLISECOND)
+
+
+def _arm_probe(tcb: Tcb, now: Nanos) -> None:
+    """Nothing is out and nothing may leave: see whether the window has opened (RFC 9293 3.8.6.1)."""
+    sender = tcb.sender
+    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, 32), tcb.settings.rto_max)
+    tcb.timers.arm(PROBE, now + wait)
+
+
+def _may_probe_tail(tcb: Tcb) -> bool:
+    """Whether a tail loss probe is to be made (RFC 8985 7.2)."""
+    recovery = tcb.sender.recovery
+    return (
+        tcb.settings.tcp_early_retrans >= _PROBES_TAIL
+        and recovery.sack
+        and recovery.phase == OPEN
+        and not tcb.sender.flight.sacked
+        and recovery.tail_probe_end < 0
+    )
+
+
+def _arm_after_sending(tcb: Tcb, now: Nanos) -> None:
+    """New text has left: the tail probe comes before the time-out (RFC 8985 7.2)."""
+    sender = tcb.sender
+    timeout = now + bounded(tcb, sender.rtt.rto, now)
+    if not _may_probe_tail(tcb):
+        tcb.timers.arm(RETRANSMIT, timeout)
+        return
+    smoothed = sender.rtt.smoothed
+    if not smoothed:
+        wait = tcb.settings.initial_rto_ms * MILLISECOND
+    elif len(sender.flight.records) == 1:
+        wait = 2 * smoothed + tcb.settings.rto_min
+    else:
+        wait = 2 * smoothed + 2 * MILLISECOND
+    if now + wait >= timeout:
+        tcb.timers.arm(RETRANSMIT, timeout)
+    else:
+        tcb.timers.arm(LOSS_PROBE, now + wait)
+
+
+def window_opened(tcb: Tcb, now: Nanos) -> None:
+    """A window that was probed for may have opened: stop probing, or begin again (tcp_ack_probe)."""
+    timers = tcb.timers
+    sender = tcb.sender
+    if timers.retransmit == NEVER or timers.purpose != PROBE:
+        return
+    waiting = sender.buffer.end - sender.nxt
+    if sender.usable() >= min(waiting, sender.mss) + (1 if not waiting else 0):
+        timers.retransmit = NEVER
+    else:
+        _arm_probe(tcb, now)
+
+
+def rearm(tcb: Tcb, delivered: bool, now: Nanos) -> None:
+    """An ACK was taken in: RFC 6298 5.2 and 5.3, RFC 8985 6.2 and 7.2 (tcp_set_xmit_timer).
+
+    `delivered`: it acknowledged or sacked something new.
+    """
+    sender = tcb.sender
+    timers = tcb.timers
+    if not sender.flight.records:
+        if timers.purpose != PROBE:
+            timers.retransmit = NEVER
+        return
+    reorder_at = sender.recovery.reorder_at
+    if reorder_at:
+        timers.arm(REORDER, reorder_at)
+    elif delivered and _may_probe_tail(tcb):
+        _arm_after_sending(tcb, now)
+    elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
+        # Count from when the first one out was sent (tcp_rto_delta_us).
+        timers.arm(RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
+    elif delivered:
+        _arm_retransmit(tcb, now)
+
+
+def send_tail_probe(tcb: Tcb, now: Nanos) -> None:
+    """RFC 8985 7.3: new text if there is any and the window takes it, otherwise the last segment again."""
+    sender = tcb.sender
+    recovery = sender.recovery
+    recovery.tail_probe_end = sender.nxt
+    tcb.counters.TCPLossProbes += 1
+    octets = min(sender.unsent, sender.mss, max(sender.usable(), 0))
+    if octets:
+        last = octets == sender.unsent
+        fin = sender.fin_queued and last and sender.usable() > octets
+        tcb.replies.append(_first(tcb, octets, fin, last, now))
+    else:
+        tcb.replies.append(_again(tcb, sender.flight.records[-1], now))
+    _arm_retransmit(tcb, now)

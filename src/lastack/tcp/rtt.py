@@ -1,0 +1,102 @@
+"""The round-trip time and the retransmission time-out (RFC 6298), estimated as Linux does (tcp_rtt_estimator)."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from lastack.model.time import MICROSECOND, MILLISECOND, SECOND, Nanos
+
+_WINDOW: Final = 300 * SECOND
+"""How long a least round-trip time is believed (tcp_min_rtt_wlen)."""
+
+
+@final
+class Rtt:
+    """`srtt` eight times the smoothed round-trip time, `mdev` and `var` four times deviations, all in microseconds.
+
+    The variance is the greatest deviation of each round trip, never less than the least time-out, and is let fall
+    once a round trip only: RTO = SRTT + max(4 RTTVAR, RTO_min). RFC 6298 takes max(RTO_min, SRTT + 4 RTTVAR).
+    """
+
+    __slots__ = (
+        "backoff",
+        "latest",
+        "mdev",
+        "mdev_max",
+        "min_rtt",
+        "min_rtt_at",
+        "rto",
+        "rto_max",
+        "rto_min",
+        "seq",
+        "srtt",
+        "var",
+    )
+
+    def __init__(self, initial: Nanos, rto_min: Nanos, rto_max: Nanos) -> None:
+        self.rto: Nanos = initial
+        self.rto_min: Nanos = rto_min
+        self.rto_max: Nanos = rto_max
+        self.srtt = 0
+        self.mdev = 0
+        self.mdev_max = 0
+        self.var = 0
+        self.seq = 0
+        self.backoff = 0
+        self.latest: Nanos = 0
+        self.min_rtt: Nanos = 0
+        self.min_rtt_at: Nanos = 0
+
+    def sample(self, measured: Nanos, una: int, nxt: int, now: Nanos) -> None:
+        """Take one measurement, made on a segment that was sent once (Karn) or carried a timestamp."""
+        self.latest = measured
+        if self.min_rtt == 0 or measured <= self.min_rtt or now - self.min_rtt_at > _WINDOW:
+            self.min_rtt = measured
+            self.min_rtt_at = now
+        error = max(measured // MICROSECOND, 1)
+        least = self.rto_min // MICROSECOND
+        if self.srtt == 0:
+            self.srtt = error << 3
+            self.mdev = error << 1
+            self.var = self.mdev_max = max(self.mdev, least)
+            self.seq = nxt
+        else:
+            error -= self.srtt >> 3
+            self.srtt = max(1, self.srtt + error)
+            if error < 0:
+                error = -error - (self.mdev >> 2)
+                if error > 0:
+                    # A sudden fall of the round-trip time must not raise the time-out.
+                    error >>= 3
+            else:
+                error -= self.mdev >> 2
+            self.mdev += error
+            if self.mdev > self.mdev_max:
+                self.mdev_max = self.mdev
+                self.var = max(self.var, self.mdev_max)
+            if una > self.seq:
+                if self.mdev_max < self.var:
+                    self.var -= (self.var - self.mdev_max) >> 2
+                self.seq = nxt
+                self.mdev_max = least
+        self.backoff = 0
+        self.reset_rto()
+
+    def reset_rto(self) -> None:
+        """Forget the backing off: the time-out that the estimate gives, or what it is where there is none yet.
+
+        The clock ticks in milliseconds (RFC 6298's G), and what lies between two ticks counts as the later.
+        """
+        if self.srtt:
+            milliseconds = ((self.srtt >> 3) + self.var + 999) // 1000
+            self.rto = min(milliseconds * MILLISECOND, self.rto_max)
+
+    def back_off(self) -> None:
+        """Double the time-out (RFC 6298 5.5)."""
+        self.backoff += 1
+        self.rto = min(self.rto * 2, self.rto_max)
+
+    @property
+    def smoothed(self) -> Nanos:
+        """SRTT, 0 before the first measurement."""
+        return (self.srtt >> 3) * MICROSECOND

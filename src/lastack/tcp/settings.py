@@ -1,0 +1,188 @@
+"""The knobs: one host's settings under their sysctl names, and one socket's options under theirs.
+
+Values are in the units that Linux uses (seconds, milliseconds), so that a number in a file of sysctls can be copied;
+where the engine needs nanoseconds it multiplies. Defaults are those of Linux 6.18 on a machine with some memory
+(Documentation/networking/ip-sysctl.rst, include/net/tcp.h).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import final
+
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+
+
+@final
+@dataclass
+class Settings:
+    """One host's settings. Plain attributes: change them at any time, as sysctl does.
+
+    Besides the sysctls there are the constants of Linux's source that a standard or an experiment wants otherwise:
+    `time_wait_ms` (TCP_TIMEWAIT_LEN; 0 switches TIME_WAIT off), `tcp_tw_recycle` (gone since 4.12), the bounds of the
+    delayed ACK and of the initial time-out.
+    """
+
+    # -- opening
+    tcp_syn_retries: int = 6
+    tcp_synack_retries: int = 5
+    tcp_syn_linear_timeouts: int = 4
+    tcp_syncookies: int = 1
+    tcp_max_syn_backlog: int = 2048
+    somaxconn: int = 4096
+    tcp_abort_on_overflow: int = 0
+    tcp_timestamps: int = 1
+    tcp_window_scaling: int = 1
+    tcp_sack: int = 1
+    tcp_dsack: int = 1
+    # -- sending
+    tcp_retries2: int = 15
+    tcp_orphan_retries: int = 0
+    tcp_rto_min_us: int = 200_000
+    tcp_rto_max_ms: int = 120_000
+    tcp_reordering: int = 3
+    tcp_early_retrans: int = 3
+    tcp_congestion_control: str = "cubic"
+    tcp_slow_start_after_idle: int = 1
+    tcp_min_snd_mss: int = 48
+    # -- buffers
+    tcp_rmem: tuple[int, int, int] = (4096, 131_072, 33_554_432)
+    tcp_wmem: tuple[int, int, int] = (4096, 16_384, 4_194_304)
+    tcp_moderate_rcvbuf: int = 1
+    # -- closing
+    tcp_fin_timeout: int = 60
+    tcp_max_tw_buckets: int = 131_072
+    tcp_tw_reuse: int = 2
+    tcp_tw_reuse_delay: int = 1000
+    tcp_rfc1337: int = 0
+    tcp_max_orphans: int = 131_072
+    tcp_invalid_ratelimit: int = 500
+    # -- keepalive
+    tcp_keepalive_time: int = 7200
+    tcp_keepalive_intvl: int = 75
+    tcp_keepalive_probes: int = 9
+    # -- IP
+    ip_local_port_range: tuple[int, int] = (32_768, 60_999)
+    ip_local_reserved_ports: tuple[int, ...] = ()
+    ip_default_ttl: int = 64
+    mtu: int = 1500
+    # -- constants of Linux's source
+    time_wait_ms: int = 60_000
+    tcp_tw_recycle: int = 0
+    initial_rto_ms: int = 1000
+    delayed_ack_min_ms: int = 40
+    delayed_ack_max_ms: int = 200
+    quick_acks: int = 16
+    initial_window_segments: int = 10
+    minshall: int = 1
+
+    @staticmethod
+    def linux() -> Settings:
+        """Linux's defaults."""
+        return Settings()
+
+    @staticmethod
+    def rfc9293() -> Settings:
+        """What the standards say.
+
+        2 MSL of four minutes, a time-out of a second at least (RFC 6298 2.4), ACKs delayed by up to 0.5 s with no
+        quick ones (RFC 9293 3.8.6.3), Nagle's algorithm in its first form (3.7.4), R2 of three minutes for a SYN
+        (3.8.3), no time-out in FIN_WAIT_2.
+        """
+        settings = Settings()
+        settings.time_wait_ms = 240_000
+        settings.tcp_rto_min_us = 1_000_000
+        settings.tcp_rto_max_ms = 60_000
+        settings.tcp_syn_linear_timeouts = 0
+        settings.tcp_syn_retries = 8
+        settings.tcp_syncookies = 0
+        settings.tcp_tw_reuse = 0
+        settings.tcp_fin_timeout = 0
+        settings.tcp_congestion_control = "newreno"
+        settings.delayed_ack_min_ms = 200
+        settings.delayed_ack_max_ms = 500
+        settings.quick_acks = 0
+        settings.minshall = 0
+        settings.ip_local_port_range = (49_152, 65_535)
+        return settings
+
+    def copy(self) -> Settings:
+        """Another host's settings with the same values."""
+        return replace(self)
+
+    def as_dict(self) -> dict[str, int | str | tuple[int, ...]]:
+        """Every setting by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def rto_min(self) -> Nanos:
+        """The least retransmission time-out."""
+        return self.tcp_rto_min_us * 1000
+
+    @property
+    def rto_max(self) -> Nanos:
+        """The greatest retransmission time-out."""
+        return self.tcp_rto_max_ms * MILLISECOND
+
+
+@final
+@dataclass
+class SocketOptions:
+    """One socket's options (socket(7), tcp(7), ip(7)). None, or 0: as the host's settings have it.
+
+    `so_linger` seconds or None; `tcp_linger2` seconds, negative: no FIN_WAIT_2 at all; `tcp_user_timeout`
+    milliseconds; `tcp_defer_accept` seconds; the keepalive times seconds.
+    """
+
+    so_keepalive: bool = False
+    so_linger: int | None = None
+    so_rcvbuf: int = 0
+    so_sndbuf: int = 0
+    so_reuseaddr: bool = False
+    so_reuseport: bool = False
+    ip_bind_address_no_port: bool = False
+    tcp_congestion: str = ""
+    tcp_cork: bool = False
+    tcp_defer_accept: int = 0
+    tcp_keepcnt: int = 0
+    tcp_keepidle: int = 0
+    tcp_keepintvl: int = 0
+    tcp_linger2: int = 0
+    tcp_maxseg: int = 0
+    tcp_nodelay: bool = False
+    tcp_syncnt: int = 0
+    tcp_user_timeout: int = 0
+
+    def copy(self) -> SocketOptions:
+        """What an accepted connection inherits from its listener."""
+        # Written out, for it happens with every connection that is accepted.
+        other = SocketOptions()
+        other.so_keepalive = self.so_keepalive
+        other.so_linger = self.so_linger
+        other.so_rcvbuf = self.so_rcvbuf
+        other.so_sndbuf = self.so_sndbuf
+        other.so_reuseaddr = self.so_reuseaddr
+        other.so_reuseport = self.so_reuseport
+        other.ip_bind_address_no_port = self.ip_bind_address_no_port
+        other.tcp_congestion = self.tcp_congestion
+        other.tcp_cork = self.tcp_cork
+        other.tcp_defer_accept = self.tcp_defer_accept
+        other.tcp_keepcnt = self.tcp_keepcnt
+        other.tcp_keepidle = self.tcp_keepidle
+        other.tcp_keepintvl = self.tcp_keepintvl
+        other.tcp_linger2 = self.tcp_linger2
+        other.tcp_maxseg = self.tcp_maxseg
+        other.tcp_nodelay = self.tcp_nodelay
+        other.tcp_syncnt = self.tcp_syncnt
+        other.tcp_user_timeout = self.tcp_user_timeout
+        return other
+
+
+def keepalive_idle(settings: Settings, options: SocketOptions) -> Nanos:
+    """How long a connection is idle before the first probe (keepalive_time_when)."""
+    return (options.tcp_keepidle or settings.tcp_keepalive_time) * SECOND
+
+
+def keepalive_interval(settings: Settings, options: SocketOptions) -> Nanos:
+    """The time between unanswered probes (keepalive_intvl_when)."""
+    return (options.tcp_keepintvl or settings.tcp_keepalive_intvl) * SECOND

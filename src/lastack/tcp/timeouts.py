@@ -1,0 +1,209 @@
+"""Timers go off: RFC 9293 3.10.8, RFC 6298 5.4 to 5.7, RFC 8985; who gives up when is Linux's (tcp_timer.c)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lastack.model.close import CloseKind
+from lastack.model.state import State, bits
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+
+from . import departure, output
+from .settings import keepalive_idle, keepalive_interval
+from .tcb import SYN_STATES, Tcb
+from .timers import LOSS_PROBE, NEVER, PROBE, RETRANSMIT
+
+_ORPHAN_RETRIES: Final = 8
+_KEEPS_ALIVE: Final = bits(
+    State.SYN_RECEIVED,
+    State.ESTABLISHED,
+    State.FIN_WAIT_1,
+    State.FIN_WAIT_2,
+    State.CLOSE_WAIT,
+    State.CLOSING,
+    State.LAST_ACK,
+)
+_ROW: Final[Nanos] = 60 * SECOND
+
+
+def on_timeout(tcb: Tcb, now: Nanos) -> None:
+    """Everything whose time has come."""
+    timers = tcb.timers
+    if timers.delayed_ack <= now:
+        _delayed_ack(tcb)
+    if timers.retransmit <= now:
+        purpose = timers.purpose
+        timers.retransmit = NEVER
+        if purpose == RETRANSMIT:
+            _retransmit(tcb, now)
+        elif purpose == PROBE:
+            _probe(tcb, now)
+        elif purpose == LOSS_PROBE:
+            if tcb.sender.flight.records:
+                output.send_tail_probe(tcb, now)
+        else:
+            _reorder(tcb, now)
+    if timers.keepalive <= now:
+        timers.keepalive = NEVER
+        _keepalive(tcb, now)
+    if tcb.lingers_until <= now:
+        departure.stop_lingering(tcb, now)
+
+
+def _delayed_ack(tcb: Tcb) -> None:
+    """The ACK has waited long enough (tcp_delack_timer_handler)."""
+    receiver = tcb.receiver
+    tcb.timers.delayed_ack = NEVER
+    if not receiver.wants_ack:
+        return
+    if receiver.replying:
+        # The reply that was waited for did not come.
+        receiver.replying = False
+        receiver.delay = receiver.delay_min
+    else:
+        receiver.delay = min(receiver.delay << 1, tcb.sender.rtt.rto)
+    tcb.counters.DelayedACKs += 1
+    receiver.acks_owed = max(receiver.acks_owed, 1)
+
+
+def _retransmit(tcb: Tcb, now: Nanos) -> None:
+    """RFC 6298 5.4 to 5.6: send the earliest again, back off, start again; or give up."""
+    sender = tcb.sender
+    if not sender.flight.records:
+        return
+    if _gives_up(tcb, now):
+        _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
+        return
+    if sender.retransmits == 0:
+        tcb.counters.TCPTimeouts += 1
+    if tcb.bit & SYN_STATES:
+        sent = sender.flight.records[0]
+        if tcb.deferred_until <= now and (not sent.lost or sent.resent):
+            sender.flight.mark_lost(sent)
+    else:
+        sender.recovery.timed_out(sender.una, sender.nxt, sender.retransmits > 0, now)
+    sender.retransmits += 1
+    if sender.first_retransmit_at < 0:
+        sender.first_retransmit_at = now
+    linear = tcb.settings.tcp_syn_linear_timeouts
+    if tcb.state is not State.SYN_SENT or sender.retransmits > linear:
+        sender.rtt.back_off()
+    tcb.timers.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
+
+
+def model_timeout(retries: int, rto_min: Nanos, rto_max: Nanos) -> Nanos:
+    """How long so many doublings last from the least time-out on (tcp_model_timeout)."""
+    doublings = max((rto_max // rto_min).bit_length() - 1, 0)
+    if retries <= doublings:
+        return ((2 << retries) - 1) * rto_min
+    return ((2 << doublings) - 1) * rto_min + (retries - doublings) * rto_max
+
+
+def _gives_up(tcb: Tcb, now: Nanos) -> bool:
+    """Whether there have been enough retransmissions (tcp_write_timeout; RFC 9293 3.8.3: R2)."""
+    sender, settings, options = tcb.sender, tcb.settings, tcb.options
+    user = options.tcp_user_timeout * MILLISECOND
+    if tcb.bit & SYN_STATES:
+        if user and sender.retransmits and now - tcb.tally.opened_at >= user:
+            return True
+        if tcb.state is State.SYN_SENT:
+            retries = (options.tcp_syncnt or settings.tcp_syn_retries) + settings.tcp_syn_linear_timeouts
+        else:
+            retries = options.tcp_syncnt or settings.tcp_synack_retries
+        return sender.retransmits >= retries
+    if not sender.retransmits:
+        return False
+    elapsed = now - sender.first_retransmit_at
+    retries = settings.tcp_retries2
+    if tcb.orphan:
+        alive = sender.rtt.rto < settings.rto_max
+        retries = _orphan_retries(tcb, alive)
+        if not alive and elapsed >= model_timeout(retries, settings.rto_min, settings.rto_max):
+            return True
+    if user:
+        return elapsed >= user
+    return elapsed >= model_timeout(retries, settings.rto_min, settings.rto_max)
+
+
+def _orphan_retries(tcb: Tcb, alive: bool) -> int:
+    """tcp_orphan_retries(): 0 means 8, and none where an ICMP error has said why."""
+    retries = tcb.settings.tcp_orphan_retries
+    if tcb.soft_error is not None and not alive:
+        return 0
+    return retries or (_ORPHAN_RETRIES if alive else 0)
+
+
+def _give_up(tcb: Tcb, kind: CloseKind, now: Nanos) -> None:
+    """The peer is taken for dead (tcp_write_err)."""
+    tcb.counters.TCPAbortOnTimeout += 1
+    if tcb.bit & SYN_STATES:
+        tcb.counters.TcpAttemptFails += 1
+        kind = CloseKind.HANDSHAKE_TIMEOUT
+    elif tcb.soft_error is not None:
+        kind = CloseKind.UNREACHABLE
+    tcb.fail(tcb.soft_error or "ETIMEDOUT", kind, "time-out", now)
+
+
+def _probe(tcb: Tcb, now: Nanos) -> None:
+    """The zero-window probe (RFC 9293 3.8.6.1, tcp_probe_timer)."""
+    sender, settings = tcb.sender, tcb.settings
+    if sender.flight.records or not (sender.unsent or sender.fin_unsent()):
+        return
+    if sender.probes == 0:
+        sender.active_at = now
+    user = tcb.options.tcp_user_timeout * MILLISECOND
+    if user and sender.probes and now - sender.active_at >= user:
+        _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
+        return
+    most = settings.tcp_retries2
+    if tcb.orphan:
+        most = _orphan_retries(tcb, sender.rtt.rto << min(sender.probes, 32) < settings.rto_max)
+    if sender.probes >= most:
+        _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
+        return
+    tcb.probe_due = True
+    sender.probes += 1
+    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, 32), settings.rto_max)
+    tcb.timers.arm(PROBE, now + wait)
+
+
+def _reorder(tcb: Tcb, now: Nanos) -> None:
+    """RFC 8985 6.3: what was suspected and did not come is lost."""
+    sender = tcb.sender
+    if not sender.flight.records:
+        return
+    sender.recovery.reordering_timed_out(sender.nxt, now)
+    if sender.recovery.entered:
+        tcb.counters.TCPSackRecovery += 1
+    output.rearm(tcb, False, now)
+
+
+def _keepalive(tcb: Tcb, now: Nanos) -> None:
+    """The watching timer: an orphan in FIN_WAIT_2, or keepalive (RFC 9293 3.8.4, tcp_keepalive_timer)."""
+    if tcb.orphan and tcb.state is State.FIN_WAIT_2:
+        tcb.leave(max(departure.fin_wait_2_time(tcb) - (now - tcb.tally.since), 1))
+        return
+    if not tcb.options.so_keepalive or not tcb.bit & _KEEPS_ALIVE:
+        return
+    sender, settings, options = tcb.sender, tcb.settings, tcb.options
+    idle = keepalive_idle(settings, options)
+    if sender.flight.records or sender.unsent or sender.fin_unsent():
+        # What is out is watched by its own timer.
+        tcb.timers.keepalive = now + idle
+        return
+    elapsed = now - max(sender.heard_at, tcb.receiver.last_data_at)
+    if elapsed < idle:
+        tcb.timers.keepalive = now + idle - elapsed
+        return
+    user = options.tcp_user_timeout * MILLISECOND
+    probes = options.tcp_keepcnt or settings.tcp_keepalive_probes
+    if (user and elapsed >= user and sender.probes) or (not user and sender.probes >= probes):
+        tcb.counters.TCPAbortOnTimeout += 1
+        tcb.counters.TcpOutRsts += 1
+        tcb.replies.append(tcb.reset_segment(sender.nxt, now))
+        tcb.tally.reset_cause = "keepalive"
+        tcb.fail(tcb.soft_error or "ETIMEDOUT", CloseKind.KEEPALIVE_TIMEOUT, "keepalive time-out", now)
+        return
+    tcb.keepalive_due = True
+    sender.probes += 1
+    tcb.timers.keepalive = now + keepalive_interval(settings, options)

@@ -1,0 +1,323 @@
+"""Two hosts that a scripted peer talks to in the same words: a Linux kernel behind a TUN device, and a Stack."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, NamedTuple
+
+from lastack.errors import CallError, DecodeError
+from lastack.linux import namespaces, sysctl
+from lastack.linux.tun import Tun
+from lastack.live import sockdiag
+from lastack.model.record import ConnectionTable
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.stack import Dice, Listener, Socket, Stack
+from lastack.tcp import Settings
+from lastack.wire import Packet, Segment
+from lastack.wire.packet import decode_packet
+
+HERE, THERE = {4: "10.77.0.1", 6: "fd77::1"}, {4: "10.77.0.2", 6: "fd77::2"}
+
+SYSCTLS: Final[dict[str, str | int]] = {
+    # As the engine has them: what differs between machines, or is remembered from one connection to the next.
+    "tcp_congestion_control": "reno",
+    "tcp_rmem": "4096 131072 33554432",
+    "tcp_wmem": "4096 16384 4194304",
+    "tcp_no_metrics_save": 1,
+    "tcp_max_tw_buckets": 131_072,
+    "tcp_max_syn_backlog": 2048,
+    # RFC 5961 limits how often it is answered; here every answer is wanted.
+    "tcp_invalid_ratelimit": 0,
+    "tcp_challenge_ack_limit": 0x7FFF_FFFF,
+}
+
+
+class Reading(NamedTuple):
+    """What a host says of a connection; `expires` in milliseconds from now, None: no timer."""
+
+    state: str
+    recv_q: int | None
+    send_q: int | None
+    timer: str | None
+    expires: int | None
+
+
+ABSENT: Final = Reading("CLOSED", None, None, None, None)
+
+
+class End(ABC):
+    """One host's part in one conversation: port `here` of the host, port `there` of the peer."""
+
+    def __init__(self, family: int, here: int, there: int) -> None:
+        self.family = family
+        self.here = here
+        self.there = there
+
+    @abstractmethod
+    def now(self) -> Nanos: ...
+
+    @abstractmethod
+    def rest(self, duration: Nanos) -> None:
+        """Let time pass."""
+
+    @abstractmethod
+    def arrive(self, packet: Packet) -> None: ...
+
+    @abstractmethod
+    def sent(self) -> list[tuple[Nanos, Segment]]:
+        """What the host has sent since the last time, and when."""
+
+    @abstractmethod
+    def call(self, name: str, argument: int = 0) -> str:
+        """One of the owner's calls; its result, or the name of its errno."""
+
+    @abstractmethod
+    def table(self) -> ConnectionTable: ...
+
+    @abstractmethod
+    def dispose(self) -> None:
+        """Leave nothing of the conversation behind."""
+
+    def reading(self) -> Reading:
+        """What the host says of the connection; of the listener, where there is no connection."""
+        now, table = self.now(), self.table()
+        found = ABSENT
+        for row in table.rows():
+            if row["local_port"] != self.here:
+                continue
+            if row["remote_port"] == self.there and row["local_state"] != "LISTEN":
+                at = row.get("timer_expires_ns")
+                timer = row["timer"] if isinstance(at, int) else None
+                expires = (at - now) // MILLISECOND if isinstance(at, int) else None
+                return Reading(row["local_state"], row["recv_q"], row["send_q"], timer, expires)  # type: ignore[arg-type]
+            found = Reading("LISTEN", row["recv_q"], row["send_q"], None, None)  # type: ignore[arg-type]
+        return found
+
+
+class Wire:
+    """The kernel's side: a namespace with a TUN device. Packets that left it wait here, by port, with their time."""
+
+    def __init__(self, tun: Tun) -> None:
+        self.tun = tun
+        self.waiting: dict[int, list[tuple[Nanos, Segment]]] = {}
+
+    def collect(self) -> None:
+        while (raw := self.tun.read()) is not None:
+            # Neighbour discovery and the like is none of ours.
+            with suppress(DecodeError):
+                segment = decode_packet(raw).segment
+                if segment is not None:
+                    self.waiting.setdefault(segment.src_port, []).append((time.monotonic_ns(), segment))
+
+    @staticmethod
+    @contextmanager
+    def open() -> Iterator[Wire]:
+        """The calling thread in the namespace for a while."""
+        with namespaces.private():
+            # A small table of connections is quick to list.
+            sysctl.write("net.ipv4.tcp_child_ehash_entries", 512)
+            with namespaces.private():
+                for name, value in SYSCTLS.items():
+                    sysctl.write(f"net.ipv4.{name}", value)
+                with Tun([f"{HERE[4]}/24", f"{HERE[6]}/64"]) as tun:
+                    yield Wire(tun)
+
+
+class KernelEnd(End):
+    """Sockets of this process; every packet that is written to the device has been dealt with when write() returns."""
+
+    def __init__(self, wire: Wire, family: int, here: int, there: int) -> None:
+        super().__init__(family, here, there)
+        self.wire = wire
+        self.listener: socket.socket | None = None
+        self.socket: socket.socket | None = None
+
+    def now(self) -> Nanos:
+        return time.monotonic_ns()
+
+    def rest(self, duration: Nanos) -> None:
+        end = self.now() + duration
+        while (left := end - self.now()) > 0:
+            # What leaves meanwhile is noted when it leaves.
+            select.select([self.wire.tun], [], [], left / SECOND)
+            self.wire.collect()
+
+    def arrive(self, packet: Packet) -> None:
+        self.wire.tun.write(packet.encode())
+
+    def sent(self) -> list[tuple[Nanos, Segment]]:
+        self.wire.collect()
+        return self.wire.waiting.pop(self.here, [])
+
+    def table(self) -> ConnectionTable:
+        return sockdiag.read(time.monotonic_ns(), info=0)
+
+    def call(self, name: str, argument: int = 0) -> str:
+        try:
+            return _CALLS[name](self, argument)
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+
+    def listen(self, _: int) -> str:
+        self.listener = self._bound()
+        self.listener.listen(16)
+        return "ok"
+
+    def connect(self, _: int) -> str:
+        self.socket = self._bound()
+        self.socket.connect((THERE[self.family], self.there))
+        return "ok"
+
+    def accept(self, _: int) -> str:
+        assert self.listener is not None
+        self.socket, _address = self.listener.accept()
+        self.socket.setblocking(False)
+        return "ok"
+
+    def _bound(self) -> socket.socket:
+        one = socket.socket(socket.AF_INET if self.family == 4 else socket.AF_INET6)
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((HERE[self.family], self.here))
+        return one
+
+    def write(self, octets: int) -> str:
+        return str(self._held().send(b"x" * octets))
+
+    def read(self, _: int) -> str:
+        return str(len(self._held().recv(1 << 16)) or "end of file")
+
+    def shutdown(self, how: int) -> str:
+        self._held().shutdown(how)
+        return "ok"
+
+    def close(self, _: int) -> str:
+        held, self.socket = self._held(), None
+        held.close()
+        return "ok"
+
+    def linger(self, seconds: int) -> str:
+        self._held().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+        return "ok"
+
+    def _held(self) -> socket.socket:
+        if self.socket is None:
+            raise OSError(errno.EBADF, "closed")
+        return self.socket
+
+    def dispose(self) -> None:
+        if self.socket is not None:
+            self.linger(0)
+            self.socket.close()
+        if self.listener is not None:
+            self.listener.close()
+        self.sent()
+
+
+_CALLS: Final[dict[str, Callable[[KernelEnd, int], str]]] = {
+    "listen": KernelEnd.listen,
+    "connect": KernelEnd.connect,
+    "accept": KernelEnd.accept,
+    "write": KernelEnd.write,
+    "read": KernelEnd.read,
+    "shutdown": KernelEnd.shutdown,
+    "close": KernelEnd.close,
+    "linger": KernelEnd.linger,
+}
+
+
+class EngineEnd(End):
+    """A stack of its own, in virtual time: a millisecond passes with everything that happens."""
+
+    def __init__(self, family: int, here: int, there: int) -> None:
+        super().__init__(family, here, there)
+        settings = Settings.linux()
+        settings.tcp_invalid_ratelimit = 0
+        settings.tcp_congestion_control = "newreno"
+        self.stack = Stack([HERE[4], HERE[6]], settings, Dice(here))
+        self.time: Nanos = 1000 * SECOND
+        self.listener: Listener | None = None
+        self.socket: Socket | None = None
+        self.out: list[tuple[Nanos, Segment]] = []
+
+    def now(self) -> Nanos:
+        return self.time
+
+    def rest(self, duration: Nanos) -> None:
+        end = self.time + duration
+        while (due := self.stack.next_timeout()) is not None and due <= end:
+            self.time = max(due, self.time)
+            self.stack.on_timeout(self.time)
+            self._flush()
+        self.time = end
+
+    def _flush(self) -> None:
+        while (packet := self.stack.poll(self.time)) is not None:
+            # Over the wire and back: what is compared are the octets.
+            segment = decode_packet(packet.encode()).segment
+            assert segment is not None
+            self.out.append((self.time, segment))
+
+    def arrive(self, packet: Packet) -> None:
+        self.rest(MILLISECOND)
+        self.stack.on_packet(decode_packet(packet.encode()), self.time)
+        self._flush()
+
+    def sent(self) -> list[tuple[Nanos, Segment]]:
+        out, self.out = self.out, []
+        return out
+
+    def table(self) -> ConnectionTable:
+        return self.stack.connections(self.time)
+
+    def call(self, name: str, argument: int = 0) -> str:
+        self.rest(MILLISECOND)
+        try:
+            return self._call(name, argument)
+        except CallError as error:
+            return error.code or "?"
+        finally:
+            self._flush()
+
+    def _call(self, name: str, argument: int) -> str:
+        now = self.time
+        if name == "listen":
+            self.listener = self.stack.listen(self.here, 16)
+            return "ok"
+        if name == "connect":
+            there = (THERE[self.family], self.there)
+            self.socket = self.stack.connect(there, now, local=(HERE[self.family], self.here))
+            return "EINPROGRESS"
+        if name == "accept":
+            assert self.listener is not None
+            self.socket = self.stack.accept(self.listener)
+            return "EAGAIN" if self.socket is None else "ok"
+        return self._call_held(name, argument, now)
+
+    def _call_held(self, name: str, argument: int, now: Nanos) -> str:
+        held = self.socket
+        if held is None:
+            return "EBADF"
+        if name == "write":
+            return str(held.send(b"x" * argument, now))
+        if name == "read":
+            data = held.receive(1 << 16, now)
+            return "EAGAIN" if data is None else str(len(data) or "end of file")
+        if name == "linger":
+            held.options.so_linger = argument
+        elif name == "shutdown":
+            held.shutdown(("read", "write", "both")[argument], now)
+        else:
+            held.close(now)
+            self.socket = None
+        return "ok"
+
+    def dispose(self) -> None:
+        self.out.clear()
