@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,29 @@ def columns() -> str:
     )
 
 
-PAGES = {"rules.md": rules, "connections.md": columns}
+def conformance() -> str:
+    """The sentences of the standards that tests hold the engine to, from the tests' own markers."""
+    clauses: dict[str, list[tuple[str, ...]]] = {}
+    for path in sorted((HERE.parent / "tests" / "clauses").glob("test_*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            for mark in getattr(function, "decorator_list", ()):
+                if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "clause":
+                    document, section, sentence = (str(ast.literal_eval(word)) for word in mark.args)
+                    test = f"{path.name}: `{getattr(function, 'name', '').removeprefix('test_')}`"
+                    clauses.setdefault(document, []).append((section, sentence, test))
+    count = sum(len(rows) for rows in clauses.values())
+    pages = [
+        f"## {document}\n\n" + table(("section", "sentence", "test"), rows)
+        for document, rows in sorted(clauses.items(), key=lambda item: int(item[0].split()[-1]))
+    ]
+    return (
+        f"# Conformance\n\n{count} sentences of {len(clauses)} standards that the engine is held to. Each row is a test "
+        "in `tests/clauses`, run interpreted and compiled; `make unit T=tests/clauses` runs them.\n\n"
+        + "\n".join(pages)
+    )
+
+
+PAGES = {"rules.md": rules, "connections.md": columns, "conformance.md": conformance}
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
 """lastack: the life of a TCP connection, and above all its end.
 
 `lastack.check()` looks at this host and gives a `Report`; `lastack.connections()` gives its connections as a
-`ConnectionTable`, which Polars, pandas, DuckDB and PyArrow take as it is. Names are loaded when they are first used.
+`ConnectionTable`, which Polars, pandas, DuckDB and PyArrow take as it is; `Simulator` is a network in virtual time with
+a complete TCP. Names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .api import check, connections, socket
     from .diagnose.thresholds import Thresholds
+    from .drive.simulator import Simulator
     from .errors import LastackError
     from .model.finding import Advice, Evidence, Finding, Severity
     from .model.record import COLUMNS, ConnectionTable
     from .model.report import Report
     from .model.state import TRANSITIONS, State
+    from .tcp.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -29,7 +32,9 @@ __all__ = [
     "Finding",
     "LastackError",
     "Report",
+    "Settings",
     "Severity",
+    "Simulator",
     "State",
     "Thresholds",
     "__version__",
@@ -41,11 +46,13 @@ __all__ = [
 _HOME: Final = {
     "api": ("check", "connections", "socket"),
     "diagnose.thresholds": ("Thresholds",),
+    "drive.simulator": ("Simulator",),
     "errors": ("LastackError",),
     "model.finding": ("Advice", "Evidence", "Finding", "Severity"),
     "model.record": ("COLUMNS", "ConnectionTable"),
     "model.report": ("Report",),
     "model.state": ("TRANSITIONS", "State"),
+    "tcp.settings": ("Settings",),
 }
 
 

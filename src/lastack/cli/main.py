@@ -9,13 +9,19 @@ import click
 
 from .. import __version__
 from ..errors import LastackError
+from ..model import state
 from .check import check
 from .connections import connections
 from .show import show
 
 
+def build() -> str:
+    """Whether the engine runs `compiled` or `interpreted` here."""
+    return "interpreted" if str(state.__file__).endswith(".py") else "compiled"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message=f"%(prog)s %(version)s ({build()} engine)")
 def app() -> None:
     """The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do."""
 

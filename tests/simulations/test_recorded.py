@@ -1,0 +1,52 @@
+"""Recorded runs: their traces' digests are the same interpreted and compiled, today and tomorrow.
+
+A digest covers every packet and every change of state with its time and cause. Where one changes, so has what the engine
+does on the wire: then say in the commit why, and put in what `python tests/simulations/test_recorded.py` prints.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from lastack.drive import Simulator
+from lastack.model.time import MILLISECOND, SECOND
+
+RECORDED = {
+    1: "bfdb0ee3a16ea1ea2690237603a41ca9438c5239db47b5f259348e0c616c1bbf",
+    2: "6e26f7151d0fa6d9ab5000174a8470c6b47935ea2f258ef90ea59a5d3b95adce",
+    3: "738bef54916d7f7abcc6f0d55efc5d46a95a9d77ecfb26579453d5e96c0018eb",
+    4: "48ce13c125f0b03d170976e34462f5920f785066e8692f6dedef08e6d4258856",
+}
+
+
+def digest(seed: int) -> str:
+    """Twenty connections over a bad link: loss, duplication and reordering, both sides sending, all closing."""
+    sim = Simulator(seed=seed, trace=True)
+    client, server = sim.host("client", "10.0.0.1"), sim.host("server", "10.0.0.2")
+    link = sim.link(client, server, delay=10 * MILLISECOND)
+    for channel in (link.forth, link.back):
+        channel.fate.reorder_by = 30 * MILLISECOND
+        channel.fate.loss, channel.fate.duplicate, channel.fate.reorder = 0.05, 0.03, 0.05
+    listener = server.listen(80)
+    for number in range(20):
+        here = client.connect("10.0.0.2", 80)
+        there = sim.run_until(listener.accept)
+        here.send(bytes([number]) * 2_000 * (number + 1))
+        there.send(b"answer" * 50 * number)
+        sim.run(at_most=SECOND)
+        first, second = (here, there) if number % 2 else (there, here)
+        first.close()
+        sim.run(at_most=200 * MILLISECOND)
+        second.close()
+    sim.run()
+    return sim.trace.digest()
+
+
+@pytest.mark.parametrize("seed", RECORDED)
+def test_a_run_of_the_same_seed_is_the_recorded_one(seed: int) -> None:
+    assert digest(seed) == RECORDED[seed]
+
+
+if __name__ == "__main__":
+    for each in RECORDED:
+        print(f'    {each}: "{digest(each)}",')
