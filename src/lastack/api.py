@@ -52,7 +52,13 @@ def check(
     facts = snapshots[0].facts
     return Report(
         source=Source(
-            "host", facts.hostname, facts.taken_ns, facts.kernel, tuple(s.facts.netns for s in snapshots), __version__
+            "host",
+            facts.hostname,
+            facts.taken_ns,
+            facts.kernel,
+            tuple(s.facts.netns for s in snapshots),
+            __version__,
+            filter="" if wanted is None else str(wanted),
         ),
         findings=tuple(sorted(findings, key=lambda finding: -finding.severity)),
         connections=rows,
