@@ -1,4 +1,4 @@
-"""Write the pages of the documentation that the code itself knows best: the rules, their thresholds, the columns.
+"""Write what the code itself knows best: the pages on rules, thresholds and columns, and the published JSON Schemas.
 
 `python docs/generate.py` writes them; with `--check` it writes nothing and exits with 1 if one is out of date.
 """
@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from lastack.diagnose.run import RULES
 from lastack.diagnose.thresholds import threshold_rows
 from lastack.model.record import COLUMNS
 from lastack.model.state import TRANSITIONS
+from lastack.report.schema import connection_schema, report_schema
 
 HERE = Path(__file__).parent
+ASSETS = "../src/lastack/report/assets"
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -82,7 +86,18 @@ def conformance() -> str:
     )
 
 
-PAGES = {"rules.md": rules, "connections.md": columns, "conformance.md": conformance}
+def published(schema: dict[str, Any]) -> str:
+    """A JSON Schema as it is published."""
+    return json.dumps(schema, indent=2) + "\n"
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "rules.md": rules,
+    "connections.md": columns,
+    "conformance.md": conformance,
+    f"{ASSETS}/report.schema.json": lambda: published(report_schema()),
+    f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
+}
 
 
 def main() -> int:

@@ -42,18 +42,23 @@ def check(
     thresholds = thresholds or Thresholds()
     wanted = _filter(where)
     snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns))
-    findings, gauges, tables = [], [], []
-    for snapshot in snapshots:
-        table = _kept(snapshot, wanted)
+    findings, gauges = [], []
+    tables = _numbered([_kept(snapshot, wanted) for snapshot in snapshots])
+    for snapshot, table in zip(snapshots, tables, strict=True):
         name = snapshot.facts.netns if len(snapshots) > 1 else None
         findings += [replace(finding, netns=name) for finding in run(table, snapshot.facts, thresholds)]
         gauges += [_labelled(g, name) for g in headroom(Context(snapshot.connections, snapshot.facts, thresholds))]
-        tables.append(table)
-    rows = _numbered(ConnectionTable.concatenate([table.select(~table.in_state(State.LISTEN)) for table in tables]))
+    rows = ConnectionTable.concatenate([table.select(~table.in_state(State.LISTEN)) for table in tables])
     facts = snapshots[0].facts
     return Report(
         source=Source(
-            "host", facts.hostname, facts.taken_ns, facts.kernel, tuple(s.facts.netns for s in snapshots), __version__
+            "host",
+            facts.hostname,
+            facts.taken_ns,
+            facts.kernel,
+            tuple(s.facts.netns for s in snapshots),
+            __version__,
+            filter="" if wanted is None else str(wanted),
         ),
         findings=tuple(sorted(findings, key=lambda finding: -finding.severity)),
         connections=rows,
@@ -69,7 +74,7 @@ def connections(netns: str = "own", *, where: Filter | str | None = None) -> Con
 
     wanted = _filter(where)
     tables = [_kept(snapshot, wanted) for snapshot in _snapshots(netns, None, wanted)]
-    return _numbered(ConnectionTable.concatenate(tables))
+    return ConnectionTable.concatenate(_numbered(tables))
 
 
 def socket(which: int | FourTuple, netns: str = "own") -> LiveSocket | None:
@@ -104,10 +109,18 @@ def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None) -> l
     return take(namespaces.choose(netns), look, None if wanted is None else wanted.states)
 
 
-def _numbered(table: ConnectionTable) -> ConnectionTable:
+def _numbered(tables: list[ConnectionTable]) -> list[ConnectionTable]:
+    """The tables with `id` counted on from one to the next, so that it names one row of all of them.
+
+    Before the rules run: what they find is joined with the report's connections by it.
+    """
     import numpy as np
 
-    return table.with_columns({"id": np.arange(1, len(table) + 1, dtype=np.uint32)})
+    ends = np.cumsum([len(table) for table in tables])
+    return [
+        table.with_columns({"id": np.arange(end - len(table) + 1, end + 1, dtype=np.uint32)})
+        for table, end in zip(tables, ends.tolist(), strict=True)
+    ]
 
 
 def _states(table: ConnectionTable) -> dict[str, int]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 GRAVITIES = ("info", "warning", "error")
 
 
-@click.command(epilog="Example: lastack check --process nginx --min-age 5min")
+@click.command(
+    short_help="What is wrong on this host, whose it is, what to do.",
+    epilog="Example: lastack check --process nginx --min-age 5min",
+)
 @where
 @click.option(
     "--min-age",

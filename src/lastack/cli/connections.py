@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import CallError
-from .options import duration, out, output, paper, wanted, where
+from .options import duration, out, output, paper, wanted, where, writing
 
 
 @click.command(epilog="Example: lastack connections -f 'state close-wait and age > 5min'")
@@ -47,7 +47,9 @@ def connections(
     if form == "parquet":
         if file is None:
             raise CallError("a Parquet file needs a name: -o FILE")
-        read(netns, where=chosen).write_parquet(file)
+        found = read(netns, where=chosen)
+        with writing(file):
+            found.write_parquet(file)
         return
     table = read(netns, where=chosen)
     with output(file) as paper_:

@@ -49,6 +49,18 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        # The reader has gone: nothing left to say. Python's own flush at exit must not complain of it.
+        sys.exit(141)  # the reader has gone: nothing left to say
+    except OSError as error:
+        print(f"lastack: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write out what is left; where that cannot be done, Python must not try again, and complain, when it exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)

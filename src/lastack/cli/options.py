@@ -100,16 +100,27 @@ def wanted(expression: str, process: str = "", unit: str = "", container: str = 
 
 @contextmanager
 def output(path: Path | None) -> Iterator[IO[str]]:
-    """Where a command writes: a file in UTF-8, or standard output. Raises CallError if the file cannot be written."""
+    """Where a command writes: a file in UTF-8, or standard output. Raises CallError if it cannot be written."""
     if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
+        if sys.stdout is None:
+            raise CallError("cannot write: standard output is closed")
+        with writing("standard output"):
+            yield sys.stdout
+            sys.stdout.flush()
         return
+    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def writing(place: Path | str) -> Iterator[None]:
+    """Turns the system's refusal to write to a place into a CallError. A reader that has gone is no error."""
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            yield file
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise CallError(f"cannot write {path}: {error.strerror}") from error
+        raise CallError(f"cannot write {place}: {error.strerror or error}") from error
 
 
 def paper(file: IO[str], no_color: bool) -> tuple[int, bool]:

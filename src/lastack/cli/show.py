@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from ..model.address import Endpoint, FourTuple
 
 
-@click.command(epilog="Example: lastack show 4171; lastack show 10.0.0.1:80-10.0.0.9:51234")
+@click.command(
+    short_help="One live socket: what its state waits for, its tcp_info.",
+    epilog="Example: lastack show 4171; lastack show 10.0.0.1:80-10.0.0.9:51234",
+)
 @click.argument("which", metavar="ID")
-@click.option("--netns", default="own", show_default=True, help="Network namespace: own, all, a name or a process id.")
+@click.option(
+    "--netns", default="own", show_default=True, help="Network namespace: own, all, a name, an inode or a process id."
+)
 @out("table", "json")
 def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -> None:
     """Show one live socket: its state and what that waits for, its timers, queues, owner and tcp_info.

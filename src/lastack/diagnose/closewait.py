@@ -34,15 +34,21 @@ DATA_UNREAD = "close-wait-data-unread"
 
 def close_wait(context: Context) -> Iterator[Finding]:
     """A finding for every cause and owner (or listener) that has CLOSE_WAIT older than `min_age`."""
-    for cause, mask in causes(context).items():
+    found = causes(context)
+    for cause in (NOT_CLOSED, EOF_UNREAD, DATA_UNREAD):
+        for _, index in by_owner(context, found[cause]):
+            if _end_by_themselves(context, context.table.select(index)):
+                found[cause][index], found[BUSY][index] = False, True
+    for cause, mask in found.items():
         for owner, index in by_owner(context, mask):
             rows = context.table.select(index)
-            if cause == NEVER_ACCEPTED:  # nobody's yet: the listener is to blame, each for its own
+            if not owner.pids and len(_ended(context, rows)) == len(rows):
+                continue  # closed before their process could be looked up
+            if cause == NEVER_ACCEPTED:  # nobody's yet: each listener is to blame for its own
                 for _, came_in in rows.groups("listener"):
                     yield _finding(context, cause, owner, rows.select(came_in))
-                continue
-            slow = cause in (EOF_UNREAD, NOT_CLOSED, DATA_UNREAD) and _end_by_themselves(context, rows)
-            yield _finding(context, BUSY if slow else cause, owner, rows)
+            else:
+                yield _finding(context, cause, owner, rows)
 
 
 def causes(context: Context) -> dict[str, Mask]:
@@ -106,12 +112,18 @@ def _end_by_themselves(context: Context, rows: ConnectionTable) -> bool:
     look = context.facts.second_look
     if look is None:
         return False
-    cookies = {int(cookie) for cookie in rows.values("cookie")} & look.cookies
-    ended = len(cookies & look.ended)
+    seen = look.cookies.intersection(rows.values("cookie").tolist())
+    ended = len(_ended(context, rows))
     if not ended:
         return False
-    all_gone_ns = len(cookies) * look.after_ns / ended
+    all_gone_ns = len(seen) * look.after_ns / ended
     return all_gone_ns <= context.thresholds.busy_patience * max(int(rows.values("age_ns").max()), SECOND)
+
+
+def _ended(context: Context, rows: ConnectionTable) -> frozenset[int]:
+    """The cookies of those that were gone at the second look."""
+    look = context.facts.second_look
+    return frozenset() if look is None else look.ended.intersection(rows.values("cookie").tolist())
 
 
 def _finding(context: Context, cause: str, owner: Owner, rows: ConnectionTable) -> Finding:

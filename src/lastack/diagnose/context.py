@@ -21,10 +21,17 @@ _NEVER = np.iinfo(np.int64).max
 
 
 class Context:
-    """One namespace of one host, as rules see it. Listening sockets are in `facts.listeners`, not in `table`."""
+    """One namespace of one host, as rules see it.
+
+    `table` has the connections to judge, and `listeners` the listening sockets: what a filter left of all those in
+    `facts`. Listening sockets are not in `table`.
+    """
 
     def __init__(self, table: ConnectionTable, facts: HostFacts, thresholds: Thresholds) -> None:
-        self.table = table.select(~table.in_state(State.LISTEN)) if len(table) else table
+        listening = table.in_state(State.LISTEN)
+        judged = set(table.values("inode")[listening].tolist())
+        self.table = table.select(~listening)
+        self.listeners = tuple(listener for listener in facts.listeners if listener.inode in judged)
         self.facts = facts
         self.thresholds = thresholds
 
@@ -65,10 +72,17 @@ class Context:
 
     @cached_property
     def leaves_host(self) -> Mask:
-        """Rows whose peer is not a loopback address."""
-        remote = self.table.values("remote_addr")
+        """Rows whose peer is neither a loopback address nor the very address that they have here."""
+        local, remote = self.table.values("local_addr"), self.table.values("remote_addr")
         v4 = (remote["high"] == 0) & (remote["low"] >> 24 == (MAPPED_PREFIX | 127 << 24) >> 24)
-        return np.asarray(~(v4 | ((remote["high"] == 0) & (remote["low"] == 1))), np.bool_)
+        v6 = (remote["high"] == 0) & (remote["low"] == 1)
+        return np.asarray(~(v4 | v6 | (remote == local)), np.bool_)
+
+    @cached_property
+    def idle_for(self) -> Times:
+        """Time since data went either way, in ns; of those on which none ever did, their age."""
+        data = ("last_data_received_ns", "last_data_sent_ns")
+        return np.where(self.table.valid(data[0]) | self.table.valid(data[1]), self.silence(*data), self.age)
 
     def silence(self, *columns: str) -> Times:
         """Time since the latest of the named instants, in ns; 0 where none of them is known."""

@@ -10,6 +10,7 @@ from ..model.host import Holder, HostFacts, Process
 from .context import Context, Mask
 
 _STANDARD = 2  # descriptors 0 to 2: a child that was given the connection as its input and output owns it
+_ACCEPTS_FOR_OTHERS = frozenset({"systemd", "sshd", "inetd", "xinetd"})  # their children are meant to have it
 
 
 def inherited(context: Context, among: Mask) -> Mask:
@@ -42,7 +43,8 @@ def _left_to_a_child(holders: tuple[Holder, ...], facts: HostFacts, listening: s
     for pid in _ancestors(child.pid, facts.processes):
         if pid in listening:
             parent = facts.processes[pid]
-            return parent.executable is not None and parent.executable != child.executable
+            other = parent.executable is not None and parent.executable != child.executable
+            return other and parent.command not in _ACCEPTS_FOR_OTHERS
     return False
 
 

@@ -14,12 +14,10 @@ from .ages import histogram
 from .context import Context, Mask, Times
 from .owners import by_owner, whereabouts
 
-_DATA = ("last_data_received_ns", "last_data_sent_ns")
-
 
 def idle(context: Context) -> Iterator[Finding]:
     """`established-idle-no-keepalive`: a dead peer would never be noticed. One finding an owner."""
-    silence = context.silence(*_DATA)
+    silence = context.idle_for
     rows = _established(context) & (context.table.values("timer") == Timer.OFF)
     rows &= (silence >= context.thresholds.idle_ns) & (context.table.values("send_q") == 0)
     for owner, index in by_owner(context, rows):

@@ -21,7 +21,7 @@ def descriptors(context: Context) -> Iterator[Finding]:
             continue
         rows = context.table.select(context.table.valid("pid") & (context.table.values("pid") == process.pid))
         waiting = int(np.count_nonzero(rows.in_state(State.CLOSE_WAIT)))
-        if not len(rows) and not any(process.pid in listener.pids for listener in context.facts.listeners):
+        if not len(rows) and not any(process.pid in listener.pids for listener in context.listeners):
             continue
         place = f"pid {process.pid}" + "".join(f", {part}" for part in (process.unit, process.container) if part)
         yield Finding(

@@ -16,7 +16,7 @@ from .context import Context, Mask
 def accept_queue(context: Context) -> Iterator[Finding]:
     """`accept-queue-full` and `accept-queue-filling`, one finding a listener, with the limit that really binds."""
     facts = context.facts
-    for listener in facts.listeners:
+    for listener in context.listeners:
         if listener.queue <= listener.limit * context.thresholds.accept_queue_warning:
             continue
         full = listener.queue > listener.limit
@@ -43,10 +43,11 @@ def overflowed(context: Context) -> Iterator[Finding]:
     """`accept-queue-overflowed`: it happened since boot, though no queue is full now."""
     count = context.facts.counters.get("ListenOverflows", 0)
     if count and not any(listener.queue > listener.limit for listener in context.facts.listeners):
+        times = "time" if count == 1 else "times"
         yield Finding(
             rule="accept-queue-overflowed",
             severity=Severity.INFO,
-            summary=f"an accept queue has overflowed {count:,} times since boot; none is full now",
+            summary=f"an accept queue has overflowed {count:,} {times} since boot; none is full now",
             evidence=tuple(_overflows(context.facts)),
             advice=(
                 Advice(
@@ -63,7 +64,7 @@ def syn_queue(context: Context) -> Iterator[Finding]:
     facts = context.facts
     pending = context.table.select(context.state(State.SYN_RECEIVED))
     cookies = bool(facts.number("tcp_syncookies"))
-    for listeners in _by_name(facts.listeners):
+    for listeners in _by_name(context.listeners):
         listener = listeners[0]
         rows = pending.select(_came_in_by(pending, listener))
         limit = sum(syn_limit(each, facts) for each in listeners)
@@ -73,12 +74,12 @@ def syn_queue(context: Context) -> Iterator[Finding]:
         yield Finding(
             rule="syn-queue-full" if full else "syn-queue-filling",
             severity=Severity.ERROR if full and not cookies else Severity.WARNING,
-            summary=f"{len(rows):,} half-open connections (SYN_RECV) at {owner_of(listener)}, of {limit:,}: "
-            + ("SYN cookies are sent beyond it" if cookies else "further SYNs are dropped"),
+            summary=f"{len(rows):,} half-open connections (SYN_RECV) at {owner_of(listener)}, limit {limit:,}: "
+            + ("SYN cookies are sent beyond it" if cookies else "beyond it SYNs are dropped"),
             evidence=(
                 Evidence("SYN_RECV", len(rows), "connections", "sock_diag"),
-                Evidence("limit", limit, "", "min(backlog, somaxconn)" + ("" if cookies else ", tcp_max_syn_backlog")),
-                Evidence("from", f"{len(rows.groups('remote_addr')):,} addresses", "", "sock_diag"),
+                Evidence("limit", limit, "", "sock_diag idiag_wqueue" + ("" if cookies else ", tcp_max_syn_backlog")),
+                Evidence("client addresses", len(rows.groups("remote_addr")), "", "sock_diag"),
                 *_counted(facts, "TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent", "SyncookiesRecv"),
             ),
             advice=(
@@ -104,11 +105,15 @@ def syn_queue(context: Context) -> Iterator[Finding]:
 
 
 def syn_limit(listener: Listener, facts: HostFacts) -> int:
-    """How many half-open connections fit: the backlog; without cookies no more than tcp_max_syn_backlog either."""
-    if facts.number("tcp_syncookies"):
-        return listener.limit
+    """How many half-open connections fit: the backlog (and one more, on recent kernels).
+
+    Without cookies three quarters of tcp_max_syn_backlog bound it too: the last quarter is for peers known from before
+    (tcp_conn_request() in net/ipv4/tcp_input.c).
+    """
     most = facts.number("tcp_max_syn_backlog")
-    return listener.limit if most is None else min(listener.limit, most)
+    if most is None or facts.number("tcp_syncookies"):
+        return listener.limit
+    return min(listener.limit, most - (most >> 2))
 
 
 def binding(listener: Listener, facts: HostFacts) -> str:
@@ -117,7 +122,7 @@ def binding(listener: Listener, facts: HostFacts) -> str:
     if somaxconn is None:
         return "unknown: somaxconn cannot be read"
     if listener.limit < somaxconn:
-        return f"the backlog given to listen() (somaxconn is {somaxconn:,} now)"
+        return f"the backlog given to listen(), or somaxconn as it was then ({somaxconn:,} now)"
     if listener.limit == somaxconn:
         return f"somaxconn ({somaxconn:,}), or a backlog equal to it"
     return f"somaxconn as it was at listen() ({listener.limit:,}; {somaxconn:,} now)"
@@ -167,7 +172,7 @@ def _accept_useless(listener: Listener, facts: HostFacts) -> tuple[str, ...]:
     somaxconn = facts.number("somaxconn")
     useless = ["tcp_max_syn_backlog: it is about half-open connections, not about accept()"]
     if somaxconn is not None and listener.limit < somaxconn:
-        useless.append("raising somaxconn: the backlog given to listen() is smaller already")
+        useless.append("raising somaxconn: it is larger than this queue's limit already")
     useless.append("raising somaxconn without a restart: the limit was fixed at listen()")
     return tuple(useless)
 

@@ -15,6 +15,8 @@ from .queues import binding
 
 _FIN_TIMEOUT_DEFAULT: Final = 60
 _KEEPALIVE_DEFAULT: Final = 7_200
+_SOMAXCONN_DEFAULTS: Final = (128, 4_096)
+"""Before and since Linux 5.4."""
 
 
 def fin_timeout(context: Context) -> Iterator[Finding]:
@@ -140,7 +142,9 @@ def reuse(context: Context) -> Iterator[Finding]:
 def somaxconn(context: Context) -> Iterator[Finding]:
     """`setting-somaxconn-after-listen`: raised, and the listener under pressure does not know of it."""
     now = context.facts.number("somaxconn")
-    for listener in context.facts.listeners:
+    if now in _SOMAXCONN_DEFAULTS and "net.core.somaxconn" not in context.facts.configured:
+        return  # nobody has raised it
+    for listener in context.listeners:
         pressed = listener.queue > listener.limit * context.thresholds.accept_queue_warning
         if now is None or not pressed or listener.limit >= now:
             continue
@@ -168,8 +172,7 @@ def keepalive(context: Context) -> Iterator[Finding]:
     seconds = context.facts.number("tcp_keepalive_time")
     if seconds is None or seconds >= _KEEPALIVE_DEFAULT:
         return
-    silence = context.silence("last_data_received_ns", "last_data_sent_ns")
-    idle = context.state(State.ESTABLISHED, State.CLOSE_WAIT) & (silence >= context.thresholds.idle_ns)
+    idle = context.state(State.ESTABLISHED, State.CLOSE_WAIT) & (context.idle_for >= context.thresholds.idle_ns)
     without = idle & context.table.valid("timer") & (context.table.values("timer") == Timer.OFF)
     count, total = int(np.count_nonzero(without)), int(np.count_nonzero(idle))
     if count and 2 * count >= total:

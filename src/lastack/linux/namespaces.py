@@ -42,9 +42,13 @@ class Namespace(NamedTuple):
 
 
 def own() -> Namespace:
-    """The namespace that the calling thread is in. Raises KernelError where the system is not Linux."""
+    """The namespace that the calling thread is in. Raises KernelError without Linux or without /proc."""
     require_linux("a network namespace")
-    return Namespace(OWN, Path(_HERE).stat().st_ino, f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net")
+    try:
+        inode = Path(_HERE).stat().st_ino
+    except OSError as error:
+        raise KernelError(f"cannot read {_HERE}: {error.strerror}; is /proc mounted?") from error
+    return Namespace(OWN, inode, f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net")
 
 
 def known() -> tuple[Namespace, ...]:

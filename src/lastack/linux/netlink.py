@@ -34,7 +34,6 @@ HEADER: Final = struct.Struct("=IHHII")
 
 _ERROR, _DONE, _OVERRUN, _MIN_TYPE = 2, 3, 4, 16
 _REQUEST_DUMP: Final = 0x301
-_DUMP_INTR: Final = 0x10
 _KIND: Final = 0x3FFF
 """NLA_TYPE_MASK: an attribute's type without its flags."""
 
@@ -51,14 +50,12 @@ class Messages(NamedTuple):
     """The data messages of a piece of a dump.
 
     `words`: the piece as native 32-bit words. `starts`: where each message's header begins, in words. `lengths`: of
-    each message, header included, in octets. `interrupted`: the kernel says that what it walked changed underneath, so
-    something may be missing or twice. `done`: the dump ends with this piece.
+    each message, header included, in octets. `done`: the dump ends with this piece.
     """
 
     words: Array
     starts: Array
     lengths: Array
-    interrupted: bool
     done: bool
 
 
@@ -248,12 +245,9 @@ def _walk(data: bytes | memoryview, sequence: int) -> tuple[Array, Array]:
 def _data_only(words: Array, starts: Array, lengths: Array) -> Messages:
     """Without the control messages; what they say is heeded."""
     kinds_and_flags = words[1:].take(starts)
-    if len(starts) and (kinds_and_flags == kinds_and_flags[0]).all():
-        one_for_all = kinds_and_flags[:1].view(np.uint16)
-        if one_for_all[0] >= _MIN_TYPE:
-            return Messages(words, starts, lengths, bool(one_for_all[1] & _DUMP_INTR), False)
-    kinds, flags = kinds_and_flags.view(np.uint16).reshape(-1, 2).T
-    interrupted = bool((flags & np.uint16(_DUMP_INTR)).any())
+    if len(starts) and (kinds_and_flags == kinds_and_flags[0]).all() and _kinds(kinds_and_flags[:1])[0] >= _MIN_TYPE:
+        return Messages(words, starts, lengths, False)
+    kinds = _kinds(kinds_and_flags)
     control = np.flatnonzero(kinds < _MIN_TYPE)
     done = False
     for row in control:
@@ -266,4 +260,10 @@ def _data_only(words: Array, starts: Array, lengths: Array) -> Messages:
         done = done or bool(kinds[row] == _DONE)
     if len(control):
         starts, lengths = np.delete(starts, control), np.delete(lengths, control)
-    return Messages(words, starts, lengths, interrupted, done)
+    return Messages(words, starts, lengths, done)
+
+
+def _kinds(kinds_and_flags: Array) -> Array:
+    """The message types, each of which shares a word with the flags."""
+    kinds: Array = kinds_and_flags.view(np.uint16)[::2]
+    return kinds

@@ -115,12 +115,19 @@ def with_listeners(table: ConnectionTable, netns: str) -> ConnectionTable:
 def _shares_port(table: ConnectionTable) -> NDArray[np.bool_]:
     """Rows whose local port has many connections from one peer: a server's, though nobody listens there any more.
 
-    connect() takes a port of its own for each connection to the same address and port.
+    connect() takes a port of its own for each connection to the same address and port. Towards many ports of one
+    address it may take the same port many times; then it is the remote port that more of them share.
     """
+    here, there = (_how_many_share(table, f"{side}_port") for side in ("local", "remote"))
+    return np.asarray((here >= _A_SERVERS) & (here > there), np.bool_)
+
+
+def _how_many_share(table: ConnectionTable, port: str) -> NDArray[np.intp]:
+    """For each row, how many have the same peer's address and the same of the two ports."""
     remote = table.values("remote_addr")
-    key = (remote["high"] ^ remote["low"]) * np.uint64(0x9E3779B97F4A7C15) + table.values("local_port")
+    key = (remote["high"] ^ remote["low"]) * np.uint64(0x9E3779B97F4A7C15) + table.values(port)
     _, which, count = np.unique(key, return_inverse=True, return_counts=True)
-    return np.asarray(count[which] >= _A_SERVERS, np.bool_)
+    return np.asarray(count[which], np.intp)
 
 
 def _came_in_by(table: ConnectionTable, listening: NDArray[np.bool_]) -> tuple[NDArray[np.int32], tuple[str, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..errors import KernelError
 from ..linux import namespaces
 from ..linux.namespaces import Namespace
 from ..model.host import SecondLook, Wait
@@ -55,10 +56,16 @@ def again(
     found: list[SecondLook | None] = []
     for place, few in zip(places, rows, strict=True):
         before = frozenset(few.values("cookie").tolist())
-        still: frozenset[int] = frozenset()
-        if before:
-            with namespaces.entered(place):
-                later = sockdiag.read(time.time_ns(), bits(State.CLOSE_WAIT), info=False)
-            still = frozenset(later.values("cookie").tolist())
-        found.append(SecondLook(time.monotonic_ns() - since_ns, before, before - still) if before else None)
+        still = _still_waiting(place) if before else None
+        found.append(None if still is None else SecondLook(time.monotonic_ns() - since_ns, before, before - still))
     return found
+
+
+def _still_waiting(place: Namespace) -> frozenset[int] | None:
+    """The cookies of the CLOSE_WAIT there now; None where the namespace has ended since the first look."""
+    try:
+        with namespaces.entered(place):
+            later = sockdiag.read(time.time_ns(), bits(State.CLOSE_WAIT), info=0)
+    except KernelError:
+        return None
+    return frozenset(later.values("cookie").tolist())

@@ -120,7 +120,7 @@ def _expected() -> int:
     """About how many sockets the namespace of the calling thread has, rather more than less."""
     count = 0
     for name in ("sockstat", "sockstat6"):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             words = Path(f"/proc/thread-self/net/{name}").read_text().split()
             count += sum(int(number) for word, number in pairwise(words) if word in ("inuse", "tw"))
     return count + count // 16 + 64

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import KernelError
 from ..linux import namespaces
 from ..linux.namespaces import Namespace
 from ..model.record import ConnectionTable, Values
@@ -28,9 +29,12 @@ def with_strays(
     lost = np.flatnonzero([inode != 0 and inode not in owners.holders for inode in inodes])
     if not len(lost):
         return table, ()
-    with namespaces.entered(namespace):
-        states = bits(*(State(state) for state in np.unique(table.values("local_state")[lost])))
-        ids = sockdiag.cgroup_ids(states)
+    states = bits(*(State(state) for state in np.unique(table.values("local_state")[lost])))
+    try:
+        with namespaces.entered(namespace):
+            ids = sockdiag.cgroup_ids(states)
+    except KernelError:
+        return table, ()  # the namespace has ended meanwhile, and they with it
     lost = lost[np.isin(table.values("cookie")[lost], list(ids))]
     if not len(lost):
         return table, ()

@@ -56,7 +56,10 @@ def write_parquet(table: ConnectionTable, path: str | Path) -> None:
         from pyarrow import parquet
     except ImportError:
         raise CallError("writing Parquet needs pyarrow: pip install 'lastack[parquet]'") from None
-    parquet.write_table(pyarrow.table(table), path, compression="zstd")
+    rows = pyarrow.table(table)
+    # Given a path, pyarrow removes what is there when writing fails: a device too.
+    with open(path, "wb") as file:  # noqa: PTH123 - a path in either form
+        parquet.write_table(rows, file, compression="zstd")
 
 
 def _schema(table: ConnectionTable) -> CSchema:

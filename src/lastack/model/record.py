@@ -46,7 +46,7 @@ _CLOSING = ("fin_wait_1", "fin_wait_2", "closing", "time_wait", "close_wait", "l
 COLUMNS: Final[tuple[Column, ...]] = (
     Column("id", "uint32", "", "ordinal of the connection within what was observed, from 1"),
     Column("viewpoint", "uint8", "", "where it was observed", Viewpoint),
-    Column("netns", TEXT, "", "network namespace (host): own, a name, or its inode"),
+    Column("netns", TEXT, "", "network namespace (host): own, a name, or `pid` and a process in it"),
     Column("family", "uint8", "", "4 or 6: what is on the wire"),
     Column("local_addr", ADDRESS, "", "this host's address; in a capture, the side that opened"),
     Column("local_port", "uint16", "", "this host's port"),

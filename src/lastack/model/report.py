@@ -28,7 +28,10 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was looked at: `kind` is `host` or `capture`, `name` a host name or a path, `taken_ns` Unix time."""
+    """What was looked at: `kind` is `host` or `capture`, `name` a host name or a path, `taken_ns` Unix time.
+
+    `filter`: the expression, if any, that chose the connections that were judged.
+    """
 
     kind: str
     name: str
@@ -36,6 +39,7 @@ class Source:
     kernel: str = ""
     netns: tuple[str, ...] = ()
     lastack: str = ""
+    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

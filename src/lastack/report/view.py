@@ -153,6 +153,10 @@ def _verdict(report: Report, remarks: tuple[Remark, ...], healthy: bool) -> str:
         return f"{', '.join(said)} {place}"
     far = ", as far as could be seen" if report.unseen else ""
     total = len(report.connections)
+    if report.source.filter:
+        if not total:
+            return f"No connection {place} matches the filter{far}"
+        return f"Nothing wrong {place}{far} with the {counted(total, 'connection')} chosen by the filter"
     if not total:
         return f"Nothing wrong {place}: it has no TCP connections{far}"
     return f"Nothing wrong {place}{far}: {counted(total, 'connection')}, none of them stuck"
@@ -171,7 +175,8 @@ def _source(source: Source) -> str:
     kernel = f"Linux {visible(source.kernel)}" if source.kernel else ""
     spaces = "" if source.netns in ((), ("own",)) else f"network namespaces: {', '.join(map(visible, source.netns))}"
     version = f"lastack {visible(source.lastack)}" if source.lastack else ""
-    return ", ".join(part for part in (visible(source.name), kernel, taken, spaces, version) if part)
+    chosen = f"only {visible(source.filter)}" if source.filter else ""
+    return ", ".join(part for part in (visible(source.name), kernel, taken, spaces, version, chosen) if part)
 
 
 # -- one finding
@@ -210,6 +215,8 @@ def _title(finding: Finding) -> str:
     who = ""
     if _single(table, "command"):
         who = f" of {visible(str(table.value('command', 0)))}"
+    elif _single(table, "listener"):
+        who = f" at {visible(str(table.value('listener', 0)))}"
     elif _single(table, "remote_addr") and _single(table, "remote_port"):
         addr, port = table.value("remote_addr", 0), table.value("remote_port", 0)
         who = f" to [{addr}]:{port}" if ":" in str(addr) else f" to {addr}:{port}"

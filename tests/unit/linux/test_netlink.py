@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="netlink is Linu
 
 SEQUENCE = 0xDEAD_BEEF
 DATA, ERROR, DONE, OVERRUN = 20, 2, 3, 4
-INTERRUPTED, MULTI = 0x10, 2
+MULTI = 2
 
 
 def message(payload: bytes, kind: int = DATA, flags: int = MULTI, sequence: int = SEQUENCE) -> bytes:
@@ -49,7 +49,6 @@ def test_messages_are_found_and_the_last_one_is_not_data() -> None:
     found = netlink.messages(message(b"first") + message(b"second!") + message(b"") + done(), SEQUENCE)
     assert payloads(found) == [b"first", b"second!", b""]
     assert found.done
-    assert not found.interrupted
 
 
 def test_a_piece_without_the_last_message_is_not_done() -> None:
@@ -67,12 +66,6 @@ def test_the_sequence_number_within_a_payload_does_not_mislead() -> None:
 def test_messages_of_another_request_are_skipped() -> None:
     data = message(b"old", sequence=1) + message(b"ours") + message(b"old", sequence=2) + done()
     assert payloads(netlink.messages(data, SEQUENCE)) == [b"ours"]
-
-
-def test_an_interrupted_dump_says_so_wherever_the_kernel_did() -> None:
-    assert netlink.messages(message(b"a", flags=INTERRUPTED) + message(b"b"), SEQUENCE).interrupted
-    assert netlink.messages(message(b"a", flags=INTERRUPTED), SEQUENCE).interrupted
-    assert netlink.messages(message(b"a") + message(b"\0" * 4, DONE, INTERRUPTED), SEQUENCE).interrupted
 
 
 @pytest.mark.parametrize(

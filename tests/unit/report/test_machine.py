@@ -38,7 +38,7 @@ def rows(table: ConnectionTable, form: str) -> str:
 )
 def test_the_published_schema_is_the_one_derived_from_the_code(name: str, schema: dict[str, Any]) -> None:
     published = files("lastack.report").joinpath("assets", name).read_text("utf-8")
-    assert published == json.dumps(schema, indent=2) + "\n", "write it again with json.dumps(schema, indent=2)"
+    assert published == json.dumps(schema, indent=2) + "\n", "write it again: make docs"
     jsonschema.Draft202012Validator.check_schema(schema)
 
 

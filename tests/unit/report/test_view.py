@@ -50,6 +50,22 @@ def test_a_host_without_connections_is_told_so() -> None:
     assert page(sample.quiet()).verdict == "Nothing wrong on idle: it has no TCP connections"
 
 
+def test_what_a_filter_chose_is_not_taken_for_the_whole_host() -> None:
+    chosen = dataclasses.replace(HOST, filter="process = ngnix")
+    assert page(Report(chosen)).verdict == "No connection on web-3 matches the filter"
+    some = dataclasses.replace(sample.healthy(), source=chosen)
+    assert page(some).verdict == "Nothing wrong on web-3 with the 296 connections chosen by the filter"
+    assert page(some).source.endswith("only process = ngnix")
+
+
+def test_what_came_in_is_named_by_its_listener_and_not_by_one_of_its_clients() -> None:
+    table = sample.busy().connections
+    waiting = table.select(np.flatnonzero(table.valid("listener"))[:1])
+    unowned = waiting.select(np.arange(1)).with_columns({"command": text_values([None])})
+    told = page(Report(HOST, (finding(rule="accept-queue-full", connections=unowned),)))
+    assert told.remarks[0].title == f"accept queue full: 1 at {unowned.value('listener', 0)}"
+
+
 def test_notes_alone_leave_a_host_healthy() -> None:
     told = page(Report(HOST, (finding(Severity.INFO),)))
     assert told.healthy
