@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import MILLISECOND, Nanos
+from lastack.native import mypyc_attr
 from lastack.wire.flags import FIN, SYN
 
 from .congestion import Controller, make_controller
@@ -15,6 +16,7 @@ from .send_buffer import SendBuffer
 from .settings import Settings
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Acked:
     """What an ACK came to: octets and segments newly acknowledged, whether the SYN or the FIN was among them.
@@ -34,6 +36,7 @@ class Acked:
         self.rtt: Nanos = -1
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Sender:
     """Sequence numbers are unwrapped; windows in octets, unscaled; `mss` is what a segment carries of text."""
