@@ -42,7 +42,10 @@ class SendBuffer:
             self._first += len(chunks[gone])
             gone += 1
         if gone:
-            del chunks[:gone]
+            if gone == len(chunks):
+                chunks.clear()
+            else:
+                del chunks[:gone]
             self._at = 0
             self._at_seq = self._first
 

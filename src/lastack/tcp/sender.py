@@ -8,7 +8,8 @@ from lastack.model.time import MILLISECOND, Nanos
 from lastack.native import mypyc_attr
 from lastack.wire.flags import FIN, SYN
 
-from .congestion import Controller, make_controller
+from .congestion.choice import make_controller
+from .congestion.controller import Controller
 from .flight import Flight, Sent
 from .recovery import Recovery
 from .rtt import Rtt
@@ -174,7 +175,9 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
-        if gone:
+        if gone == len(records):
+            records.clear()
+        elif gone:
             del records[:gone]
         start = self.buffer.start
         self.buffer.discard_below(ack)
