@@ -16,12 +16,14 @@ from setuptools import Extension, setup
 PACKAGES = ("wire", "tcp", "tcp/congestion", "stack")
 SINGLE = (
     "errors.py",
+    "model/close.py",
     "model/state.py",
     "drive/faults.py",
     "drive/handles.py",
     "drive/link.py",
     "drive/node.py",
     "drive/simulator.py",
+    "drive/trace.py",
 )
 # Classes that are there to be inherited from stay plain, and so does what only NumPy is waited for in.
 PLAIN = ("tcp/observer.py", "stack/table.py")

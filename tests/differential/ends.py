@@ -36,6 +36,8 @@ SYSCTLS: Final[dict[str, str | int]] = {
     # RFC 5961 limits how often it is answered; here every answer is wanted.
     "tcp_invalid_ratelimit": 0,
     "tcp_challenge_ack_limit": 0x7FFF_FFFF,
+    # Tail probes come after a few milliseconds, between one segment of a script and the next.
+    "tcp_early_retrans": 0,
 }
 
 
@@ -89,9 +91,7 @@ class End(ABC):
         """What the host says of the connection; of the listener, where there is no connection."""
         now, table = self.now(), self.table()
         found = ABSENT
-        for row in table.rows():
-            if row["local_port"] != self.here:
-                continue
+        for row in table.select(table.values("local_port") == self.here).rows():
             if row["remote_port"] == self.there and row["local_state"] != "LISTEN":
                 at = row.get("timer_expires_ns")
                 timer = row["timer"] if isinstance(at, int) else None
@@ -239,7 +239,7 @@ class EngineEnd(End):
     def __init__(self, family: int, here: int, there: int) -> None:
         super().__init__(family, here, there)
         settings = Settings.linux()
-        settings.tcp_invalid_ratelimit = 0
+        settings.tcp_invalid_ratelimit = settings.tcp_early_retrans = 0
         settings.tcp_congestion_control = "newreno"
         self.stack = Stack([HERE[4], HERE[6]], settings, Dice(here))
         self.time: Nanos = 1000 * SECOND

@@ -13,13 +13,15 @@ from .events import EVENTS
 from .peer import Peer
 from .situations import SITUATIONS
 
-LATER: Final[Nanos] = 100 * MILLISECOND
+LATER: Final[Nanos] = 55 * MILLISECOND
 """Longer than an ACK is delayed, shorter than anything is sent again."""
-PROMPT: Final[Nanos] = 25 * MILLISECOND
+PROMPT: Final[Nanos] = 12 * MILLISECOND
 """On a host that was busy meanwhile a script is played again: some timer may have come between its segments."""
+OVERDUE: Final[Nanos] = 150 * MILLISECOND
+"""After this something may have been sent again."""
 SLACK: Final = 60
 """Milliseconds by which timers may differ."""
-TOGETHER: Final = 10
+TOGETHER: Final = 18
 
 
 class Case(NamedTuple):
@@ -48,6 +50,7 @@ class Outcome(NamedTuple):
     """accept, read, read and write: what the owner is told."""
     last_answer: tuple[str, ...]
     last: Reading
+    """Of which the time that the timer has left is not compared."""
 
 
 class Played(NamedTuple):
@@ -78,7 +81,11 @@ def kernel(wire: Wire, cases: Iterable[Case]) -> Iterator[tuple[Case, Outcome]]:
             end.rest(max(played.at + LATER - end.now(), 0))
             played.peer.listen(played.at + LATER)
         for case, played in begun:
-            yield case, _finish(played)
+            outcome = _finish(played)
+            if played.peer.end.now() - played.at < OVERDUE:
+                yield case, outcome
+            else:
+                waiting.append(case)
 
 
 def _promptly(wire: Wire, case: Case, numbers: Iterator[int]) -> Played:
@@ -125,22 +132,25 @@ def _begin(end: End, case: Case) -> Played:
     EVENTS[case.event](peer)
     at = end.now()
     answer, calls = peer.take()
-    return Played(peer, at, answer, calls, end.reading(), at - start < PROMPT or isinstance(end, EngineEnd))
+    then = end.reading()
+    return Played(peer, at, answer, calls, then, end.now() - start < PROMPT or isinstance(end, EngineEnd))
 
 
 def _finish(played: Played) -> Outcome:
     peer, end = played.peer, played.peer.end
     peer.listen(played.at + LATER)
     later, _ = peer.take()
-    peer.say(".", peer.nxt - 1)
+    if played.then.state != "SYN_SENT":
+        peer.say(".", peer.nxt - 1)
     probed, _ = peer.take()
-    for name, argument in (("accept", 0), ("read", 0), ("read", 0), ("write", 10)):
+    for name, argument in (("accept", 0), ("read", 0), ("read", 0)):
         if name != "accept" or peer.queue:
             peer.call(name, argument)
+    if played.then.state not in ("SYN_SENT", "SYN_RECEIVED"):
+        peer.call("write", 10)
     last_answer, last_calls = peer.take()
-    outcome = Outcome(
-        played.answer, played.calls, played.then, later, probed, last_calls, last_answer, end.reading()
-    )
+    last = end.reading()._replace(expires=None)
+    outcome = Outcome(played.answer, played.calls, played.then, later, probed, last_calls, last_answer, last)
     _forget(peer)
     return outcome
 
@@ -148,5 +158,3 @@ def _finish(played: Played) -> Outcome:
 def _forget(peer: Peer) -> None:
     peer.hang_up()
     peer.end.dispose()
-
-

@@ -27,20 +27,19 @@ def answered(peer: Peer) -> None:
     """The host has answered a SYN."""
     peer.call("listen")
     peer.say("S")
-    peer.nxt = peer.host_nxt = 1
+    peer.nxt = peer.una = peer.host_nxt = 1
 
 
 def crossed(peer: Peer) -> None:
     """Both have sent a SYN."""
     connecting(peer)
     peer.say("S")
-    peer.nxt = 1
+    peer.nxt = peer.una = 1
 
 
 def fresh(peer: Peer) -> None:
     """Accepted, and nothing was said yet."""
     answered(peer)
-    peer.una = 1
     peer.say(".")
     peer.call("accept")
 

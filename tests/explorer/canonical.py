@@ -16,10 +16,10 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack import Socket
 from lastack.stack.timewait import Rows
 from lastack.tcp.flight import Flight, Sent
-from lastack.tcp.rtt import Rtt
 from lastack.tcp.reassembly import Reassembly
 from lastack.tcp.receiver import Receiver
 from lastack.tcp.recovery import Recovery
+from lastack.tcp.rtt import Rtt
 from lastack.tcp.send_buffer import SendBuffer
 from lastack.tcp.sender import Sender
 from lastack.tcp.tcb import Tcb
@@ -185,7 +185,7 @@ def describe(world: World) -> str:
 def bounds(world: World) -> tuple[int, ...]:
     """How much may still happen."""
     a, b = world.sides
-    left = (world.lose, world.duplicate, world.delay, world.early)
+    left = (world.lose, world.duplicate, world.delay, world.early, world.overflowed)
     return (*left, a.opens, b.opens, a.sends, b.sends, a.crashes, b.crashes)
 
 

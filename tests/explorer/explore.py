@@ -163,11 +163,15 @@ class Explorer:
         self._parents.append(parent)
         self._actions.append(action)
         policy = (next_action(world, closing=True), next_action(world, closing=False))
-        into.append(_Open(number, node, world.actions(), policy, self.copier.freeze(world)))
+        found = _Open(number, node, world.actions(), policy, self.copier.freeze(world))
+        into.append(found)
         try:
             self._ask(world, node, policy)
         except Exception as error:
             raise self._violation(number, error) from error
+        for way, chosen in zip(self._ways, policy, strict=True):
+            if chosen is not None and chosen not in found.actions:
+                self._lead(way, found)
         return node
 
     def _node(self, name: bytes, number: int) -> int:

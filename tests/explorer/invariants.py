@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from lastack.model.state import State, lawful
@@ -28,6 +29,23 @@ class Marks(NamedTuple):
     rcv_nxt: int
 
 
+_ANY: Final = frozenset(State)
+ENDS: Final[dict[str, frozenset[State]]] = {
+    "rcv ACK of FIN": frozenset({State.LAST_ACK}),
+    "2 MSL have passed": frozenset({State.TIME_WAIT}),
+    "CLOSE": frozenset({State.SYN_SENT}),
+    "tcp_fin_timeout has passed": frozenset({State.FIN_WAIT_2}),
+    "rcv text after CLOSE": frozenset({State.FIN_WAIT_1, State.FIN_WAIT_2}),
+    "close with unread data": frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT}),
+    "rcv RST": _ANY,
+    "ABORT": _ANY,
+    "time-out": _ANY - {State.TIME_WAIT, State.FIN_WAIT_2},
+}
+"""What ends a connection, and in which states it can: who closes first and is not cut short ends in TIME_WAIT."""
+
+TRIES: Final = 3
+"""A SYN is sent so often with the settings of the explorer, and everything else once more."""
+
 _BEFORE_SYNCHRONIZED: Final = frozenset({State.SYN_SENT, State.CLOSED, State.LISTEN})
 
 
@@ -48,6 +66,10 @@ def check(world: World, moves: list[Move], before: tuple[Marks | None, Marks | N
     for move in moves:
         if not lawful(move.before, move.after):
             raise Broken(f"{move} is no lawful transition")
+        if move.after is State.CLOSED and move.before not in ENDS.get(move.cause, ()):
+            raise Broken(f"{move.before.name} ended by {move.cause!r}")
+        if move.cause == "time-out":
+            _patience(world, move)
     for side in world.sides:
         other = world.sides[1 - side.index]
         if world.frozen[side.index] is None:
@@ -64,6 +86,20 @@ def check(world: World, moves: list[Move], before: tuple[Marks | None, Marks | N
                 _pair(side, life_here, other, peer)
 
 
+def _patience(world: World, move: Move) -> None:
+    """Nobody gives up on a peer that is there, or on a host that is up, before the network has used up all tries."""
+    peers = world.sides[1 - move.side]
+    life = world.sides[move.side].find(move.number)
+    peer = None if life is None else peers.find(life.peer)
+    if peer is None or world.misuse() >= TRIES:
+        return
+    if peer.end == Life.ALIVE and peer.peer in (0, move.number):
+        raise Broken(f"{'AB'[move.side]} gives up in {move.before.name}, but its peer is there")
+    if peer.end != Life.ALIVE and peer is peers.life:
+        # The host is up, and refuses what is for nobody (RFC 9293 3.10.7.1).
+        raise Broken(f"{'AB'[move.side]} gives up in {move.before.name}, and nobody has told it that its peer is gone")
+
+
 def _sequence(socket: Socket) -> None:
     """RFC 9293 3.3.1: SND.UNA <= SND.NXT <= what was queued, and RCV.NXT within what was announced."""
     tcb = socket.connection.tcb
@@ -76,7 +112,7 @@ def _sequence(socket: Socket) -> None:
         raise Broken(f"the flight {out} is not [una {sender.una}, nxt {sender.nxt})")
     if not out and sender.una != sender.nxt and tcb.state is not State.CLOSED:
         raise Broken(f"una {sender.una} is not nxt {sender.nxt}, and nothing is out")
-    if any(left[1] != right[0] for left, right in zip(out, out[1:], strict=False)):
+    if any(left[1] != right[0] for left, right in pairwise(out)):
         raise Broken(f"the flight {out} has a hole")
     if tcb.state not in _BEFORE_SYNCHRONIZED and not receiver.acked <= receiver.nxt:
         raise Broken("more was acknowledged than was received")

@@ -3,7 +3,8 @@
 Nobody can know more than the other has said. Every state is a claim about four events of its own side and two of
 the peer's, and four implications hold whatever the network does: what was acknowledged has been received; what was
 received has been sent; a FIN sent before the peer's was received is not one sent after it; and not both FINs were
-sent after the other's was received. A pair is lawful when the two claims contradict none of them. An end that was reset, gave up or lost its memory claims nothing.
+sent after the other's was received. A pair is lawful when the two claims contradict none of them. An end that was
+reset, gave up or lost its memory claims nothing.
 """
 
 from __future__ import annotations

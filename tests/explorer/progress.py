@@ -114,7 +114,7 @@ class Ways:
 _PASSING: Final = -2
 
 
-class Astray(Exception):  # noqa: N818
+class Astray(Exception):
     """A way from a state does not lead where it should."""
 
     def __init__(self, state: int, reason: str) -> None:

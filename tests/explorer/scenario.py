@@ -23,7 +23,7 @@ def plain(**changes: int) -> Settings:
     settings.tcp_retries2 = settings.tcp_orphan_retries = 2
     settings.tcp_syn_linear_timeouts = settings.tcp_syncookies = 0
     settings.tcp_timestamps = settings.tcp_sack = settings.tcp_dsack = settings.tcp_window_scaling = 0
-    settings.tcp_early_retrans = settings.tcp_recovery = 0
+    settings.tcp_early_retrans = 0
     settings.tcp_congestion_control = "newreno"
     settings.tcp_moderate_rcvbuf = settings.tcp_slow_start_after_idle = 0
     settings.quick_acks = 1
@@ -56,5 +56,9 @@ class Scenario:
     delay: int = 1
     early: int = 1
     capacity: int = 3
+    follows: int | None = None
+    """The side (0 is A) that closes only after the end of file, so that the other is the one who waits."""
+    again_after_order: bool = False
+    """A connects again only if its connection before ended in order: then TIME_WAIT or PAWS stands, as it should."""
     isn_steps: tuple[int, int] = (1 << 20, 1 << 20)
     """How far each host's initial sequence number moves from one connection to the next."""

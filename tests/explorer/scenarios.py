@@ -26,36 +26,58 @@ BOTH_OPEN: Final = replace(
 CRASH: Final = replace(
     EXCHANGE,
     name="crash",
-    about="either host may lose power and come back; A may connect once more over what B still believes in",
+    about="B may lose power and come back, A may connect again: half-open connections, and their repair by RST",
     opens=(2, 0),
-    crashes=(1, 1),
+    crashes=(0, 1),
     lose=0,
     ends=("close",),
 )
 AGAIN: Final = replace(
     EXCHANGE,
     name="again",
-    about="the same ports twice, the first octets' numbers the same: TIME_WAIT keeps the old segments out",
+    about="the same ports twice, and the same sequence numbers: TIME_WAIT keeps the old segments out",
     settings=plain(tcp_rfc1337=1),
     opens=(2, 0),
-    sends=(2, 0),
+    duplicate=1,
     lose=0,
-    delay=1,
-    isn_steps=(0, 64),
+    isn_steps=(0, 0),
     ends=("close",),
+    follows=1,
+    again_after_order=True,
 )
 STAMPED: Final = replace(
     AGAIN,
     name="stamped",
     about="the same with timestamps and tcp_tw_reuse: PAWS keeps the old segments out",
     settings=plain(tcp_timestamps=1, tcp_tw_reuse=1),
+    isn_steps=(0, 64),
+    follows=0,
 )
 ABORT: Final = replace(
     EXCHANGE,
     name="abort",
     about="ABORT, and CLOSE before all is read: RST at any moment",
+    sends=(2, 0),
     ends=("close", "abort"),
     reads_at_once=False,
-    lose=0,
-    delay=1,
 )
+HASTY: Final = replace(
+    EXCHANGE,
+    name="hasty",
+    about="a TIME_WAIT of a millisecond: what the last ACK's loss does when nobody waits for it",
+    settings=plain(time_wait_ms=1),
+    sends=(0, 0),
+)
+ALL: Final = (EXCHANGE, BOTH_OPEN, CRASH, ABORT, AGAIN, STAMPED, HASTY)
+"""In the bounds of the minute that CI has."""
+
+DEEP: Final = (
+    replace(EXCHANGE, sends=(1, 1), lose=2, duplicate=1, delay=1, early=1),
+    replace(BOTH_OPEN, sends=(1, 1), lose=1, duplicate=1, delay=1, early=1),
+    replace(CRASH, crashes=(1, 1), sends=(1, 1), lose=1),
+    replace(ABORT, sends=(2, 1), lose=1, duplicate=1, early=1),
+    replace(AGAIN, sends=(2, 1), duplicate=1, delay=1),
+    replace(STAMPED, sends=(2, 0), duplicate=1, delay=1),
+    replace(HASTY, sends=(1, 0), duplicate=1),
+)
+"""In wider bounds, for as long as one likes."""

@@ -51,7 +51,7 @@ class Frozen(NamedTuple):
     """A world that cannot change: the clock, what the network may still do and carries, and either side as octets."""
 
     now: Nanos
-    left: tuple[int, int, int, int]
+    left: tuple[int, int, int, int, bool]
     ways: tuple[tuple[Item, ...], ...]
     a: bytes
     b: bytes
@@ -88,7 +88,7 @@ class Copier:
     def freeze(self, world: World) -> Frozen:
         """The world, to be thawed any number of times."""
         sides = [world.frozen[side.index] or self._freeze(side) for side in world.sides]
-        left = (world.lose, world.duplicate, world.delay, world.early)
+        left = (world.lose, world.duplicate, world.delay, world.early, world.overflowed)
         queues, limbos = world.queues, world.limbos
         ways = (tuple(queues[0]), tuple(queues[1]), tuple(limbos[0]), tuple(limbos[1]))
         return Frozen(world.now, left, ways, sides[0], sides[1])
@@ -118,7 +118,7 @@ class Copier:
         world = World(self.scenario, self.recorders)
         world.sides = sides
         world.now = frozen.now
-        world.lose, world.duplicate, world.delay, world.early = frozen.left
+        world.lose, world.duplicate, world.delay, world.early, world.overflowed = frozen.left
         a, b, late_a, late_b = frozen.ways
         world.queues, world.limbos = (list(a), list(b)), (list(late_a), list(late_b))
         return world

@@ -27,6 +27,7 @@ START: Final[Nanos] = 1_000_000_000_000
 FIRST_ISN: Final = (0xFFFF_FFFE, 0x7FFF_FFFE)
 """So that the numbers of A wrap with its first octet, and those of B pass the middle of the number space."""
 READ_SIZE: Final = 64
+TOO_OFTEN: Final = 100
 
 _UNSURE: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 _GIVES_WAY: Final = ((State.TIME_WAIT, State.SYN_RECEIVED), (State.TIME_WAIT, State.SYN_SENT))
@@ -176,6 +177,7 @@ class World:
         "limbos",
         "lose",
         "now",
+        "overflowed",
         "queues",
         "recorders",
         "scenario",
@@ -194,6 +196,8 @@ class World:
         self.duplicate = scenario.duplicate
         self.delay = scenario.delay
         self.early = scenario.early
+        self.overflowed = False
+        """A queue was full: what came then was lost, and that is not counted."""
         self.frozen: list[bytes | None] = [None, None]
         self.told: list[str | None] = [None, None]
 
@@ -219,7 +223,7 @@ class World:
                     if left
                 )
             found.extend(Action("late", index, at) for at in range(len(self.limbos[index])))
-            if side.opens and (side.life is None or side.life.closed or side.life.end):
+            if self._may_open(side):
                 found.append(Action("open", index))
             if side.crashes:
                 found.append(Action("crash", index))
@@ -228,6 +232,15 @@ class World:
             found.append(Action("timer"))
         return found
 
+    def _may_open(self, side: Side) -> bool:
+        """Whether the application may connect: at first, and after it has closed."""
+        life = side.life
+        if not side.opens or life is None:
+            return bool(side.opens)
+        if self.scenario.again_after_order:
+            return life.end == Life.IN_ORDER or side.state(life) is State.TIME_WAIT
+        return life.closed or life.end != Life.ALIVE
+
     def _calls(self, side: Side) -> list[str]:
         """What the application may do with its connection."""
         life = side.life
@@ -235,13 +248,14 @@ class World:
             return []
         calls: list[str] = []
         state = side.state(life)
+        waits = self.scenario.follows == side.index and not life.eof
         if side.sends and not life.shut and state in (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT):
             calls.append("send")
         if not self.scenario.reads_at_once and life.socket.connection.tcb.receiver.unread:
             calls.append("read")
-        for what in self.scenario.ends:
-            if what != "shutdown" or (not life.shut and state is not State.SYN_SENT and state is not State.CLOSED):
-                calls.append(what)
+        if not waits:
+            half = not life.shut and state is not State.SYN_SENT and state is not State.CLOSED
+            calls.extend(what for what in self.scenario.ends if what != "shutdown" or half)
         return calls
 
     def touched(self, action: Action) -> list[int]:
@@ -252,6 +266,12 @@ class World:
         if action.what in ("lose", "delay"):
             return []
         return [1 - action.side if action.what in _NETWORK else action.side]
+
+    def misuse(self) -> int:
+        """How often the network, or a lack of power, has kept a segment from arriving in time."""
+        scenario, crashes = self.scenario, sum(side.crashes for side in self.sides)
+        used = scenario.lose - self.lose + scenario.delay - self.delay + scenario.early - self.early
+        return used + sum(scenario.crashes) - crashes + (TOO_OFTEN if self.overflowed else 0)
 
     def deadline(self) -> Nanos:
         """When the next timer goes off on either side."""
@@ -279,6 +299,10 @@ class World:
                 # TIME_WAIT that gives way to a new connection has ended as well as one that has lasted.
                 orderly = move.cause in ORDERLY or (move.before, move.after) in _GIVES_WAY
                 life.end = Life.IN_ORDER if orderly else Life.BROKEN
+        for side in self.sides:
+            for life in side.lives:
+                if life.end and life.socket is not None and not life.socket.connection.tcb.receiver.unread:
+                    life.socket = None
         return moves
 
     def _timer(self) -> None:
@@ -379,9 +403,11 @@ class World:
         stack, queue = side.stack, self.queues[side.index]
         while True:
             while (packet := stack.poll(self.now)) is not None:
-                if packet.segment is not None and len(queue) < self.scenario.capacity:
-                    life = side.life
-                    queue.append((life.number if life is not None else 0, packet.segment))
+                if packet.segment is None or len(queue) >= self.scenario.capacity:
+                    self.overflowed = True
+                    continue
+                life = side.life
+                queue.append((life.number if life is not None else 0, packet.segment))
             notice = stack.next_event()
             if notice is None:
                 return

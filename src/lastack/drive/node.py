@@ -31,7 +31,7 @@ class Port:
 class Node:
     """A host, or (without a stack) a router. `routes` maps a destination to the port that leads there."""
 
-    __slots__ = ("addresses", "deadline", "name", "ports", "routes", "stack")
+    __slots__ = ("addresses", "deadline", "exact", "name", "ports", "routes", "stack")
 
     def __init__(self, name: str, addresses: list[bytes], stack: Stack | None) -> None:
         self.name = name
@@ -40,6 +40,8 @@ class Node:
         self.ports: list[Port] = []
         self.routes: dict[bytes, Port] = {}
         self.deadline: Nanos = NEVER
+        self.exact = True
+        """Whether `deadline` is when a timer goes off, or only no later than that."""
 
     def route(self, destination: bytes) -> Port | None:
         """The port towards an address: the known one, or the only one there is."""

@@ -35,7 +35,8 @@ from .application import Application
 from .handles import SimListener, SimSocket
 from .link import Channel
 from .node import Node, Port, complaint, find_routes
-from .trace import HostObserver, Trace
+from .observer import HostObserver
+from .trace import Trace
 
 T = TypeVar("T")
 # Looked up once: a member of an enumeration costs more than what is done with it.
@@ -129,7 +130,7 @@ class Host:
         """Open a connection; the SYN leaves at once. Raises CallError where no port is left."""
         socket = self.stack.connect((address, port), self._sim.now, options, local)
         if application is not None:
-            self._sim.applications[id(socket)] = application
+            socket.owner = application
         self._sim.flush(self.node)
         return SimSocket(self._sim, self.node, self.stack, socket)
 
@@ -138,6 +139,7 @@ class Host:
         settings, addresses = self.settings, self.node.addresses
         self.node.stack = self._sim.make_stack(self.node.name, addresses, settings)
         self.node.deadline = NEVER
+        self.node.exact = True
 
 
 @final
@@ -148,7 +150,6 @@ class Simulator:
         self.now: Nanos = 0
         self.trace = Trace()
         self.trace.keeps_packets = trace
-        self.applications: dict[int, Application] = {}
         self.servers: dict[int, Callable[[], Application]] = {}
         self._quiet = quiet
         self._dice = Dice(seed)
@@ -268,6 +269,10 @@ class Simulator:
             return True
         if target is None or at > end:
             return False
+        if channel is None and not target.exact and target.stack is not None:
+            target.deadline = target.stack.deadline()
+            target.exact = True
+            return self._step(end)
         self.now = at
         if channel is not None:
             self._arrive(target, channel.take())
@@ -346,12 +351,13 @@ class Simulator:
                 break
             source = notice.source
             if isinstance(source, Socket):
-                application = self.applications.get(id(source))
-                if application is not None:
-                    self._tell(application, source, notice.event)
+                owner = source.owner
+                if isinstance(owner, Application):
+                    self._tell(owner, source, notice.event)
             else:
                 self._accept(stack, source)
-        node.deadline = stack.deadline()
+        node.deadline = stack.bound()
+        node.exact = False
 
     def _accept(self, stack: Stack, listener: Listener) -> None:
         make = self.servers.get(id(listener))
@@ -359,7 +365,7 @@ class Simulator:
             return
         socket = stack.accept(listener)
         while socket is not None:
-            self.applications[id(socket)] = make()
+            socket.owner = make()
             socket = stack.accept(listener)
 
     def _tell(self, application: Application, socket: Socket, event: Event) -> None:
@@ -377,4 +383,4 @@ class Simulator:
             application.on_error(socket, now)
         elif event is _CLOSED:
             application.on_closed(socket, now)
-            del self.applications[id(socket)]
+            socket.owner = None

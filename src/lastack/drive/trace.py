@@ -8,7 +8,6 @@ from typing import BinaryIO, final
 from lastack.model.history import SegmentEvent, StateChange
 from lastack.model.state import State
 from lastack.model.time import Nanos
-from lastack.tcp.observer import Observer
 from lastack.wire.packet import Packet
 from lastack.wire.pcapng import PcapngWriter
 
@@ -57,18 +56,3 @@ class Trace:
         for at, host, data, remark in self.packets:
             total.update(f"{at} {host} {remark} ".encode() + data)
         return total.hexdigest()
-
-
-@final
-class HostObserver(Observer):
-    """Passes one host's changes of state on to the trace."""
-
-    __slots__ = ("_host", "_trace")
-
-    def __init__(self, trace: Trace, host: str) -> None:
-        self._trace = trace
-        self._host = host
-
-    def moved(self, number: int, before: State, after: State, cause: str, now: Nanos) -> None:
-        """A connection of this host changed state."""
-        self._trace.moved(self._host, number, before, after, cause, now)

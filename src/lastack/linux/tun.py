@@ -47,8 +47,9 @@ _DEVICE: Final = "/dev/net/tun"
 
 
 class Tun:
-    """A TUN device that is up: `with Tun(["10.9.0.1/24"]) as tun:`. What is read left the kernel, what is written
-    arrives in it.
+    """A TUN device that is up, to read what leaves the kernel and to write what is to arrive in it.
+
+    `with Tun(["10.9.0.1/24"]) as tun: ...`
 
     `addresses` are the kernel's own, each with the length of its prefix, which becomes a route. `name` may be left
     to the kernel. `mtu` in octets. Raises KernelError where the kernel refuses, ValueError where an address is none.

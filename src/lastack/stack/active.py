@@ -31,7 +31,9 @@ def connect(
     address = _source(host, remote) if local is None else address_bytes(local[0])
     port, isn = _local_port(host, address, remote, remote_port, options, local, now)
     key = demux.four_tuple(address, remote, port, remote_port)
-    connection = host.connection(options, key, isn or host.secrets.initial(key, now), now)
+    connection = host.connection(
+        options, address, remote, port, remote_port, isn or host.secrets.initial(key, now), now
+    )
     socket = Socket(connection, key, address, remote, host.schedule, None)
     host.sockets[key] = socket
     host.ports.take(address, port, options.so_reuseaddr)

@@ -68,10 +68,17 @@ class Host:
             socket.noticed = True
             self.notices.append(socket)
 
-    def connection(self, options: SocketOptions, key: bytes, isn: int, now: Nanos) -> Connection:
+    def connection(
+        self,
+        options: SocketOptions,
+        local: bytes,
+        remote: bytes,
+        local_port: int,
+        remote_port: int,
+        isn: int,
+        now: Nanos,
+    ) -> Connection:
         """A new connection, not opened yet, with the next number."""
-        local, remote = demux.addresses(key)
-        local_port, remote_port = demux.ports(key)
         mtu = self.paths.mtu(remote, self.settings.mtu, now)
         mss = mtu - (40 if len(local) == 4 else 60)
         offset = self.secrets.timestamp_offset(local, remote)

@@ -107,7 +107,10 @@ class Listener:
             return None
         socket = self.accept_queue[self.head]
         self.head += 1
-        if self.head == len(self.accept_queue) or self.head >= 512:
+        if self.head == len(self.accept_queue):
+            self.accept_queue.clear()
+            self.head = 0
+        elif self.head >= 512:
             del self.accept_queue[: self.head]
             self.head = 0
         socket.accepted = True

@@ -95,12 +95,20 @@ def on_syn(host: Host, listener: Listener, packet: Packet, segment: Segment, key
         _send_cookie(host, listener, packet, segment, key, now)
         return
     options = listener.options.copy()
-    connection = host.connection(options, key, isn or host.secrets.initial(key, now), now)
+    connection = _connection(host, options, packet, segment, isn or host.secrets.initial(key, now), now)
     calls.open_passive(connection.tcb, segment, now)
     _enter(host, listener, connection, packet, key).requesting = True
     connection.tcb.tally.segments_in += 1
     connection.tcb.tally.syn_in += 1
     listener.requests += 1
+
+
+def _connection(
+    host: Host, options: SocketOptions, packet: Packet, segment: Segment, isn: int, now: Nanos
+) -> Connection:
+    """A connection with whoever sent this packet."""
+    local_port, remote_port = segment.dst_port, segment.src_port
+    return host.connection(options, packet.destination, packet.source, local_port, remote_port, isn, now)
 
 
 def _recycled(host: Host, source: bytes, segment: Segment, now: Nanos) -> bool:
@@ -122,7 +130,8 @@ def _enter(host: Host, listener: Listener, connection: Connection, packet: Packe
 
 def _send_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
     """Answer a SYN and keep nothing."""
-    connection = host.connection(listener.options.copy(), key, host.cookies.make(key, segment, now), now)
+    isn = host.cookies.make(key, segment, now)
+    connection = _connection(host, listener.options.copy(), packet, segment, isn, now)
     host.numbers -= 1
     tcb = connection.tcb
     tcb.observer = None
@@ -151,7 +160,7 @@ def on_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, 
         host.counters.ListenDrops += 1
         return True
     host.counters.SyncookiesRecv += 1
-    connection = host.connection(listener.options.copy(), key, (segment.ack - 1) & MASK, now)
+    connection = _connection(host, listener.options.copy(), packet, segment, (segment.ack - 1) & MASK, now)
     syn = host.cookies.recall(segment, mss)
     calls.open_by_cookie(connection.tcb, syn, now)
     socket = _enter(host, listener, connection, packet, key)

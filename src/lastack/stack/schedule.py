@@ -65,6 +65,10 @@ class Schedule:
         else:
             bucket.append(alarm)
 
+    def bound(self) -> Nanos:
+        """No timer goes off before this; NEVER where none is armed. Looks at none of them."""
+        return self._heap[0] if self._heap else NEVER
+
     def next(self) -> Nanos:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
         last = self._last

@@ -50,6 +50,7 @@ class Socket:
         "listener",
         "local",
         "noticed",
+        "owner",
         "queued",
         "remote",
         "requesting",
@@ -77,6 +78,8 @@ class Socket:
         """It is in its listener's SYN queue."""
         self.queued = False
         self.noticed = False
+        self.owner: object | None = None
+        """Whatever whoever drives the stack wants to find again when something happens to the socket."""
         self.alarm = Alarm(self)
 
     @property

@@ -223,8 +223,14 @@ class Stack:
 
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where nothing is waited for."""
+        return self._rows_end_before(self.host.schedule.next())
+
+    def bound(self) -> Nanos:
+        """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
+        return self._rows_end_before(self.host.schedule.bound())
+
+    def _rows_end_before(self, at: Nanos) -> Nanos:
         host = self.host
-        at = host.schedule.next()
         if host.four.count:
             at = min(at, host.four.next())
         return min(at, host.six.next()) if host.six.count else at

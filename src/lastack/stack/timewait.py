@@ -41,6 +41,7 @@ class Rows:
         "_previous",
         "_queue",
         "_queue_of",
+        "_soonest",
         "acked_at",
         "count",
         "deadline",
@@ -78,6 +79,8 @@ class Rows:
         self.flags = array("B")
         self.queues: list[tuple[Nanos, list[int]]] = []
         """(length of the wait, [first row, last row])."""
+        self._soonest: Nanos = NEVER
+        """When the next row ends; -1 where that is to be found again."""
         self._queue_of: dict[int, int] = {}
 
     # -- finding
@@ -203,6 +206,7 @@ class Rows:
             self._next[last] = row
         ends[1] = row
         self.deadline[row] = now + wait
+        self._soonest = min(self._soonest, now + wait)
 
     def _new_queue(self, wait: Nanos) -> int:
         """A queue for a length not seen before, in the place of an empty one if there is any."""
@@ -220,6 +224,8 @@ class Rows:
         ends = self.queues[self._queue[row]][1]
         before, after = self._previous[row], self._next[row]
         if before == _NONE:
+            # Only the first of a queue can be the one that ends next.
+            self._soonest = -1
             ends[0] = after
         else:
             self._next[before] = after
@@ -241,9 +247,10 @@ class Rows:
 
     def next(self) -> Nanos:
         """When the next one ends, or NEVER."""
-        if not self.count:
-            return NEVER
-        return self.deadline[self.first()]
+        if self._soonest < 0:
+            row = self.first()
+            self._soonest = NEVER if row == _NONE else self.deadline[row]
+        return self._soonest
 
     def octets(self) -> int:
         """Memory that the table takes, arrays and index."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import Nanos
+from lastack.native import mypyc_attr
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Sent:
     """A segment that occupies [seq, end). `sent_at` is its latest sending, `first_sent_at` its first.
@@ -28,6 +30,7 @@ class Sent:
         self.resent = False
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Flight:
     """The records and their counts. `in_network` is Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments."""

@@ -142,13 +142,14 @@ def _new(tcb: Tcb, now: Nanos) -> Segment | None:
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
-    octets = min(min(unsent, sender.mss), max(usable, 0))  # noqa: PLW3301 (two by two compiles to comparisons)
+    size = _segment_size(tcb)
+    octets = min(min(unsent, size), max(usable, 0))  # noqa: PLW3301 (two by two compiles to comparisons)
     # A FIN takes a sequence number, and so a place in the window.
     fin = sender.fin_queued and octets == unsent and usable > octets
     if recovery.in_network() >= sender.control.window and (unsent or not fin):
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
         return None
-    if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent)):
+    if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
         if not sender.flight.records and tcb.timers.retransmit == NEVER:
             _arm_probe(tcb, now)
         return None
@@ -173,10 +174,20 @@ def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
     return segment
 
 
-def _worth_sending(tcb: Tcb, octets: int, unsent: int) -> bool:
+def _segment_size(tcb: Tcb) -> int:
+    """What a segment carries of text beside the SACK blocks that are to be told (tcp_current_mss)."""
+    receiver = tcb.receiver
+    if not tcb.sack or (receiver.reassembly is None and receiver.duplicate is None):
+        return tcb.sender.mss
+    blocks = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
+    blocks = min(blocks + (receiver.duplicate is not None), 3 if tcb.timestamps else 4)
+    return tcb.sender.mss - 4 - 8 * blocks
+
+
+def _worth_sending(tcb: Tcb, octets: int, unsent: int, size: int) -> bool:
     """Sender's silly-window avoidance and Nagle's algorithm (RFC 9293 3.8.6.2.1, 3.7.4)."""
     sender = tcb.sender
-    if octets == sender.mss:
+    if octets == size:
         return True
     if octets < unsent:
         # Less than a segment because of the window: half of the largest it ever was is enough.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
+from lastack.native import mypyc_attr
 
+
+@mypyc_attr(acyclic=True)
 @final
 class Ranges:
     """Ranges [start, end). Few at a time: what a receiver holds beyond a hole, what a SACK has told."""

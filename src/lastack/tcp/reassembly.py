@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
+from lastack.native import mypyc_attr
+
 from .ranges import Ranges
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Reassembly:
     """Segments beyond a hole, without overlap, in ascending order; and the ranges they make, for SACK.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import MILLISECOND, Nanos
+from lastack.native import mypyc_attr
 
 from .reassembly import Reassembly
 from .settings import Settings
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Receiver:
     """Sequence numbers are unwrapped; `window` is in octets and counts from `acked`, the last ACK that was sent."""

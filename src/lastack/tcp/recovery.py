@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import Nanos
+from lastack.native import mypyc_attr
 
 from .congestion import Controller
 from .flight import Flight
@@ -22,6 +23,7 @@ RECOVERY: Final = 3
 LOSS: Final = 4
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Recovery:
     """Works on a flight, a window and a round-trip estimate, and tells what it did by its fields."""

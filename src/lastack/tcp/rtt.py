@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import MICROSECOND, MILLISECOND, SECOND, Nanos
+from lastack.native import mypyc_attr
 
 _WINDOW: Final = 300 * SECOND
 """How long a least round-trip time is believed (tcp_min_rtt_wlen)."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Rtt:
     """`srtt` eight times the smoothed round-trip time, `mdev` and `var` four times deviations, all in microseconds.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import Nanos
+from lastack.native import mypyc_attr
 from lastack.wire.seq import expand
 
 from .flight import Flight, Sent
@@ -13,6 +14,7 @@ _BLOCKS: Final = 16
 """So many blocks are remembered; more than four are seldom told of at once."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Rack:
     """The most recently sent of the segments that were delivered, and how much reordering to allow for.
@@ -69,6 +71,7 @@ class Rack:
         return marked, (now + latest if latest else 0)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Scoreboard:
     """What one ACK's blocks came to."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
+from lastack.native import mypyc_attr
 
+
+@mypyc_attr(acyclic=True)
 @final
 class SendBuffer:
     """Octets [start, end)."""
@@ -39,7 +42,10 @@ class SendBuffer:
             self._first += len(chunks[gone])
             gone += 1
         if gone:
-            del chunks[:gone]
+            if gone == len(chunks):
+                chunks.clear()
+            else:
+                del chunks[:gone]
             self._at = 0
             self._at_seq = self._first
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import MILLISECOND, Nanos
+from lastack.native import mypyc_attr
 from lastack.wire.flags import FIN, SYN
 
-from .congestion import Controller, make_controller
+from .congestion.choice import make_controller
+from .congestion.controller import Controller
 from .flight import Flight, Sent
 from .recovery import Recovery
 from .rtt import Rtt
@@ -15,6 +17,7 @@ from .send_buffer import SendBuffer
 from .settings import Settings
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Acked:
     """What an ACK came to: octets and segments newly acknowledged, whether the SYN or the FIN was among them.
@@ -34,6 +37,7 @@ class Acked:
         self.rtt: Nanos = -1
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Sender:
     """Sequence numbers are unwrapped; windows in octets, unscaled; `mss` is what a segment carries of text."""
@@ -171,7 +175,9 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
-        if gone:
+        if gone == len(records):
+            records.clear()
+        elif gone:
             del records[:gone]
         start = self.buffer.start
         self.buffer.discard_below(ack)

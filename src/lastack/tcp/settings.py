@@ -126,7 +126,7 @@ class Settings:
 
 
 @final
-@dataclass
+@dataclass(init=False)
 class SocketOptions:
     """One socket's options (socket(7), tcp(7), ip(7)). None, or 0: as the host's settings have it.
 
@@ -134,48 +134,88 @@ class SocketOptions:
     milliseconds; `tcp_defer_accept` seconds; the keepalive times seconds.
     """
 
-    so_keepalive: bool = False
-    so_linger: int | None = None
-    so_rcvbuf: int = 0
-    so_sndbuf: int = 0
-    so_reuseaddr: bool = False
-    so_reuseport: bool = False
-    ip_bind_address_no_port: bool = False
-    tcp_congestion: str = ""
-    tcp_cork: bool = False
-    tcp_defer_accept: int = 0
-    tcp_keepcnt: int = 0
-    tcp_keepidle: int = 0
-    tcp_keepintvl: int = 0
-    tcp_linger2: int = 0
-    tcp_maxseg: int = 0
-    tcp_nodelay: bool = False
-    tcp_syncnt: int = 0
-    tcp_user_timeout: int = 0
+    so_keepalive: bool
+    so_linger: int | None
+    so_rcvbuf: int
+    so_sndbuf: int
+    so_reuseaddr: bool
+    so_reuseport: bool
+    ip_bind_address_no_port: bool
+    tcp_congestion: str
+    tcp_cork: bool
+    tcp_defer_accept: int
+    tcp_keepcnt: int
+    tcp_keepidle: int
+    tcp_keepintvl: int
+    tcp_linger2: int
+    tcp_maxseg: int
+    tcp_nodelay: bool
+    tcp_syncnt: int
+    tcp_user_timeout: int
+
+    def __init__(
+        self,
+        so_keepalive: bool = False,
+        so_linger: int | None = None,
+        so_rcvbuf: int = 0,
+        so_sndbuf: int = 0,
+        so_reuseaddr: bool = False,
+        so_reuseport: bool = False,
+        ip_bind_address_no_port: bool = False,
+        tcp_congestion: str = "",
+        tcp_cork: bool = False,
+        tcp_defer_accept: int = 0,
+        tcp_keepcnt: int = 0,
+        tcp_keepidle: int = 0,
+        tcp_keepintvl: int = 0,
+        tcp_linger2: int = 0,
+        tcp_maxseg: int = 0,
+        tcp_nodelay: bool = False,
+        tcp_syncnt: int = 0,
+        tcp_user_timeout: int = 0,
+    ) -> None:
+        # Written out, for it happens with every connection: what a dataclass makes is not compiled.
+        self.so_keepalive = so_keepalive
+        self.so_linger = so_linger
+        self.so_rcvbuf = so_rcvbuf
+        self.so_sndbuf = so_sndbuf
+        self.so_reuseaddr = so_reuseaddr
+        self.so_reuseport = so_reuseport
+        self.ip_bind_address_no_port = ip_bind_address_no_port
+        self.tcp_congestion = tcp_congestion
+        self.tcp_cork = tcp_cork
+        self.tcp_defer_accept = tcp_defer_accept
+        self.tcp_keepcnt = tcp_keepcnt
+        self.tcp_keepidle = tcp_keepidle
+        self.tcp_keepintvl = tcp_keepintvl
+        self.tcp_linger2 = tcp_linger2
+        self.tcp_maxseg = tcp_maxseg
+        self.tcp_nodelay = tcp_nodelay
+        self.tcp_syncnt = tcp_syncnt
+        self.tcp_user_timeout = tcp_user_timeout
 
     def copy(self) -> SocketOptions:
         """What an accepted connection inherits from its listener."""
-        # Written out, for it happens with every connection that is accepted.
-        other = SocketOptions()
-        other.so_keepalive = self.so_keepalive
-        other.so_linger = self.so_linger
-        other.so_rcvbuf = self.so_rcvbuf
-        other.so_sndbuf = self.so_sndbuf
-        other.so_reuseaddr = self.so_reuseaddr
-        other.so_reuseport = self.so_reuseport
-        other.ip_bind_address_no_port = self.ip_bind_address_no_port
-        other.tcp_congestion = self.tcp_congestion
-        other.tcp_cork = self.tcp_cork
-        other.tcp_defer_accept = self.tcp_defer_accept
-        other.tcp_keepcnt = self.tcp_keepcnt
-        other.tcp_keepidle = self.tcp_keepidle
-        other.tcp_keepintvl = self.tcp_keepintvl
-        other.tcp_linger2 = self.tcp_linger2
-        other.tcp_maxseg = self.tcp_maxseg
-        other.tcp_nodelay = self.tcp_nodelay
-        other.tcp_syncnt = self.tcp_syncnt
-        other.tcp_user_timeout = self.tcp_user_timeout
-        return other
+        return SocketOptions(
+            self.so_keepalive,
+            self.so_linger,
+            self.so_rcvbuf,
+            self.so_sndbuf,
+            self.so_reuseaddr,
+            self.so_reuseport,
+            self.ip_bind_address_no_port,
+            self.tcp_congestion,
+            self.tcp_cork,
+            self.tcp_defer_accept,
+            self.tcp_keepcnt,
+            self.tcp_keepidle,
+            self.tcp_keepintvl,
+            self.tcp_linger2,
+            self.tcp_maxseg,
+            self.tcp_nodelay,
+            self.tcp_syncnt,
+            self.tcp_user_timeout,
+        )
 
 
 def keepalive_idle(settings: Settings, options: SocketOptions) -> Nanos:

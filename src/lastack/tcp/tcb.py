@@ -7,6 +7,7 @@ from typing import Final, final
 from lastack.model.close import CloseKind, Closer
 from lastack.model.state import TRANSITIONS, State, bits
 from lastack.model.time import MILLISECOND, Nanos
+from lastack.native import mypyc_attr
 from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK
@@ -42,6 +43,7 @@ _OPEN: Final = CloseKind.OPEN
 _CLOSED: Final = State.CLOSED
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Tally:
     """What went over the wire, in both directions, as the columns of a ConnectionTable are called."""
@@ -273,7 +275,7 @@ class Tcb:
         if self.timestamps:
             segment.ts_value = self.clock(now)
             segment.ts_echo = self.receiver.ts_recent
-        if self.sack and self.receiver.reassembly is not None:
+        if self.sack and (self.receiver.reassembly is not None or self.receiver.duplicate is not None):
             self._report(segment)
         return segment
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import Nanos
+from lastack.native import mypyc_attr
 
 NEVER: Final = (1 << 62) - 1
 """Later than any instant, and still a small integer for compiled code."""
@@ -21,6 +22,7 @@ REORDER: Final = 4
 """RFC 8985 6.2 step 5."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Timers:
     """When each timer goes off; NEVER where it is off."""

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Final
 
 from lastack.errors import DecodeError
+from lastack.native import mypyc_attr
 
 END: Final = 0
 NOP: Final = 1
@@ -33,6 +34,7 @@ _EDGES: Final = Struct("!II")
 _LENGTHS: Final = {MSS: 4, WINDOW_SCALE: 3, SACK_PERMITTED: 2, TIMESTAMPS: 10, MD5: 18, USER_TIMEOUT: 4}
 
 
+@mypyc_attr(acyclic=True)
 class Options:
     """The options of one segment. Absent is None (False, or no blocks).
 

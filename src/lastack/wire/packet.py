@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import final
 
 from lastack.errors import DecodeError
+from lastack.native import mypyc_attr
 
 from .icmp import ICMP, ICMPV6, IcmpMessage, decode_icmp, encode_icmp
 from .ip import IPV4_HEADER, IPV6_HEADER, address_words, decode_ip, encode_ip
 from .segment import PROTOCOL, Segment, decode_segment, encode_segment, header_length
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Packet:
     """Addresses are 4 or 16 octets. Exactly one of `segment` and `icmp` is not None."""

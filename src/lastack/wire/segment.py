@@ -6,6 +6,7 @@ from struct import Struct
 from typing import Final, final
 
 from lastack.errors import DecodeError
+from lastack.native import mypyc_attr
 
 from .checksum import ones_sum, pseudo_header
 from .flags import FIN, SYN, spelled
@@ -17,6 +18,7 @@ PROTOCOL: Final = 6
 _HEADER: Final = Struct("!HHIIHHHH")
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Segment(Options):
     """One segment. `window` is the field as it is on the wire, unscaled; `seq` and `ack` are wrapped to 32 bits."""

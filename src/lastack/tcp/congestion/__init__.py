@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from .choice import make_controller
 from .controller import Controller
 from .cubic import Cubic
 from .newreno import NewReno
 
 __all__ = ["Controller", "Cubic", "NewReno", "make_controller"]
-
-
-def make_controller(name: str, initial_window: int) -> Controller:
-    """The controller that a name asks for: `cubic`, `newreno` or `reno`. Raises ValueError for another."""
-    if name == "cubic":
-        return Cubic(initial_window)
-    if name in {"newreno", "reno"}:
-        return NewReno(initial_window)
-    raise ValueError(f"no congestion control is called {name!r}; there are cubic and newreno")

@@ -1,0 +1,172 @@
+"""The engine and a Linux kernel are told the same, and must do the same: every event in every state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from lastack.model.time import MILLISECOND
+
+from .accepted import ACCEPTED, PAGE, Difference, page
+from .ends import End, EngineEnd, KernelEnd, Wire
+from .events import CALLS, EVENTS, SEGMENTS, STAMPED
+from .peer import Peer
+from .play import Case, Outcome, differences, engine, kernel
+from .situations import SITUATIONS
+
+ATTEMPTS = 3
+"""A difference must show every time: a busy machine may come too late once."""
+IN_IPV6 = ("CLOSED", "LISTEN", "SYN_SENT", "ESTABLISHED", "FIN_WAIT_2, closed", "TIME_WAIT", "LAST_ACK")
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    with Wire.open() as opened:
+        yield opened
+
+
+def unexplained(case: Case, one: Outcome, other: Outcome) -> list[str]:
+    """The differences that no entry of the table covers."""
+    fields = {field for entry in ACCEPTED if entry.covers(case) for field in entry.fields}
+    return [line for line in differences(one, other) if line.split(":")[0] not in fields]
+
+
+def disagreements(wire: Wire, cases: Iterable[Case]) -> list[str]:
+    """Where the two differ, and do so every time."""
+    left, found = list(cases), dict[Case, list[str]]()
+    for _ in range(ATTEMPTS):
+        found = {case: lines for case, seen in kernel(wire, left) if (lines := unexplained(case, seen, engine(case)))}
+        left = list(found)
+    return [f"{case}\n    " + "\n    ".join(lines) for case, lines in found.items()]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("modern", [True, False], ids=["with options", "without options"])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_the_engine_answers_as_linux_does(wire: Wire, situation: str, modern: bool) -> None:
+    events = EVENTS if modern else {**SEGMENTS, **CALLS}
+    found = disagreements(wire, [Case(situation, event, modern) for event in events])
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("situation", IN_IPV6)
+def test_the_engine_answers_as_linux_does_in_ipv6(wire: Wire, situation: str) -> None:
+    events = [*SEGMENTS][::3] + [*STAMPED][::4] + ["close", "write", "shutdown write"]
+    found = disagreements(wire, [Case(situation, event, True, 6) for event in events])
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("difference", ACCEPTED, ids=lambda one: one.name)
+def test_an_accepted_difference_is_still_one(wire: Wire, difference: Difference) -> None:
+    cases = [
+        case
+        for situation in SITUATIONS
+        for event in EVENTS
+        for modern in (True, False)
+        if difference.covers(case := Case(situation, event, modern)) and (modern or event not in STAMPED)
+    ]
+    seen = {
+        line.split(":")[0] for case, outcome in kernel(wire, cases[:40]) for line in differences(outcome, engine(case))
+    }
+    assert seen & set(difference.fields), f"{difference.name} is gone: take it off the list"
+
+
+def test_the_page_of_differences_says_what_the_tests_accept() -> None:
+    assert PAGE.read_text() == page(), "write it anew: python -m tests.differential.accepted"
+
+
+# -- what takes time
+
+
+def both(wire: Wire, number: int, modern: bool = True) -> tuple[Peer, Peer]:
+    """The same peer for a kernel and for an engine."""
+    ends: tuple[End, End] = (KernelEnd(wire, 4, 19_100 + number, 39_000), EngineEnd(4, 19_100 + number, 39_000))
+    return Peer(ends[0], modern), Peer(ends[1], modern)
+
+
+def forget(*peers: Peer) -> None:
+    for peer in peers:
+        peer.hang_up()
+        peer.end.dispose()
+
+
+RESTARTING = [
+    (situation, event)
+    for situation in ("TIME_WAIT", "FIN_WAIT_2, closed")
+    for event in ("FIN seen before", "ACK", "keepalive probe", "text seen before", "RST ahead", "SYN far behind")
+] + [
+    ("TIME_WAIT", event)
+    for event in ("text", "text ahead", "old FIN seen before", "old SYN", "ACK without a stamp", "SYN behind")
+]
+
+
+@pytest.mark.root
+def test_the_same_segments_restart_the_two_msl_wait(wire: Wire) -> None:
+    pairs = [both(wire, number) for number in range(len(RESTARTING))]
+    for (situation, _), pair in zip(RESTARTING, pairs, strict=True):
+        for peer in pair:
+            SITUATIONS[situation](peer)
+    pairs[0][0].end.rest(1500 * MILLISECOND)
+    left = []
+    for (situation, event), (there, here) in zip(RESTARTING, pairs, strict=True):
+        here.end.rest(1500 * MILLISECOND)
+        for peer in (there, here):
+            EVENTS[event](peer)
+        left.append((f"{situation}: {event}", there.end.reading(), here.end.reading()))
+        forget(there, here)
+    remaining = [one.expires or 0 for _, one, _ in left]
+    assert any(one > 59_500 for one in remaining), "some must restart it"
+    assert any(0 < one < 59_000 for one in remaining), "and some must not"
+    near = 700
+    assert not [
+        row for row in left if row[1].state != row[2].state or abs((row[1].expires or 0) - (row[2].expires or 0)) > near
+    ]
+
+
+WAITING: dict[str, tuple[str, str, int]] = {
+    "the SYN": ("SYN_SENT", "read", 3300),
+    "the SYN,ACK": ("SYN_RECEIVED", "read", 3300),
+    "text": ("ESTABLISHED, unanswered", "read", 1700),
+    "the FIN": ("ESTABLISHED", "shutdown write", 1700),
+    "the FIN of an orphan": ("FIN_WAIT_1, closed", "read", 1700),
+    "the last FIN": ("LAST_ACK", "read", 1700),
+    "the FIN of CLOSING": ("CLOSING, closed", "read", 1700),
+    "a delayed ACK": ("ESTABLISHED, unread", "text", 300),
+    "the ACK of a FIN that nothing follows": ("ESTABLISHED", "FIN", 300),
+    "a probe of a shut window": ("ESTABLISHED", "window shut, write", 1700),
+}
+
+
+def _shut_the_window(peer: Peer) -> None:
+    peer.say(".", window=0)
+    peer.call("write", 10)
+
+
+@pytest.mark.root
+def test_what_leaves_by_itself_leaves_at_the_same_time(wire: Wire) -> None:
+    pairs = {name: both(wire, 100 + number) for number, name in enumerate(WAITING)}
+    began = {}
+    for name, (situation, event, _) in WAITING.items():
+        for peer in pairs[name]:
+            SITUATIONS[situation](peer)
+            EVENTS.get(event, _shut_the_window)(peer)
+            peer.take()
+            began[name, peer] = peer.end.now()
+    pairs["the SYN"][0].end.rest(3400 * MILLISECOND)
+    wrong = []
+    for name, (_, _, duration) in WAITING.items():
+        there, here = pairs[name]
+        here.end.rest(duration * MILLISECOND)
+        told = []
+        for peer in (there, here):
+            sent = [((at - began[name, peer]) // MILLISECOND, peer.spell(segment)) for at, segment in peer.end.sent()]
+            told.append([one for one in sent if one[0] <= duration])
+        same = [one[1] for one in told[0]] == [one[1] for one in told[1]] and told[0]
+        near = all(abs(one[0] - other[0]) <= max(40, one[0] // 8) for one, other in zip(*told, strict=False))
+        if not (same and near):
+            wrong.append((name, *told))
+        forget(there, here)
+    assert not wrong
