@@ -80,8 +80,8 @@ def conformance() -> str:
         for document, rows in sorted(clauses.items(), key=lambda item: int(item[0].split()[-1]))
     ]
     return (
-        f"# Conformance\n\n{count} sentences of {len(clauses)} standards that the engine is held to. Each row is a test "
-        "in `tests/clauses`, run interpreted and compiled; `make unit T=tests/clauses` runs them.\n\n"
+        f"# Conformance\n\n{count} sentences of {len(clauses)} standards that the engine is held to. Each row is a "
+        "test in `tests/clauses`, run interpreted and compiled; `make unit T=tests/clauses` runs them.\n\n"
         + "\n".join(pages)
     )
 

@@ -12,10 +12,10 @@ from lastack.drive import Simulator
 from lastack.model.time import MILLISECOND, SECOND
 
 RECORDED = {
-    1: "bfdb0ee3a16ea1ea2690237603a41ca9438c5239db47b5f259348e0c616c1bbf",
+    1: "50c5e4824a7da15299122fdcac021f97778934d5ab03dde38a36e83a99609e86",
     2: "6e26f7151d0fa6d9ab5000174a8470c6b47935ea2f258ef90ea59a5d3b95adce",
-    3: "738bef54916d7f7abcc6f0d55efc5d46a95a9d77ecfb26579453d5e96c0018eb",
-    4: "48ce13c125f0b03d170976e34462f5920f785066e8692f6dedef08e6d4258856",
+    3: "dde8e9e31cad9301865ff1134f2af1bf3d1460ddb185fb4549927698882eaecd",
+    4: "3e833264b7264a716dfb114c7d6e065c18e63e214aff531f14cb9f0523f0fa8c",
 }
 
 
