@@ -1,7 +1,7 @@
 """Recorded runs: their traces' digests are the same interpreted and compiled, today and tomorrow.
 
-A digest covers every packet and every change of state with its time and cause. Where one changes, so has what the engine
-does on the wire: then say in the commit why, and put in what `python tests/simulations/test_recorded.py` prints.
+A digest covers every packet and every change of state with its time and cause. Where one changes, so has what the
+engine does on the wire: then say why in the commit, and put in what `python tests/simulations/test_recorded.py` prints.
 """
 
 from __future__ import annotations
