@@ -159,17 +159,18 @@ def cases(quick: bool) -> list[Case]:
     counts = {COMPILED: 20_000, INTERPRETED: 3000, NS3: 3000}
     if not quick:
         counts = {COMPILED: 100_000, INTERPRETED: 10_000, NS3: 10_000}
+    rounds = 1 if quick else 3
     stream = {name: ("lives", count, few, 100) for name, count in counts.items()}
     headline = Case("few", {**stream, PYTCP: ("lives", 500)}, 3)
     memory = [
-        Case(name, dict.fromkeys((*ours, NS3), (work, 2000 if quick else 20_000)) | {PYTCP: (work, 1000)})
+        Case(name, dict.fromkeys((*ours, NS3), (work, 2000 if quick else 10_000)) | {PYTCP: (work, 1000)})
         for name, work in (("held", "held"), ("waiting", "waits"))
     ]
     bulk = ("bulk", 10_000_000 if quick else 100_000_000)
-    goodput = Case("bulk", dict.fromkeys((*ours, NS3), bulk) | {PYTCP: ("bulk", 4_000_000)}, 3)
+    goodput = Case("bulk", dict.fromkeys((*ours, NS3), bulk) | {PYTCP: ("bulk", 4_000_000)}, rounds)
     sizes = (1000, 10_000) if quick else (1000, 10_000, 100_000, 1_000_000)
     growth = [
-        Case(f"opened-{size}", dict.fromkeys(ours, ("lives", size, dense, 0)), 3 if size <= 10_000 else 1)
+        Case(f"opened-{size}", dict.fromkeys(ours, ("lives", size, dense, 0)), rounds if size <= 10_000 else 1)
         for size in sizes
     ]
     if quick:
@@ -198,7 +199,8 @@ def ratio(mine: list[dict[str, float]], peer: list[dict[str, float]], metric: st
         return ""
     pairs = [(ours[metric], theirs[metric]) for ours, theirs in zip(mine, peer, strict=True)]
     better = [ours / theirs if metric in MORE_IS_BETTER else theirs / ours for ours, theirs in pairs]
-    return f"{statistics.median(better):,.1f} x"
+    median = statistics.median(better)
+    return f"{median:,.2f} x" if median < 10 else f"{median:,.0f} x"
 
 
 def show(case: Case, measured: dict[str, list[dict[str, float]]]) -> list[dict[str, object]]:

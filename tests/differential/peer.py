@@ -25,17 +25,20 @@ class Peer:
     """A conversation with one host. Sequence numbers are relative: the SYN of either side has 0.
 
     `nxt`: what the peer sends next. `una`: what it has acknowledged. `host_nxt`: what the host sends next.
-    `queue`: there may be something to accept. `modern`: it speaks timestamps, SACK and window scaling.
+    `sacks`: SACK blocks are compared. `queue`: there may be something to accept.
+    `modern`: it speaks timestamps, SACK and window scaling.
     """
 
-    def __init__(self, end: End, modern: bool) -> None:
+    def __init__(self, end: End, modern: bool, sacks: bool = True) -> None:
         self.end = end
+        self.sacks = sacks
         self.modern = modern
         self.nxt = self.una = self.host_nxt = 0
         self.iss: int | None = None
         self.clock = CLOCK
         self.heard_stamp = 0
         self.expected = 0
+        self.acked = self.furthest = 0
         self.queue = False
         self.results: list[str] = []
         self.heard: list[str] = []
@@ -62,6 +65,8 @@ class Peer:
         number = (ISS + (self.nxt if seq is None else seq)) & MASK
         host = UNKNOWN_ISS if self.iss is None else self.iss
         acknowledged = (host + (self.una if ack is None else ack)) & MASK if bits & ACK else 0
+        if bits & ACK:
+            self.acked = max(self.acked, min(self.una if ack is None else ack, self.furthest))
         end = self.end
         segment = Segment(end.there, end.here, number, acknowledged, bits, window, b"y" * octets)
         if bits & SYN:
@@ -103,8 +108,17 @@ class Peer:
                 self.heard_stamp = segment.ts_value
             if segment.flags & ACK:
                 self.expected = segment.ack
+            if self.iss is not None and not segment.flags & RST:
+                self.furthest = max(self.furthest, distance(self.iss, segment.seq) + segment.length)
             if until is None or at <= until:
                 self.heard.append(self.spell(segment))
+
+    def follow(self) -> bool:
+        """Go on from where the host is now; whether there still is a connection."""
+        self.nxt, self.una, self.host_nxt = distance(ISS, self.expected), self.acked, self.furthest
+        reading = self.end.reading()
+        self.heard.append(f"{reading.state} {reading.recv_q} {reading.send_q} {reading.timer}")
+        return reading.state not in ("CLOSED", "LISTEN", "SYN_RECEIVED")
 
     def take(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What was heard since the last time, and what the calls gave."""
@@ -130,8 +144,7 @@ class Peer:
             said.append(f"urgent {segment.urgent}")
         return " ".join(said + self._options(segment))
 
-    @staticmethod
-    def _options(segment: Segment) -> list[str]:
+    def _options(self, segment: Segment) -> list[str]:
         said = []
         if segment.mss is not None:
             said.append(f"mss {segment.mss}")
@@ -139,7 +152,7 @@ class Peer:
             said.append(f"scale {segment.window_scale}")
         if segment.sack_permitted:
             said.append("sack permitted")
-        if segment.sack:
+        if segment.sack and self.sacks:
             edges = ",".join(f"{distance(ISS, left)}-{distance(ISS, right)}" for left, right in segment.sack)
             said.append(f"sack {edges}")
         if segment.ts_value is not None:

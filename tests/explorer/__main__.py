@@ -23,16 +23,22 @@ def explore(number: int, seconds: float | None, deep: bool) -> Report | str:
 def main() -> int:
     """Explore the scenarios and print the table. 1 where an invariant was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2.0, help="for each scenario, at most")
+    names = list(dict.fromkeys(one.name for one in DEEP + ALL))
+    parser.add_argument("scenario", nargs="*", help=f"{', '.join(names)}; none: all of them")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of processor time for each scenario, at most")
     parser.add_argument("--processes", type=int, default=2, help="scenarios at a time")
     parser.add_argument("--quick", action="store_true", help="the bounds that the tests have, to the end")
     chosen = parser.parse_args()
+    if unknown := set(chosen.scenario) - set(names):
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    wanted = chosen.scenario or names
+    numbers = [number for number, one in enumerate(ALL if chosen.quick else DEEP) if one.name in wanted]
     seconds = None if chosen.quick else chosen.minutes * 60
     reports: list[Report] = []
     broken = 0
     print(HEADING, flush=True)
     with ProcessPoolExecutor(chosen.processes) as pool:
-        runs = [pool.submit(explore, number, seconds, not chosen.quick) for number in range(len(ALL))]
+        runs = [pool.submit(explore, number, seconds, not chosen.quick) for number in numbers]
         for run in runs:
             result = run.result()
             if isinstance(result, str):
@@ -53,6 +59,8 @@ def _sum(reports: list[Report]) -> None:
     print(f"\n{states:,} states, {transitions:,} transitions")
     print(f"{len(pairs)} of {len(LAWFUL_PAIRS)} lawful pairs of states met, and no other")
     print(f"{len(moves)} transitions of the table met")
+    for here, there in sorted(pairs):
+        print(f"  {sum(one.pairs[here, there] for one in reports):>9,}  {here.name} and {there.name}")
     quiet: dict[str, int] = {}
     for one in reports:
         for name, count in one.quiet.items():

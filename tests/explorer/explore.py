@@ -6,7 +6,7 @@ import gc
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import process_time
 from typing import Final, NamedTuple
 
 from lastack.errors import CallError
@@ -95,8 +95,8 @@ class Explorer:
         self._found(start, -1, Action("start"), self._layer)
 
     def run(self, at_most: int | None = None, seconds: float | None = None) -> Report:
-        """Go on until everything is seen, or so many states are, or the time is over."""
-        report, began = self.report, perf_counter()
+        """Go on until everything is seen, or so many states are, or so much processor time is used."""
+        report, began = self.report, process_time()
         # Worlds are garbage at once, and in cycles; what is kept must not be looked through every time.
         before = gc.get_threshold()
         gc.set_threshold(100_000, 100, 1000)
@@ -107,7 +107,7 @@ class Explorer:
             gc.set_threshold(*before)
         report.states = len(self._known)
         report.followed = len(self._nodes)
-        report.seconds += perf_counter() - began
+        report.seconds += process_time() - began
         return report
 
     def _search(self, at_most: int | None, until: float | None) -> None:
@@ -115,7 +115,7 @@ class Explorer:
             following: list[_Open] = []
             self.report.depth += 1
             while self._layer:
-                late = until is not None and perf_counter() > until
+                late = until is not None and process_time() > until
                 if late or (at_most is not None and len(self._known) >= at_most):
                     self._layer.extend(following)
                     return

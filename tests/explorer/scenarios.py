@@ -72,12 +72,15 @@ ALL: Final = (EXCHANGE, BOTH_OPEN, CRASH, ABORT, AGAIN, STAMPED, HASTY)
 """In the bounds of the minute that CI has."""
 
 DEEP: Final = (
-    replace(EXCHANGE, sends=(1, 1), lose=2, duplicate=1, delay=1, early=1),
-    replace(BOTH_OPEN, sends=(1, 1), lose=1, duplicate=1, delay=1, early=1),
-    replace(CRASH, crashes=(1, 1), sends=(1, 1), lose=1),
-    replace(ABORT, sends=(2, 1), lose=1, duplicate=1, early=1),
-    replace(AGAIN, sends=(2, 1), duplicate=1, delay=1),
-    replace(STAMPED, sends=(2, 0), duplicate=1, delay=1),
+    replace(EXCHANGE, sends=(1, 1)),
+    replace(EXCHANGE, name="twice-lost", lose=2),
+    replace(EXCHANGE, name="repeated", lose=0, duplicate=1, delay=1),
+    replace(EXCHANGE, name="late", lose=0, early=2),
+    replace(BOTH_OPEN, duplicate=1, delay=1),
+    replace(CRASH, crashes=(1, 1), sends=(1, 1)),
+    replace(ABORT, sends=(2, 1), delay=1),
+    replace(AGAIN, sends=(1, 1), delay=1),
+    replace(STAMPED, sends=(1, 1), delay=1),
     replace(HASTY, sends=(1, 0), duplicate=1),
 )
-"""In wider bounds, for as long as one likes."""
+"""In wider bounds, one or two of them at a time, for as long as one likes."""

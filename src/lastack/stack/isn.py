@@ -17,15 +17,18 @@ _REMEMBERED: Final = 1024
 class Secrets:
     """Keyed hashes of addresses and ports. Two hosts with the same dice draw the same."""
 
-    __slots__ = ("_key", "_offsets")
+    __slots__ = ("_keyed", "_offsets")
 
     def __init__(self, dice: Dice) -> None:
-        self._key = dice.bits().to_bytes(8, "big") + dice.bits().to_bytes(8, "big")
+        key = dice.bits().to_bytes(8, "big") + dice.bits().to_bytes(8, "big")
+        self._keyed = blake2b(digest_size=8, key=key)
         self._offsets: dict[bytes, int] = {}
 
     def digest(self, data: bytes) -> int:
         """64 bits that depend on the data and the key."""
-        return int.from_bytes(blake2b(data, digest_size=8, key=self._key).digest(), "big")
+        keyed = self._keyed.copy()
+        keyed.update(data)
+        return int.from_bytes(keyed.digest(), "big")
 
     def initial(self, key: bytes, now: Nanos) -> int:
         """ISN = M + F(four-tuple, secret), M counting 64 ns as Linux's does (RFC 6528 3)."""

@@ -23,6 +23,7 @@ class Schedule:
 
     def __init__(self) -> None:
         self.ready: list[Socket] = []
+        """Those to be polled, from `head` on."""
         self.head = 0
         self._heap: list[int] = []
         self._last: Alarm | None = None
@@ -34,10 +35,6 @@ class Schedule:
         if not socket.queued:
             socket.queued = True
             self.ready.append(socket)
-
-    def first(self) -> Socket | None:
-        """The socket to be polled, or None."""
-        return self.ready[self.head] if self.head < len(self.ready) else None
 
     def drop(self) -> None:
         """The first has nothing to send."""

@@ -205,16 +205,15 @@ class Stack:
         if host.replies:
             return host.replies.pop(0)
         schedule = host.schedule
-        while True:
-            socket = schedule.first()
-            if socket is None:
-                return None
+        while schedule.head < len(schedule.ready):
+            socket = schedule.ready[schedule.head]
             segment = socket.connection.poll(now)
             if segment is not None:
                 host.counters.TcpOutSegs += 1
                 return Packet(socket.local, socket.remote, segment, None, host.settings.ip_default_ttl)
             schedule.drop()
             host.settle(socket, now)
+        return None
 
     def next_timeout(self) -> Nanos | None:
         """When to call `on_timeout`; None: nothing is waited for."""

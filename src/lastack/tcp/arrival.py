@@ -38,6 +38,9 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
         return
     if not flags & ACK or not _acknowledge(tcb, segment, seq, now):
         return
+    if tcb.leaving and not flags & FIN and seq + len(segment.payload) <= tcb.receiver.nxt:
+        # A row is left of it, and this segment has done its work.
+        return
     if flags & URG:
         _urgent(tcb, segment, seq)
     if flags & SYN:
@@ -114,7 +117,7 @@ def _duplicate_seen(tcb: Tcb, seq: int, end: int) -> None:
     """Text that was had before is reported (RFC 2883 4.1), and ACKs are quick for a while."""
     receiver = tcb.receiver
     if end > seq and seq < receiver.nxt:
-        receiver.quicken()
+        receiver.quicken_now()
         if tcb.sack and tcb.settings.tcp_dsack:
             receiver.duplicate = (seq, min(end, receiver.nxt))
             tcb.counters.TCPDSACKOldSent += 1
@@ -289,7 +292,7 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
         fin = False
         if not data:
             tcb.counters.TCPZeroWindowDrop += 1
-            receiver.quicken()
+            receiver.quicken_now()
             receiver.acks_owed += 1
             return
     if seq > receiver.nxt:
@@ -297,7 +300,7 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
         return
     if tcb.bit & FIN_RECEIVED_BITS:
         # All of it was had before, and a second FIN is none.
-        _duplicate_seen(tcb, seq, receiver.nxt)
+        _duplicate_seen(tcb, seq, seq + len(data) + fin)
         receiver.acks_owed += 1
         return
     _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
@@ -325,7 +328,7 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         data = data[receiver.nxt - seq :]
         octets = len(data)
         receiver.take(data)
-        receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
+        receiver.arrived(end - seq, pushed, tcb.sender.rtt.rto, now)
         tcb.tally.octets_in += octets
         tcb.events |= events.READABLE
     elif seq + len(data) + fin <= receiver.nxt:

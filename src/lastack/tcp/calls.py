@@ -85,7 +85,7 @@ def receive(tcb: Tcb, limit: int, now: Nanos) -> bytes | None:
         # After the peer's FIN nothing could follow, so that an error is no news to a reader.
         _raise_error(tcb)
     if receiver.fin_at >= 0 or tcb.shut_read or tcb.bit & _GONE:
-        tcb.end_read = True
+        tcb.end_read = receiver.fin_at >= 0
         return b""
     return None
 
@@ -100,7 +100,7 @@ def _acknowledge_reading(tcb: Tcb) -> None:
         return
     due = receiver.wants_ack and (
         receiver.nxt - receiver.acked > receiver.mss_seen
-        or (receiver.pushed and not receiver.replying and not receiver.unread)
+        or (receiver.pushed > (1 if receiver.replying else 0) and not receiver.unread)
     )
     if due or (not tcb.shut_read and receiver.wants_update()):
         receiver.acks_owed = max(receiver.acks_owed, 1)
@@ -184,7 +184,8 @@ def _give_up(tcb: Tcb, linger: int | None, now: Nanos) -> None:
 def abort(tcb: Tcb, cause: str, now: Nanos) -> None:
     """End it at once; the peer is told by a RST where it may know of the connection (RFC 9293 3.10.5)."""
     state = tcb.state
-    if tcb.bit & _RESETS or (tcb.bit & _ENDS and tcb.sender.unsent and state is not State.CLOSED):
+    unsent = tcb.sender.unsent or tcb.sender.fin_unsent()
+    if tcb.bit & _RESETS or (tcb.bit & _ENDS and unsent and state is not State.CLOSED):
         departure.abort(tcb, cause, now)
     else:
         tcb.end(CloseKind.RESET_SENT, cause, now)

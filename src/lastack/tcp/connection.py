@@ -117,7 +117,8 @@ class Connection:
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where no timer is armed."""
         tcb = self.tcb
-        return min(tcb.timers.next(), tcb.lingers_until)
+        at = tcb.timers.next()
+        return at if at < tcb.lingers_until else tcb.lingers_until
 
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""

@@ -76,7 +76,8 @@ class Receiver:
         self.quick = 0
         self.max_quick = settings.quick_acks
         self.replying = False
-        self.pushed = False
+        self.pushed = 0
+        # Small or pushed segments since the last ACK, 2 at most (ICSK_ACK_PUSHED, ICSK_ACK_PUSHED2).
         self.mss_seen = min(mss, 536)
         self.last_data_at: Nanos = 0
         # Timestamps (RFC 7323 4.3) and the growth of the buffer (tcp_rcv_space_adjust).
@@ -206,9 +207,12 @@ class Receiver:
     # -- acknowledging
 
     def arrived(self, octets: int, pushed: bool, rto: Nanos, now: Nanos) -> None:
-        """Text has come: an ACK is due, some time (tcp_event_data_recv, tcp_measure_rcv_mss)."""
+        """Text has come, in a segment of so many octets: an ACK is due, some time (tcp_event_data_recv)."""
         self.wants_ack = True
-        self.pushed = self.pushed or pushed
+        if octets < self.mss_seen:
+            self.pushed = 2 if self.pushed else 1
+        elif pushed:
+            self.pushed = max(self.pushed, 1)
         self.mss_seen = max(self.mss_seen, octets)
         if self.delay == 0:
             self.quicken()
@@ -227,6 +231,12 @@ class Receiver:
         """The next so many ACKs are not to be delayed (tcp_incr_quickack)."""
         wanted = self.window // (2 * self.mss_seen) if self.mss_seen else 0
         self.quick = max(self.quick, min(wanted or 2, self.max_quick))
+
+    def quicken_now(self) -> None:
+        """The same, and what looked like a dialogue is none (tcp_enter_quickack_mode)."""
+        self.quicken()
+        self.replying = False
+        self.delay = self.delay_min
 
     def ack_at_once(self) -> bool:
         """Whether an ACK that is due must not wait (__tcp_ack_snd_check, RFC 9293 3.8.6.3)."""
@@ -254,7 +264,7 @@ class Receiver:
             self.quick -= 1
             if self.quick == 0:
                 self.delay = self.delay_min
-        self.pushed = False
+        self.pushed = 0
 
     def wants_update(self) -> bool:
         """Whether the reader has made so much room that the peer should be told (tcp_cleanup_rbuf)."""

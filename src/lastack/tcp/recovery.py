@@ -96,7 +96,9 @@ class Recovery:
         if advanced:
             self.duplicates = 0
         elif duplicate:
-            self.duplicates += 1
+            # One of those that are out is missing: no more than the others can have arrived (tcp_limit_reno_sacked).
+            most = len(self.flight.records) - max(self.flight.lost, 1)
+            self.duplicates = min(self.duplicates + 1, max(most, 0))
 
     def _find_losses(self, advanced: bool, now: Nanos) -> None:
         flight = self.flight

@@ -202,10 +202,14 @@ class Tcb:
     def move(self, state: State, cause: str, now: Nanos) -> None:
         """Go to another state, because of `cause`. Raises AssertionError where TRANSITIONS has no such way."""
         before = self.state
-        if not _AFTER[before] & (1 << state):
+        # As plain numbers, which compiled code can shift and count by.
+        old: int = before
+        new: int = state
+        bit = 1 << new
+        if not _AFTER[old] & bit:
             raise AssertionError(f"{before.name} to {state.name} by {cause!r} is no lawful transition")
         self.state = state
-        self.bit = 1 << state
+        self.bit = bit
         self.tally.since = now
         if self.bit & GONE:
             self.timers.clear()
