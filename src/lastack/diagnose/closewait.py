@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..model.close import Timer
 from ..model.finding import Evidence, Finding, Severity
@@ -37,8 +38,8 @@ def close_wait(context: Context) -> Iterator[Finding]:
     found = causes(context)
     for cause in (NOT_CLOSED, EOF_UNREAD, DATA_UNREAD):
         for _, index in by_owner(context, found[cause]):
-            if _end_by_themselves(context, context.table.select(index)):
-                found[cause][index], found[BUSY][index] = False, True
+            busy = index[_end_by_themselves(context, index)]
+            found[cause][busy], found[BUSY][busy] = False, True
     for cause, mask in found.items():
         for owner, index in by_owner(context, mask):
             rows = context.table.select(index)
@@ -104,20 +105,23 @@ def _still_sending(context: Context) -> Mask:
     return queued | lately
 
 
-def _end_by_themselves(context: Context, rows: ConnectionTable) -> bool:
-    """Whether at the pace seen between two looks all of them would end within a few times the oldest's age.
+def _end_by_themselves(context: Context, index: NDArray[np.intp]) -> Mask:
+    """Which of one owner's rows are like those that ended between two looks: not much older, and going at that pace.
 
-    A slow server's CLOSE_WAIT end about as fast as they come; of a leak none end, or a few.
+    A slow server's CLOSE_WAIT end about as fast as they come; of a leak none end. Where a server that leaks is slow as
+    well, those that end are young: what is far older than they stays a leak.
     """
     look = context.facts.second_look
-    if look is None:
-        return False
-    seen = look.cookies.intersection(rows.values("cookie").tolist())
-    ended = len(_ended(context, rows))
-    if not ended:
-        return False
-    all_gone_ns = len(seen) * look.after_ns / ended
-    return all_gone_ns <= context.thresholds.busy_patience * max(int(rows.values("age_ns").max()), SECOND)
+    rows = context.table.select(index)
+    ended = np.isin(rows.values("cookie"), list(_ended(context, rows)))
+    if look is None or not ended.any():
+        return ended
+    # An answered keepalive probe makes an old one look young.
+    ages = np.where(context.old[index], context.age[index], context.age_most[index])
+    patience = context.thresholds.busy_patience * max(int(ages[ended].max()), SECOND)
+    alike = ages <= patience
+    all_gone_ns = int(np.count_nonzero(alike)) * look.after_ns / int(np.count_nonzero(ended))
+    return np.asarray(alike & (all_gone_ns <= patience), np.bool_)
 
 
 def _ended(context: Context, rows: ConnectionTable) -> frozenset[int]:
@@ -198,12 +202,20 @@ def _owner_evidence(context: Context, cause: str, owner: Owner, rows: Connection
     if fullest is not None and fullest.descriptors is not None and fullest.descriptor_limit is not None:
         used = f"{fullest.descriptors:,} of {fullest.descriptor_limit:,}"
         yield Evidence(f"descriptors of pid {fullest.pid}", used, "", "/proc/PID/fd, RLIMIT_NOFILE")
-        rate = births_per_second(rows.values("age_ns"))
+        rate = _leaked(context, fullest.pid)
         free = fullest.descriptor_limit - fullest.descriptors
-        if rate > 0 and len(rows) > 1:
-            yield Evidence("leaked", round(rate, 2 if rate < 10 else 0), "a second", "their ages")
+        if rate > 0:
+            yield Evidence("CLOSE_WAIT come at", round(rate, 2 if rate < 10 else 0), "a second", "their ages")
             left = spoken(int(free / rate * SECOND))
             yield Evidence("until it can accept no more", left, "at this rate", "their ages, RLIMIT_NOFILE")
+
+
+def _leaked(context: Context, pid: int) -> float:
+    """CLOSE_WAIT of all causes that a process gets a second; 0 where they came in one burst, which tells no rate."""
+    held = context.table.valid("pid") & (context.table.values("pid") == pid)
+    ages = context.age[context.state(State.CLOSE_WAIT) & held]
+    steady = len(ages) > 1 and int(ages.max() - ages.min()) >= context.thresholds.most * int(ages.max())
+    return births_per_second(ages) if steady else 0.0
 
 
 def _holder_evidence(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:

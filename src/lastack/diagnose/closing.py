@@ -12,13 +12,15 @@ from ..model.finding import Advice, Evidence, Finding, Severity
 from ..model.host import HostFacts
 from ..model.record import ConnectionTable
 from ..model.state import State
-from ..model.time import SECOND, Nanos, spoken
+from ..model.time import MILLISECOND, SECOND, Nanos, spoken
 from .ages import histogram
 from .context import Context, Mask
 from .joins import found_in, keys
 from .owners import by_owner, owners_of, whereabouts
 
 _RTO_MIN: Final = SECOND // 5
+_RTO: Final = _RTO_MIN + 8 * MILLISECOND
+"""Of a near peer: the least, the round trip and a tick of the clock."""
 _RTO_MAX: Final = 120 * SECOND
 _ORPHAN_RETRIES: Final = 8
 """What tcp_orphan_retries = 0 stands for (tcp_orphan_retries() in net/ipv4/tcp_timer.c)."""
@@ -96,7 +98,7 @@ def piles(context: Context) -> Iterator[Finding]:
         window_shut = int(np.count_nonzero(blocked))
         reason = (
             "the peers keep their receive window shut"
-            if 2 * window_shut > len(rows)
+            if window_shut > context.thresholds.most * len(rows)
             else "the peers do not acknowledge the FIN"
         )
         yield Finding(
@@ -145,19 +147,25 @@ def _pile_advice(facts: HostFacts) -> tuple[Advice, ...]:
         ),
         Advice(
             "Lower net.ipv4.tcp_orphan_retries",
-            f"given up after about {spoken(_backoff(3))} with 3, {spoken(orphan_patience(facts))} now",
+            f"given up after about {spoken(_given_up(3))} with 3, {spoken(orphan_patience(facts))} now",
             "a peer on a lossy path loses the end of its data",
         ),
     )
 
 
 def orphan_patience(facts: HostFacts) -> Nanos:
-    """How long an orphan whose peer is silent is kept (tcp_orphan_retries; 0 means 8), from an RTO of 200 ms."""
-    return _backoff(facts.number("tcp_orphan_retries") or _ORPHAN_RETRIES)
+    """How long an orphan of a silent near peer is kept (tcp_orphan_retries; 0 means 8)."""
+    return _given_up(facts.number("tcp_orphan_retries") or _ORPHAN_RETRIES)
 
 
-def _backoff(retries: int) -> Nanos:
-    return sum(min(_RTO_MIN << n, _RTO_MAX) for n in range(retries + 1))
+def _given_up(retries: int) -> Nanos:
+    """When the timer expires late enough after the first time (net/ipv4/tcp_timer.c: retransmits_timed_out())."""
+    enough = _backoff(retries, _RTO_MIN)
+    return next(at for n in range(retries + 2) if (at := _backoff(n, _RTO)) - _RTO >= enough)
+
+
+def _backoff(retries: int, rto: Nanos) -> Nanos:
+    return sum(min(rto << n, _RTO_MAX) for n in range(retries + 1))
 
 
 def _other_end(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:

@@ -36,7 +36,7 @@ def descriptors(context: Context) -> Iterator[Finding]:
             ),
             advice=(
                 Advice("Mend the CLOSE_WAIT leak first", f"frees {waiting:,} descriptors, and keeps them free")
-                if 2 * waiting >= len(rows) > 0
+                if waiting >= context.thresholds.most * len(rows) > 0
                 else Advice("Close idle connections sooner", "descriptors come back as they close"),
                 Advice(
                     "Raise the limit (LimitNOFILE= of the unit, ulimit -n)",
@@ -83,7 +83,7 @@ _MEMORY: Final = _Shared(
     "pages of TCP buffers",
     "tcp_mem's third number",
     "/proc/net/sockstat, sysctl",
-    "beyond it connections are reset (TCPAbortOnMemory) and windows shrink",
+    "beyond it segments are dropped, windows shrink and senders block; orphans are reset (TCPAbortOnMemory)",
     (
         Advice(
             "Find who does not read: connections with large receive queues (recv-q > 100000)",

@@ -20,6 +20,8 @@ def accept_queue(context: Context) -> Iterator[Finding]:
         if listener.queue <= listener.limit * context.thresholds.accept_queue_warning:
             continue
         full = listener.queue > listener.limit
+        if not full and listener.queue < context.thresholds.accept_queue_few:
+            continue
         room = listener.limit + 1
         unaccepted = context.state(State.ESTABLISHED, State.CLOSE_WAIT) & ~context.owned
         yield Finding(
@@ -40,14 +42,14 @@ def accept_queue(context: Context) -> Iterator[Finding]:
 
 
 def overflowed(context: Context) -> Iterator[Finding]:
-    """`accept-queue-overflowed`: it happened since boot, though no queue is full now."""
+    """`accept-queue-overflowed`: it has happened, though no queue is full now."""
     count = context.facts.counters.get("ListenOverflows", 0)
     if count and not any(listener.queue > listener.limit for listener in context.facts.listeners):
         times = "time" if count == 1 else "times"
         yield Finding(
             rule="accept-queue-overflowed",
             severity=Severity.INFO,
-            summary=f"an accept queue has overflowed {count:,} {times} since boot; none is full now",
+            summary=f"an accept queue has overflowed {count:,} {times} so far; none is full now",
             evidence=tuple(_overflows(context.facts)),
             advice=(
                 Advice(
@@ -171,9 +173,12 @@ def _accept_advice(listener: Listener, facts: HostFacts) -> tuple[Advice, ...]:
 def _accept_useless(listener: Listener, facts: HostFacts) -> tuple[str, ...]:
     somaxconn = facts.number("somaxconn")
     useless = ["tcp_max_syn_backlog: it is about half-open connections, not about accept()"]
-    if somaxconn is not None and listener.limit < somaxconn:
-        useless.append("raising somaxconn: it is larger than this queue's limit already")
-    useless.append("raising somaxconn without a restart: the limit was fixed at listen()")
+    larger = somaxconn is not None and listener.limit < somaxconn
+    useless.append(
+        "raising somaxconn: it is larger than this queue's limit already, which was fixed at listen()"
+        if larger
+        else "raising somaxconn without a restart: the limit was fixed at listen()"
+    )
     return tuple(useless)
 
 
@@ -184,7 +189,7 @@ def _overflows(facts: HostFacts) -> Iterator[Evidence]:
 def _counted(facts: HostFacts, *names: str) -> Iterator[Evidence]:
     for name in names:
         if facts.counters.get(name):
-            yield Evidence(f"{name} since boot", facts.counters[name], "", "nstat")
+            yield Evidence(f"{name} so far", facts.counters[name], "", "nstat")
 
 
 def _came_in_by(table: ConnectionTable, listener: Listener) -> Mask:

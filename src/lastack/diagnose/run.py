@@ -89,7 +89,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(settings.somaxconn, {"setting-somaxconn-after-listen": "raised after listen(), which fixed the limit"}),
     Rule(settings.keepalive, {"setting-keepalive-unused": "lowered, where programs do not set SO_KEEPALIVE"}),
-    Rule(queues.overflowed, {"accept-queue-overflowed": "an accept queue overflowed since boot"}),
+    Rule(queues.overflowed, {"accept-queue-overflowed": "an accept queue has overflowed before"}),
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def recycle(context: Context) -> Iterator[Finding]:
             "refused without a word",
             evidence=(
                 Evidence("tcp_tw_recycle", in_force, "", "sysctl"),
-                Evidence("PAWSPassive since boot", context.facts.counters.get("PAWSPassive", 0), "SYNs", "nstat"),
+                Evidence("PAWSPassive so far", context.facts.counters.get("PAWSPassive", 0), "SYNs", "nstat"),
             ),
             advice=(Advice("Set net.ipv4.tcp_tw_recycle=0", "the refused clients get in", "more TIME_WAIT; harmless"),),
         )
@@ -123,7 +123,7 @@ def reuse(context: Context) -> Iterator[Finding]:
             ),
             connections=context.table.select(waiting & context.opened_here),
         )
-    elif accepted >= notable and accepted > 10 * outgoing:
+    elif accepted >= notable and accepted > context.thresholds.dominant * outgoing:
         yield Finding(
             rule="setting-tw-reuse-server-side",
             severity=Severity.INFO,
@@ -175,7 +175,7 @@ def keepalive(context: Context) -> Iterator[Finding]:
     idle = context.state(State.ESTABLISHED, State.CLOSE_WAIT) & (context.idle_for >= context.thresholds.idle_ns)
     without = idle & context.table.valid("timer") & (context.table.values("timer") == Timer.OFF)
     count, total = int(np.count_nonzero(without)), int(np.count_nonzero(idle))
-    if count and 2 * count >= total:
+    if count and count >= context.thresholds.most * total:
         yield Finding(
             rule="setting-keepalive-unused",
             severity=Severity.INFO,

@@ -40,7 +40,9 @@ class Thresholds:
     births_window_ns: Annotated[Nanos, Limit("ns", "the last part of TIME_WAIT's 60 s that births are counted in")] = (
         10 * SECOND
     )
-    time_wait_notable: Annotated[int, Limit("connections", "TIME_WAIT of one listener or owner worth a word")] = 1_000
+    time_wait_notable: Annotated[
+        int, Limit("connections", "TIME_WAIT of a listener, or against a setting, worth a word")
+    ] = 1_000
     time_wait_full: Annotated[float, Limit("share", "of tcp_max_tw_buckets")] = 0.80
     fin_wait_2_notable: Annotated[
         int, Limit("connections", "FIN_WAIT_2 that nobody owns, from which they are told")
@@ -48,11 +50,12 @@ class Thresholds:
     fin_wait_2_warning: Annotated[
         int, Limit("connections", "FIN_WAIT_2 of one owner, silent, from which it is a warning")
     ] = 20
-    pile: Annotated[
-        int, Limit("connections", "FIN_WAIT_1, LAST_ACK or CLOSING of one peer or owner that are a pile")
-    ] = 20
+    pile: Annotated[int, Limit("connections", "FIN_WAIT_1, LAST_ACK or CLOSING that are a pile")] = 20
     syn_queue_warning: Annotated[float, Limit("share", "of the SYN queue's limit")] = 0.50
     accept_queue_warning: Annotated[float, Limit("share", "of the accept queue's limit")] = 0.50
+    accept_queue_few: Annotated[int, Limit("connections", "waiting for accept(): fewer do not fill a queue")] = 3
+    most: Annotated[float, Limit("share", "of a group, from which something is said of all of it")] = 0.50
+    dominant: Annotated[float, Limit("times the others", "by which one kind of TIME_WAIT outnumbers them")] = 10.0
     idle_ns: Annotated[Nanos, Limit("ns", "without data either way: idle")] = 15 * MINUTE
     forgotten_ns: Annotated[Nanos, Limit("ns", "silence after which common load balancers and NATs forget")] = (
         350 * SECOND

@@ -73,7 +73,7 @@ def ports(context: Context) -> Iterator[Finding]:
             severity=Severity.ERROR if exhausted else Severity.WARNING,
             summary=_ports_summary(use, source, to, exhausted),
             evidence=tuple(_ports_evidence(context, rows, use, source, to)),
-            advice=_ports_advice(use, reuse_delay(context, source, destination) is not None),
+            advice=_ports_advice(context, use, reuse_delay(context, source, destination) is not None),
             useless=(
                 _NOT_FIN_TIMEOUT,
                 _NOT_RECYCLE,
@@ -140,7 +140,7 @@ def buckets(context: Context) -> Iterator[Finding]:
         evidence=(
             Evidence("TIME_WAIT and mini-sockets", usage.used, "", "/proc/net/sockstat"),
             Evidence("tcp_max_tw_buckets", usage.limit, "", "sysctl"),
-            Evidence("not kept since boot", overflowed, "", "nstat TCPTimeWaitOverflow"),
+            Evidence("not kept so far", overflowed, "", "nstat TCPTimeWaitOverflow"),
         ),
         advice=(
             Advice(
@@ -188,7 +188,7 @@ def _ports_evidence(context: Context, rows: ConnectionTable, use: PortUse, sourc
         yield Evidence("tcp_tw_reuse", said, "", "sysctl, ages")
 
 
-def _ports_advice(use: PortUse, reuse: bool) -> tuple[Advice, ...]:
+def _ports_advice(context: Context, use: PortUse, reuse: bool) -> tuple[Advice, ...]:
     rate = use.size * SECOND // TIME_WAIT_LENGTH
     advice = [
         Advice(
@@ -200,7 +200,7 @@ def _ports_advice(use: PortUse, reuse: bool) -> tuple[Advice, ...]:
     if not reuse:
         advice.append(
             Advice(
-                "Set net.ipv4.tcp_tw_reuse=1",
+                f"Set {_for_reuse(context)}",
                 f"connect() takes a TIME_WAIT over after 1 s: {use.size:,} a second instead of {rate:,}",
                 "needs TCP timestamps on both sides; acts on connect() only",
             )
@@ -221,6 +221,16 @@ def _ports_advice(use: PortUse, reuse: bool) -> tuple[Advice, ...]:
         )
     )
     return tuple(advice)
+
+
+def _for_reuse(context: Context) -> str:
+    """What must be set for connect() to take a TIME_WAIT over, as far as it is not yet."""
+    missing = []
+    if context.facts.number("tcp_tw_reuse") != 1:
+        missing.append("net.ipv4.tcp_tw_reuse=1")
+    if context.facts.number("tcp_timestamps") == 0:
+        missing.append("net.ipv4.tcp_timestamps=1")
+    return " and ".join(missing)
 
 
 def _bucket_evidence(context: Context) -> Iterator[Evidence]:

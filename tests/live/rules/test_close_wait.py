@@ -258,13 +258,23 @@ def test_one_is_a_warning_and_twenty_of_one_owner_are_an_error(stage: Stage, cou
 def test_a_tenth_of_the_owners_descriptors_is_an_error_and_the_time_left_is_told(stage: Stage) -> None:
     server, client, _ = stage.connected(5)
     server.do("limit_descriptors", 50)
-    client.do("shut")
-    found = stage.until_told("close-wait-eof-unread", 5)
+    client.do("close", 3)
+    stage.until_told("close-wait-eof-unread", 3)
+    client.do("close", 2)
+    found = stage.until_told("close-wait-eof-unread", 5, most=0.1)
     assert found.severity is Severity.ERROR
     facts = evidence(found)
     assert facts[f"descriptors of pid {server.pid}"] == "9 of 50"  # three standard ones, the listener, and these five
     assert "until it can accept no more" in facts
-    assert facts["leaked"] == pytest.approx(5, abs=1)  # a second, all five in the first
+    assert facts["CLOSE_WAIT come at"] == pytest.approx(5, abs=1)  # a second, all five in the first
+
+
+def test_a_burst_tells_no_rate(stage: Stage) -> None:
+    _, client, _ = stage.connected(5)
+    client.do("shut")
+    facts = evidence(stage.until_told("close-wait-eof-unread", 5))
+    assert "CLOSE_WAIT come at" not in facts
+    assert "until it can accept no more" not in facts
 
 
 def test_less_than_a_tenth_of_the_owners_descriptors_is_a_warning(stage: Stage) -> None:

@@ -61,13 +61,13 @@ def test_a_full_accept_queue_drops_and_the_drops_are_counted(stage: Stage) -> No
     server, at = waiting(stage, 5, 4)  # the backlog and one more
     late = stage.process("late")
     late.do("connect_in_vain", *at, 1)
-    until(lambda: "ListenOverflows since boot" in evidence(the_one(stage.check(), "accept-queue-full")), "a drop")
+    until(lambda: "ListenOverflows so far" in evidence(the_one(stage.check(), "accept-queue-full")), "a drop")
     report = stage.check()
     found = the_one(report, "accept-queue-full")
     assert found.severity is Severity.ERROR
     assert f"{at} (busy, pid {server.pid}" in found.summary
     assert "holds 5 of 5: further connections are dropped" in found.summary
-    assert int(evidence(found)["ListenDrops since boot"]) >= 1
+    assert int(evidence(found)["ListenDrops so far"]) >= 1
     assert "up to 4,096 without touching somaxconn" in advice(found)
     assert any("somaxconn" in line for line in found.useless)
     assert not of_rule(report, "accept-queue-filling")
@@ -104,13 +104,13 @@ def test_a_limit_of_former_days_is_not_taken_for_the_present_one(stage: Stage) -
 def test_an_overflow_that_is_over_is_remembered(stage: Stage) -> None:
     server, at = waiting(stage, 5, 4)
     stage.process("late").do("connect_in_vain", *at, 1)
-    until(lambda: "ListenOverflows since boot" in evidence(the_one(stage.check(), "accept-queue-full")), "a drop")
+    until(lambda: "ListenOverflows so far" in evidence(the_one(stage.check(), "accept-queue-full")), "a drop")
     server.do("accept", 5)
     report = stage.check()
     found = the_one(report, "accept-queue-overflowed")
     assert found.severity is Severity.INFO
-    assert found.summary.endswith("since boot; none is full now")
-    assert int(evidence(found)["ListenOverflows since boot"]) >= 1
+    assert found.summary.endswith("so far; none is full now")
+    assert int(evidence(found)["ListenOverflows so far"]) >= 1
     assert not [rule for rule in rules(report) if rule in ACCEPT]
 
 
@@ -164,7 +164,7 @@ def test_a_full_syn_queue_with_cookies_is_a_warning(stage: Stage) -> None:
     found = the_one(report, "syn-queue-full")
     assert found.severity is Severity.WARNING
     assert "SYN cookies are sent" in found.summary
-    assert int(evidence(found)["TCPReqQFullDoCookies since boot"]) >= 4
+    assert int(evidence(found)["TCPReqQFullDoCookies so far"]) >= 4
     assert not of_rule(report, "syn-queue-filling")
 
 
@@ -176,7 +176,7 @@ def test_a_full_syn_queue_without_cookies_is_an_error(stage: Stage) -> None:
     found = the_one(stage.check(), "syn-queue-full")
     assert found.severity is Severity.ERROR
     assert "SYNs are dropped" in found.summary
-    assert int(evidence(found)["TCPReqQFullDrop since boot"]) >= 4
+    assert int(evidence(found)["TCPReqQFullDrop so far"]) >= 4
     assert "Set net.ipv4.tcp_syncookies=1" in advice(found)
 
 

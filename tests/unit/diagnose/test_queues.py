@@ -95,8 +95,8 @@ def test_half_open_connections_of_another_listener_do_not_count() -> None:
 def test_a_past_overflow_is_told_only_where_no_queue_is_full_now() -> None:
     counters = {"ListenOverflows": 1, "ListenDrops": 7}
     (finding,) = found([], facts(counters=counters))
-    assert finding.summary == "an accept queue has overflowed 1 time since boot; none is full now"
-    assert told(finding) == {"ListenOverflows since boot": 1, "ListenDrops since boot": 7}
+    assert finding.summary == "an accept queue has overflowed 1 time so far; none is full now"
+    assert told(finding) == {"ListenOverflows so far": 1, "ListenDrops so far": 7}
     full = facts(counters=counters, listeners=(listener(9, 8),))
     assert [each.rule for each in found([listening()], full)] == ["accept-queue-full"]
     assert found([], facts(counters={"ListenOverflows": 0, "ListenDrops": 7})) == []

@@ -18,7 +18,7 @@ RECYCLE = "net.ipv4.tcp_tw_recycle"
 def test_tcp_tw_recycle_in_force_on_an_old_kernel_is_an_error() -> None:
     (finding,) = found([], facts(settings={"tcp_tw_recycle": "1"}, counters={"PAWSPassive": 12}))
     assert (finding.rule, finding.severity) == ("setting-tw-recycle", Severity.ERROR)
-    assert told(finding) == {"tcp_tw_recycle": 1, "PAWSPassive since boot": 12}
+    assert told(finding) == {"tcp_tw_recycle": 1, "PAWSPassive so far": 12}
 
 
 def test_an_old_kernel_with_tcp_tw_recycle_off_is_well_whatever_a_file_says() -> None:
