@@ -41,6 +41,13 @@ def visited(stage: Stage, client: Puppet, count: int) -> str:
     return str(at)
 
 
+def reuse(stage: Stage, how: int) -> None:
+    """Set tcp_tw_reuse, and wait until what there is in TIME_WAIT is old enough for it."""
+    sysctl.write("net.ipv4.tcp_tw_reuse", how)
+    sysctl.write("net.ipv4.tcp_tw_reuse_delay", 100)
+    stage.let_age(State.TIME_WAIT)
+
+
 @pytest.mark.rule("time-wait-ports-filling")
 @pytest.mark.silent("time-wait-ports-exhausted")
 def test_half_of_the_ports_towards_one_destination_are_a_warning(stage: Stage, hasty: Puppet) -> None:
@@ -106,10 +113,8 @@ def test_a_range_nearly_gone_is_an_error_that_does_not_claim_what_has_not_come(s
 @pytest.mark.rule("time-wait-ports-filling")
 @pytest.mark.silent("time-wait-ports-exhausted")
 def test_with_tcp_tw_reuse_a_taken_range_is_slow_and_not_exhausted(stage: Stage, hasty: Puppet) -> None:
-    sysctl.write("net.ipv4.tcp_tw_reuse", 1)
-    sysctl.write("net.ipv4.tcp_tw_reuse_delay", 100)
     to = visited(stage, hasty, RANGE)
-    stage.let_age(State.TIME_WAIT)
+    reuse(stage, 1)
     report = stage.check()
     found = the_one(report, "time-wait-ports-filling")
     assert found.severity is Severity.WARNING
@@ -125,14 +130,12 @@ def test_with_tcp_tw_reuse_a_taken_range_is_slow_and_not_exhausted(stage: Stage,
 def test_the_default_of_tcp_tw_reuse_takes_over_where_either_end_is_loopback(
     stage: Stage, hasty: Puppet, source: str, addr: str
 ) -> None:
-    sysctl.write("net.ipv4.tcp_tw_reuse", 2)
-    sysctl.write("net.ipv4.tcp_tw_reuse_delay", 100)
     stage.add_address("10.77.0.1")
     server = stage.process("honest")
     at = server.listen(addr)
     server.do("serve", False)
     assert hasty.do("visit", *at, RANGE, source) == RANGE
-    stage.let_age(State.TIME_WAIT)
+    reuse(stage, 2)
     found = the_one(stage.check(), "time-wait-ports-filling")
     assert found.severity is Severity.WARNING
     assert hasty.do("visit", *at, 10, source) == 10
@@ -140,14 +143,12 @@ def test_the_default_of_tcp_tw_reuse_takes_over_where_either_end_is_loopback(
 
 @pytest.mark.rule("time-wait-ports-exhausted")
 def test_the_default_of_tcp_tw_reuse_does_not_help_off_loopback(stage: Stage, hasty: Puppet) -> None:
-    sysctl.write("net.ipv4.tcp_tw_reuse", 2)
-    sysctl.write("net.ipv4.tcp_tw_reuse_delay", 100)
     stage.add_address("10.77.0.1")
     server = stage.process("honest")
     at = server.listen("10.77.0.1")
     server.do("serve", False)
     assert hasty.do("visit", *at, RANGE) == RANGE
-    stage.let_age(State.TIME_WAIT)
+    reuse(stage, 2)
     found = the_one(stage.check(), "time-wait-ports-exhausted")
     assert found.severity is Severity.ERROR
     assert hasty.do("visit", *at, 1) == 0
