@@ -69,7 +69,7 @@ compiled: $(COMPILED)/.made
 	else echo "compiled engine not tested: no C compiler here"; fi
 
 explore: $(VENV)/.dev
-	$(BIN)/python -m tests.explorer
+	$(BIN)/python -m tests.explorer --minutes 30 --processes 2
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py
