@@ -322,7 +322,8 @@ def test_without_root_the_processes_of_others_are_counted_and_ones_own_sockets_f
         running = sum(1 for entry in Path("/proc").iterdir() if entry.name.isdecimal())
         look()  # loads what it needs: nobody may not be able to read this Python's files
         said = as_nobody(look)
-        assert said["held"] == [[True]], said
+        assert isinstance(said, dict), said
+        assert said["held"] == [[True]]
         assert said["parent"] is None
         # This process and its child at the least, and no kernel threads; other processes come and go meanwhile.
         assert 2 <= said["unreadable"] < running - kernel_threads() / 2
