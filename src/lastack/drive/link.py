@@ -40,13 +40,15 @@ class Fate:
 class Channel:
     """A FIFO of packets under way. One that is overtaken, or overtakes, is put in its place in time."""
 
-    __slots__ = ("_busy_until", "_dice", "_head", "_packets", "_times", "fate", "faults", "lost", "passed")
+    __slots__ = ("_busy_until", "_dice", "_head", "_packets", "_times", "arrives", "fate", "faults", "lost", "passed")
 
     def __init__(self, dice: Dice) -> None:
         self.fate = Fate()
         self.faults: list[Fault] = []
         self.lost = 0
         self.passed = 0
+        self.arrives: Nanos = NEVER
+        """When the next packet comes out, NEVER where none is under way."""
         self._dice = dice
         self._times: list[int] = []
         self._packets: list[Packet] = []
@@ -143,6 +145,8 @@ class Channel:
 
     def _put(self, packet: Packet, at: Nanos) -> None:
         times = self._times
+        if not times:
+            self.arrives = at
         if not times or at >= times[-1]:
             times.append(at)
             self._packets.append(packet)
@@ -150,12 +154,10 @@ class Channel:
         place = len(times)
         while place > self._head and times[place - 1] > at:
             place -= 1
+        if place == self._head:
+            self.arrives = at
         times.insert(place, at)
         self._packets.insert(place, packet)
-
-    def next(self) -> Nanos:
-        """When the next packet arrives, NEVER where none is under way."""
-        return self._times[self._head] if self._head < len(self._times) else NEVER
 
     def take(self) -> Packet:
         """The packet that arrives next."""
@@ -166,14 +168,18 @@ class Channel:
             self._times.clear()
             self._packets.clear()
             self._head = 0
-        elif self._head >= 1024:
+            self.arrives = NEVER
+            return packet
+        if self._head >= 1024:
             del self._times[: self._head]
             del self._packets[: self._head]
             self._head = 0
+        self.arrives = self._times[self._head]
         return packet
 
     def clear(self) -> None:
         """Whatever is under way is gone."""
+        self.arrives = NEVER
         self._times.clear()
         self._packets.clear()
         self._head = 0

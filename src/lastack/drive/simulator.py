@@ -259,7 +259,7 @@ class Simulator:
                 target = node
         for index, one in enumerate(self._channels):
             # What arrives comes before the timer of the same instant.
-            coming = one.next()
+            coming = one.arrives
             if coming < at or (coming == at and channel is None and target is not None):
                 at = coming
                 channel, target = one, self._ends[index]

@@ -230,8 +230,8 @@ class Stack:
 
     def _rows_end_before(self, at: Nanos) -> Nanos:
         host = self.host
-        if host.four.count:
-            at = min(at, host.four.next())
+        if host.four.count and host.four.next() < at:
+            at = host.four.next()
         return min(at, host.six.next()) if host.six.count else at
 
     def next_event(self) -> Notice | None:

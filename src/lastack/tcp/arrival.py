@@ -191,7 +191,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     before = sender.una
     window = segment.window << (0 if segment.flags & SYN else sender.scale)
     changed = window != sender.window
-    full = sender.recovery.in_network() >= sender.control.window // 2
+    full = bool(sender.flight.records) and sender.recovery.in_network() >= sender.control.window // 2
     acked = sender.acknowledge(ack, segment.sack, now)
     sender.update_window(window, seq, ack)
     sender.heard_at = now

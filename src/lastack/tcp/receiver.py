@@ -103,7 +103,8 @@ class Receiver:
 
     def remaining(self) -> int:
         """How far beyond `nxt` the peer may send."""
-        return max(self.acked + self.window - self.nxt, 0)
+        left = self.acked + self.window - self.nxt
+        return left if left > 0 else 0
 
     def select(self) -> int:
         """The window that there is room for, without the silly ones (RFC 9293 3.8.6.2.2, __tcp_select_window)."""

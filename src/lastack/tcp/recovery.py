@@ -158,7 +158,7 @@ class Recovery:
         out = flight.in_network()
         if self.duplicates and not self.sack:
             out -= min(self.duplicates, len(flight.records) - flight.lost)
-        return max(out, 0)
+        return out if out > 0 else 0
 
     def may_grow(self) -> bool:
         """Whether ACKs open the window now: not while it is being cut."""

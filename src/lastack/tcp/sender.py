@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.native import mypyc_attr
@@ -35,6 +35,10 @@ class Acked:
         self.octets = 0
         self.segments = 0
         self.rtt: Nanos = -1
+
+
+_NOTHING: Final = Acked()
+"""What most segments of a peer that only sends come to."""
 
 
 @mypyc_attr(acyclic=True)
@@ -138,6 +142,8 @@ class Sender:
 
     def acknowledge(self, ack: int, blocks: tuple[tuple[int, int], ...], now: Nanos) -> Acked:
         """Take in a cumulative ACK, una <= ack <= nxt, and its SACK blocks."""
+        if ack == self.una and not blocks:
+            return _NOTHING
         acked = Acked()
         flight = self.flight
         recovery = self.recovery

@@ -19,7 +19,7 @@ def packet(number: int = 0, size: int = 0, flags: int = ACK) -> Packet:
 
 def arrivals(channel: Channel) -> list[tuple[int, int]]:
     found = []
-    while (at := channel.next()) != NEVER:
+    while (at := channel.arrives) != NEVER:
         taken = channel.take()
         assert taken.segment is not None
         found.append((at, taken.segment.seq))
@@ -100,7 +100,7 @@ def test_nothing_passes_a_cut_link() -> None:
     channel.fate.up = False
     channel.clear()
     assert channel.transmit(packet(), 1) == "lost: link down"
-    assert channel.next() == NEVER
+    assert channel.arrives == NEVER
 
 
 def test_every_kind_of_segment_has_a_name() -> None:
