@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from .. import __version__
 from ..errors import LastackError
-from ..model import state
 from .check import check
 from .connections import connections
 from .show import show
 
 
-def build() -> str:
-    """Whether the engine runs `compiled` or `interpreted` here."""
-    return "interpreted" if str(state.__file__).endswith(".py") else "compiled"
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    """Say the version, and whether the engine runs compiled here."""
+    if wanted:
+        native = any(path.suffix in (".so", ".pyd") for path in (Path(__file__).parents[1] / "model").glob("state.*"))
+        build = "compiled" if native else "interpreted"
+        click.echo(f"lastack {__version__} ({build} engine)")
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message=f"%(prog)s %(version)s ({build()} engine)")
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def app() -> None:
     """The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do."""
 
