@@ -13,6 +13,7 @@ from .isn import Secrets
 _EXCLUSIVE: Final = 1 << 31
 _ALONE: Final = 1 + _EXCLUSIVE
 _PAGES: Final = 1 << 16
+_PAGE: Final = 60
 _TABLE: Final = 256
 
 
@@ -22,8 +23,8 @@ class Ports:
 
     `bound` are ports taken for all destinations by bind() without a port (and without IP_BIND_ADDRESS_NO_PORT).
 
-    Nearly every port has one user that did not set the option: that is a bit in a page of 32 of them, under a key
-    beyond the ports, so that what TIME_WAIT keeps of a port is next to nothing. (32 bits are a small integer for
+    Nearly every port has one user that did not set the option: that is a bit in a page of 60 of them, under a key
+    beyond the ports, so that what TIME_WAIT keeps of a port is next to nothing. (60 bits are a small integer for
     compiled code, 256 are not.)
     """
 
@@ -41,7 +42,7 @@ class Ports:
         if uses is None:
             uses = self._uses[address] = {}
         if not reuse and port not in uses:
-            place, bit = _PAGES + (port >> 5), 1 << (port & 31)
+            place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
             page = uses.get(place, 0)
             if not page & bit:
                 uses[place] = page | bit
@@ -52,7 +53,7 @@ class Ports:
         """One less uses it."""
         uses = self._uses[address]
         if not reuse and not self.bound:
-            place, bit = _PAGES + (port >> 5), 1 << (port & 31)
+            place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
             page = uses.get(place, 0)
             if page & bit:
                 if page == bit:
@@ -121,13 +122,13 @@ class Ports:
 
 
 def _count(uses: dict[int, int], port: int) -> int:
-    if uses.get(_PAGES + (port >> 5), 0) >> (port & 31) & 1:
+    if uses.get(_PAGES + port // _PAGE, 0) >> port % _PAGE & 1:
         return _ALONE
     return uses.get(port, 0)
 
 
 def _put(uses: dict[int, int], port: int, count: int) -> None:
-    place, bit = _PAGES + (port >> 5), 1 << (port & 31)
+    place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
     page = uses.get(place, 0) & ~bit
     if count == _ALONE:
         page |= bit
