@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does: idle BLAS threads spin, and would be counted
+
 ALL = 0xF7E
 LISTEN = 1 << 10
 INFO = 1 << 1

@@ -37,6 +37,8 @@ app.add_command(show)
 
 def main() -> None:
     """Run the command line. Exit status: 0 all well, 1 findings at or above --fail-on, 2 bad usage or input."""
+    # NumPy's BLAS, which nothing here uses, would start a thread a core and let them spin: a third of the CPU time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app(prog_name="lastack", standalone_mode=False)
     except click.exceptions.Exit as leaving:
