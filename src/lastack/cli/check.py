@@ -11,7 +11,7 @@ import click
 from .options import duration, out, output, paper, wanted, where
 
 if TYPE_CHECKING:
-    from ..model.report import Report
+    from lastack.model.report import Report
 
 GRAVITIES = ("info", "warning", "error")
 
@@ -63,8 +63,8 @@ def check(
     no_color: bool,
 ) -> None:
     """Tell what is wrong with this host's closing connections, whose they are, why, and what to do."""
-    from ..api import check as run
-    from ..diagnose.thresholds import Thresholds
+    from lastack.api import check as run
+    from lastack.diagnose.thresholds import Thresholds
 
     report = run(
         netns,
@@ -83,15 +83,15 @@ def check(
 def write(report: Report, form: str, file: IO[str], verbose: bool, no_color: bool) -> None:
     """Write a report in the form asked for."""
     if form == "json":
-        from ..report.machine import write_report
+        from lastack.report.machine import write_report
 
         write_report(report, file)
     elif form == "html":
-        from ..report.html import render as page
+        from lastack.report.html import render as page
 
         file.write(page(report))
     else:
-        from ..report.terminal import render
+        from lastack.report.terminal import render
 
         width, color = paper(file, no_color)
         render(report, file, width=width, color=color, verbose=verbose)

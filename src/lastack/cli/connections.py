@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import CallError
+from lastack.errors import CallError
+
 from .options import duration, out, output, paper, wanted, where, writing
 
 
@@ -34,9 +35,9 @@ def connections(
     no_color: bool,
 ) -> None:
     """List this host's connections: states, ages, queues, owners."""
-    from ..api import connections as read
-    from ..model.filters import condition, parse
-    from ..model.filters.values import duration_text
+    from lastack.api import connections as read
+    from lastack.model.filters import condition, parse
+    from lastack.model.filters.values import duration_text
 
     chosen = wanted(expression, process, unit, container)
     # As with ss: listening sockets are shown to who asks for them, or names states.
@@ -54,11 +55,11 @@ def connections(
     table = read(netns, where=chosen)
     with output(file) as paper_:
         if form == "table":
-            from ..report.listing import render_connections
+            from lastack.report.listing import render_connections
 
             width, color = paper(paper_, no_color)
             render_connections(table, paper_, now=time.time_ns(), width=None if wide else width, color=color)
         else:
-            from ..report.machine import write_connections
+            from lastack.report.machine import write_connections
 
             write_connections(table, paper_, form)

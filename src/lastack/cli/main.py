@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from .. import __version__
-from ..errors import LastackError
+from lastack import __version__
+from lastack.errors import LastackError
+
 from .check import check
 from .connections import connections
 from .show import show
@@ -47,7 +48,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except LastackError as error:
-        from ..report.escape import visible
+        from lastack.report.escape import visible
 
         for line in f"lastack: {error}".splitlines():
             print(visible(line), file=sys.stderr)

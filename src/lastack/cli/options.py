@@ -12,18 +12,18 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import CallError
+from lastack.errors import CallError
 
 if TYPE_CHECKING:
-    from ..model.filters import Filter
-    from ..model.time import Nanos
+    from lastack.model.filters import Filter
+    from lastack.model.time import Nanos
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> Nanos:
     """An option's callback: `60s`, `5min` or `2h` as nanoseconds, read in the filter language's own way."""
-    from ..model.filters.values import duration as read
+    from lastack.model.filters.values import duration as read
 
     try:
         return read(value)
@@ -89,7 +89,7 @@ def out(*forms: str) -> Callable[[Command], Command]:
 
 def wanted(expression: str, process: str = "", unit: str = "", container: str = "") -> Filter:
     """The filter of a command line. Raises FilterError, which points at the word that cannot be understood."""
-    from ..model.filters import condition, parse
+    from lastack.model.filters import condition, parse
 
     found = parse(expression)
     for word, value in (("process", process), ("unit", unit), ("container", container)):

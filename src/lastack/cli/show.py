@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import CallError
+from lastack.errors import CallError
+
 from .options import out, output, paper
 
 if TYPE_CHECKING:
-    from ..model.address import Endpoint, FourTuple
+    from lastack.model.address import Endpoint, FourTuple
 
 
 @click.command(
@@ -29,7 +30,7 @@ def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -
 
     ID is the one that `lastack connections` lists (the kernel's socket cookie), or LOCAL-REMOTE, each ADDRESS:PORT.
     """
-    from ..api import socket
+    from lastack.api import socket
 
     found = socket(identity(which), netns)
     if found is None:
@@ -37,11 +38,11 @@ def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -
     with output(file) as paper_:
         info = None if found.info is None else {name: measure.value for name, measure in found.info.items()}
         if form == "json":
-            from ..report.machine import write_socket
+            from lastack.report.machine import write_socket
 
             write_socket(found.connection, info, paper_)
         else:
-            from ..report.terminal import render_socket
+            from lastack.report.terminal import render_socket
 
             width, color = paper(paper_, no_color)
             render_socket(found.connection, info, paper_, now=found.taken_ns, width=width, color=color)
@@ -49,7 +50,7 @@ def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -
 
 def identity(text: str) -> int | FourTuple:
     """The cookie or the four-tuple that a user names. Raises CallError."""
-    from ..model.address import FourTuple
+    from lastack.model.address import FourTuple
 
     if re.fullmatch(r"[0-9]{1,20}|0x[0-9a-fA-F]{1,16}", text):
         return int(text, 0)
@@ -60,7 +61,7 @@ def identity(text: str) -> int | FourTuple:
 
 
 def _endpoint(text: str) -> Endpoint:
-    from ..model.address import Endpoint, address_halves
+    from lastack.model.address import Endpoint, address_halves
 
     addr, colon, port = text.rpartition(":")
     addr = addr.removeprefix("[").removesuffix("]")

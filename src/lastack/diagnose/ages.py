@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.finding import Histogram
-from ..model.time import MINUTE, SECOND, Nanos
+from lastack.model.finding import Histogram
+from lastack.model.time import MINUTE, SECOND, Nanos
 
 _BOUNDS: Final = (10 * SECOND, MINUTE, 10 * MINUTE, 60 * MINUTE, 24 * 60 * MINUTE)
 _LABELS: Final = ("under 10 s", "10 s to 1 min", "1 to 10 min", "10 min to 1 h", "1 h to 1 d", "over 1 d")

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.close import Timer
-from ..model.finding import Evidence, Finding, Severity
-from ..model.record import ConnectionTable
-from ..model.state import State
-from ..model.time import SECOND, spoken
+from lastack.model.close import Timer
+from lastack.model.finding import Evidence, Finding, Severity
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+from lastack.model.time import SECOND, spoken
+
 from .ages import births_per_second, histogram
 from .closewait_words import WORDS
 from .context import Context, Mask

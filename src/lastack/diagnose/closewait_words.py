@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ..model.finding import Advice
+from lastack.model.finding import Advice
 
 
 class Words(NamedTuple):

@@ -7,12 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from ..model.close import Timer
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.host import HostFacts
-from ..model.record import ConnectionTable
-from ..model.state import State
-from ..model.time import MILLISECOND, SECOND, Nanos, spoken
+from lastack.model.close import Timer
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.host import HostFacts
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+from lastack.model.time import MILLISECOND, SECOND, Nanos, spoken
+
 from .ages import histogram
 from .context import Context, Mask
 from .joins import found_in, keys

@@ -7,11 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.address import MAPPED_PREFIX
-from ..model.close import Closer
-from ..model.host import HostFacts
-from ..model.record import ConnectionTable
-from ..model.state import State
+from lastack.model.address import MAPPED_PREFIX
+from lastack.model.close import Closer
+from lastack.model.host import HostFacts
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+
 from .thresholds import Thresholds
 
 Mask = NDArray[np.bool_]

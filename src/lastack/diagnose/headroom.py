@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..model.address import Endpoint
-from ..model.host import Usage
-from ..model.report import Gauge
+from lastack.model.address import Endpoint
+from lastack.model.host import Usage
+from lastack.model.report import Gauge
+
 from .context import Context
 from .queues import owner_of
 from .timewait import destinations

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..model.host import Holder, HostFacts, Process
+from lastack.model.host import Holder, HostFacts, Process
+
 from .context import Context, Mask
 
 _STANDARD = 2  # descriptors 0 to 2: a child that was given the connection as its input and output owns it

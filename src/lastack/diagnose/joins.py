@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.record import ConnectionTable
+from lastack.model.record import ConnectionTable
 
 
 def keys(rows: ConnectionTable, *names: str) -> NDArray[np.void]:

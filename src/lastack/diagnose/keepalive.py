@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..model.close import Timer
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.state import State
-from ..model.time import spoken
+from lastack.model.close import Timer
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.state import State
+from lastack.model.time import spoken
+
 from .ages import histogram
 from .context import Context, Mask, Times
 from .owners import by_owner, whereabouts

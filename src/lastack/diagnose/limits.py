@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.host import Usage
-from ..model.state import State
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.host import Usage
+from lastack.model.state import State
+
 from .context import Context
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.finding import Evidence
-from ..model.host import HostFacts, Process
-from ..model.record import ConnectionTable
+from lastack.model.finding import Evidence
+from lastack.model.host import HostFacts, Process
+from lastack.model.record import ConnectionTable
+
 from .context import Context, Mask
 from .joins import found_in, keys
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.time import SECOND, TIME_WAIT_LENGTH, Nanos
+from lastack.model.time import SECOND, TIME_WAIT_LENGTH, Nanos
 
 
 @dataclass(frozen=True, slots=True)

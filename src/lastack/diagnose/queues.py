@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.host import HostFacts, Listener
-from ..model.record import ConnectionTable
-from ..model.state import State
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.host import HostFacts, Listener
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+
 from .context import Context, Mask
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from ..model.finding import Finding
-from ..model.host import HostFacts
-from ..model.record import ConnectionTable
+from lastack.model.finding import Finding
+from lastack.model.host import HostFacts
+from lastack.model.record import ConnectionTable
+
 from . import closing, keepalive, limits, queues, settings, timewait
 from .closewait import close_wait
 from .context import Context

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from ..model.close import Timer
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.state import State
+from lastack.model.close import Timer
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.state import State
+
 from .context import Context
 from .queues import binding
 

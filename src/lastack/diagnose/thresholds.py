@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, NamedTuple, get_type_hints
 
-from ..model.time import MINUTE, SECOND, Nanos, spoken
+from lastack.model.time import MINUTE, SECOND, Nanos, spoken
 
 
 class Limit(NamedTuple):

@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from ..model.address import Endpoint, address_halves, is_loopback
-from ..model.finding import Advice, Evidence, Finding, Severity
-from ..model.record import ConnectionTable
-from ..model.state import State
-from ..model.time import MILLISECOND, SECOND, TIME_WAIT_LENGTH, Nanos, spoken
+from lastack.model.address import Endpoint, address_halves, is_loopback
+from lastack.model.finding import Advice, Evidence, Finding, Severity
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+from lastack.model.time import MILLISECOND, SECOND, TIME_WAIT_LENGTH, Nanos, spoken
+
 from .ages import histogram
 from .context import Context
 from .owners import likely_owner, whereabouts

@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.address import Endpoint, address_text
-from ..model.close import Closer
-from ..model.host import Holder, Listener, Process
-from ..model.record import ConnectionTable, Values, text_values
-from ..model.state import State
+from lastack.model.address import Endpoint, address_text
+from lastack.model.close import Closer
+from lastack.model.host import Holder, Listener, Process
+from lastack.model.record import ConnectionTable, Values, text_values
+from lastack.model.state import State
+
 from .programs import program
 
 _A_SERVERS: Final = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..model.host import Configured
+from lastack.model.host import Configured
 
 _DIRECTORIES: Final = ("usr/lib/sysctl.d", "lib/sysctl.d", "run/sysctl.d", "etc/sysctl.d")
 _LAST: Final = "etc/sysctl.conf"

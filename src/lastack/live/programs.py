@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from ..model.host import Process
+from lastack.model.host import Process
 
 
 class _Interpreter(NamedTuple):

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import KernelError
-from ..linux import namespaces
-from ..linux.namespaces import Namespace
-from ..model.host import SecondLook, Wait
-from ..model.record import ConnectionTable
-from ..model.state import State, bits
-from ..model.time import SECOND, Nanos
+from lastack.errors import KernelError
+from lastack.linux import namespaces
+from lastack.linux.namespaces import Namespace
+from lastack.model.host import SecondLook, Wait
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State, bits
+from lastack.model.time import SECOND, Nanos
+
 from . import sockdiag, suspects
 
 _LOOKED_AT: Final = 32

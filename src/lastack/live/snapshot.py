@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import KernelError
-from ..linux import namespaces
-from ..linux.namespaces import Namespace
-from ..model.address import FourTuple
-from ..model.host import HostFacts, Usage
-from ..model.record import ConnectionTable
-from ..model.state import State, bits
-from ..model.time import SECOND, Nanos
+from lastack.errors import KernelError
+from lastack.linux import namespaces
+from lastack.linux.namespaces import Namespace
+from lastack.model.address import FourTuple
+from lastack.model.host import HostFacts, Usage
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State, bits
+from lastack.model.time import SECOND, Nanos
+
 from . import configured, facts, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
 from .processes import Owners

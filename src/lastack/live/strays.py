@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import KernelError
-from ..linux import namespaces
-from ..linux.namespaces import Namespace
-from ..model.record import ConnectionTable, Values
-from ..model.state import State, bits
+from lastack.errors import KernelError
+from lastack.linux import namespaces
+from lastack.linux.namespaces import Namespace
+from lastack.model.record import ConnectionTable, Values
+from lastack.model.state import State, bits
+
 from . import cgroups, sockdiag
 from .processes import Owners
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import CallError
+from lastack.errors import CallError
+
 from .address import address_text
 from .record import ADDRESS, COLUMN, TEXT, Column, ConnectionTable
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..model.address import address_text
-from ..model.record import ADDRESS, COLUMN, TEXT
-from ..model.time import SECOND, Nanos
+from lastack.model.address import address_text
+from lastack.model.record import ADDRESS, COLUMN, TEXT
+from lastack.model.time import SECOND, Nanos
+
 from .escape import visible
 
 if TYPE_CHECKING:
-    from ..model.record import Array, ConnectionTable
+    from lastack.model.record import Array, ConnectionTable
 
 Cell = str | int | bool | None
 

@@ -19,8 +19,9 @@ from .columns import listed
 from .view import page, rows_words, shown_rows
 
 if TYPE_CHECKING:
-    from ..model.finding import Advice
-    from ..model.report import Report
+    from lastack.model.finding import Advice
+    from lastack.model.report import Report
+
     from .view import Bars, Fact, Level, Page, Remark
 
 ROWS_WITHOUT_SCRIPT: Final = 50

@@ -8,8 +8,8 @@ from .columns import Heading, cells, headings, listed, source
 from .glyphs import Glyphs, glyphs_for, holdable
 
 if TYPE_CHECKING:
-    from ..model.record import ConnectionTable
-    from ..model.time import Nanos
+    from lastack.model.record import ConnectionTable
+    from lastack.model.time import Nanos
 
 _CHUNK: Final = 8_192
 _SACRIFICED: Final = ("container", "listener", "unit", "timer", "send_q", "recv_q", "netns")

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from ..model.finding import Severity
+from lastack.model.finding import Severity
+
 from .columns import Cell, cells
 from .escape import visible
 from .schema import REPORT, connection_schema, report_schema
 from .view import gravest_first
 
 if TYPE_CHECKING:
-    from ..model.finding import Finding
-    from ..model.record import ConnectionTable
-    from ..model.report import Report
+    from lastack.model.finding import Finding
+    from lastack.model.record import ConnectionTable
+    from lastack.model.report import Report
 
 __all__ = [
     "FORMATS",

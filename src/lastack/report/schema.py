@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Final, get_type_hints
 
-from ..model.finding import Advice, Evidence, Severity
-from ..model.record import ADDRESS, COLUMNS, TEXT, Column
-from ..model.report import Gauge, Source
+from lastack.model.finding import Advice, Evidence, Severity
+from lastack.model.record import ADDRESS, COLUMNS, TEXT, Column
+from lastack.model.report import Gauge, Source
 
 REPORT: Final = "lastack/report/1"
 """What `schema` says in the JSON of a report; the number grows when a reader would have to change."""

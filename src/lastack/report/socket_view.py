@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..model.state import State
-from ..model.time import MICROSECOND, MILLISECOND, Nanos, spoken
+from lastack.model.state import State
+from lastack.model.time import MICROSECOND, MILLISECOND, Nanos, spoken
+
 from .columns import listed
 from .escape import visible
 from .view import Fact, counted, quantity
 
 if TYPE_CHECKING:
-    from ..model.record import ConnectionTable
+    from lastack.model.record import ConnectionTable
 
 Info = Mapping[str, int | float | bool | str | None]
 

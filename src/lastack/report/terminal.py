@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import IO, TYPE_CHECKING, Final
 
-from ..model.finding import Severity
+from lastack.model.finding import Severity
+
 from .glyphs import Glyphs, glyphs_for, holdable
 from .socket_view import socket_page
 from .view import counted, page
@@ -13,10 +14,11 @@ from .view import counted, page
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..model.finding import Advice
-    from ..model.record import ConnectionTable
-    from ..model.report import Report
-    from ..model.time import Nanos
+    from lastack.model.finding import Advice
+    from lastack.model.record import ConnectionTable
+    from lastack.model.report import Report
+    from lastack.model.time import Nanos
+
     from .socket_view import Info
     from .view import Bars, Fact, Level, Page, Remark, Remedy
 

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ..model.finding import Severity
-from ..model.state import State
-from ..model.time import spoken
+from lastack.model.finding import Severity
+from lastack.model.state import State
+from lastack.model.time import spoken
+
 from .columns import headings
 from .escape import visible
 
 if TYPE_CHECKING:
-    from ..model.finding import Advice, Evidence, Finding, Histogram
-    from ..model.record import Array, ConnectionTable
-    from ..model.report import Gauge, Report, Source
+    from lastack.model.finding import Advice, Evidence, Finding, Histogram
+    from lastack.model.record import Array, ConnectionTable
+    from lastack.model.report import Gauge, Report, Source
+
     from .columns import Heading
 
 NAMED: Final = 3

@@ -14,9 +14,10 @@ from fnmatch import translate
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..record import ConnectionTable
-from ..state import State
-from ..time import Nanos
+from lastack.model.record import ConnectionTable
+from lastack.model.state import State
+from lastack.model.time import Nanos
+
 from .values import Host, Network, duration_text, host
 from .words import ALL_STATES, SS_NAME, WORD, quoted, tokens
 

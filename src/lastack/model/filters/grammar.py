@@ -15,8 +15,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from ...errors import FilterError
-from ..close import Timer
+from lastack.errors import FilterError
+from lastack.model.close import Timer
+
 from . import values
 from .conditions import (
     COUNTS,

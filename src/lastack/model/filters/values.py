@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from ..address import address_halves, address_text, is_ipv4
-from ..time import MICROSECOND, MILLISECOND, MINUTE, SECOND, Nanos
+from lastack.model.address import address_halves, address_text, is_ipv4
+from lastack.model.time import MICROSECOND, MILLISECOND, MINUTE, SECOND, Nanos
 
 _HALF: Final = (1 << 64) - 1
 _LARGEST: Final = (1 << 63) - 1

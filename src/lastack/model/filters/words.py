@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from ...errors import FilterError
-from ..state import State, bits
+from lastack.errors import FilterError
+from lastack.model.state import State, bits
 
 WORD: Final = "word"
 QUOTED: Final = "quoted"
