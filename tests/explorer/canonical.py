@@ -51,7 +51,8 @@ _DEAD: Final[dict[type, frozenset[str]]] = {
     # Shared with all states, statistics, or told apart by other fields: `bit` is `state`.
     Tcb: frozenset({"settings", "options", "counters", "observer", "tally", "bit", "replies", "number"}),
     # Idle restart, keepalive and user time-outs are off; Sender.retransmits and first_retransmit_at count.
-    Sender: frozenset({"last_sent_at", "heard_at", "active_at", "total_retransmits", "first_retransmit_at"}),
+    # What an ACK came to is of no use after it.
+    Sender: frozenset({"last_sent_at", "heard_at", "active_at", "total_retransmits", "first_retransmit_at", "_acked"}),
     # The receive buffer does not grow; 24 days do not pass; chunks counts as `unread` and by the ghost.
     Receiver: frozenset({"space", "space_at", "space_seq", "ts_recent", "ts_recent_at"}),
     # RACK and the scoreboard are for SACK, which is off; flight, control and rtt are the sender's.
@@ -59,7 +60,7 @@ _DEAD: Final[dict[type, frozenset[str]]] = {
     # The time-out is one second, or three before the first measurement, whatever was measured.
     Rtt: frozenset({"latest", "mdev", "mdev_max", "var", "seq", "min_rtt", "min_rtt_at", "backoff", "srtt"}),
     # Karn's rule asks whether it was sent once.
-    Sent: frozenset({"first_sent_at", "times"}),
+    Sent: frozenset({"times"}),
     Flight: frozenset({"records"}),
     # Where the last read began is a cache.
     SendBuffer: frozenset({"_at", "_at_seq"}),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from lastack.native import i64
+
 Nanos = int
 """An instant or a duration in nanoseconds."""
+Nanos64 = i64
+"""The same as a machine integer where it is compiled: what a connection counts by. Enough for 292 years."""
 
 MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000

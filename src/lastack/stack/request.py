@@ -55,7 +55,7 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
     if not control & ACK:
         return Verdict.NOTHING
     if not after(segment.seq, rcv_nxt):
-        receiver.remember(segment.ts_value, receiver.nxt, now)
+        receiver.remember(segment.stamp, receiver.nxt, now)
     return Verdict.COMPLETE
 
 

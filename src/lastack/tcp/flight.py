@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import final
 
-from lastack.model.time import Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import Nanos64
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import Seq
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Sent:
-    """A segment that occupies [seq, end). `sent_at` is its latest sending, `first_sent_at` its first.
+    """A segment that occupies [seq, end). `sent_at` is its latest sending, `times` how often it was sent.
 
     `lost`: believed lost, and not resent since or lost again; `resent`: a retransmission of it is out.
     """
 
-    __slots__ = ("end", "first_sent_at", "flags", "lost", "resent", "sacked", "sent_at", "seq", "times")
+    __slots__ = ("end", "flags", "lost", "resent", "sacked", "sent_at", "seq", "times")
 
-    def __init__(self, seq: int, end: int, flags: int, now: Nanos) -> None:
-        self.seq = seq
-        self.end = end
-        self.flags = flags
-        self.sent_at: Nanos = now
-        self.first_sent_at: Nanos = now
-        self.times = 1
+    def __init__(self, seq: Seq, end: Seq, flags: i64, now: Nanos64) -> None:
+        self.seq: Seq = seq
+        self.end: Seq = end
+        self.flags: i64 = flags
+        self.sent_at: Nanos64 = now
+        self.times: i64 = 1
         self.sacked = False
         self.lost = False
         self.resent = False
@@ -39,13 +39,13 @@ class Flight:
 
     def __init__(self) -> None:
         self.records: list[Sent] = []
-        self.resend_from = 0
+        self.resend_from: Seq = 0
         """Nothing before this sequence number is to be sent again."""
-        self.sacked = 0
-        self.lost = 0
-        self.resent = 0
+        self.sacked: i64 = 0
+        self.lost: i64 = 0
+        self.resent: i64 = 0
 
-    def in_network(self) -> int:
+    def in_network(self) -> i64:
         """Segments believed to be on their way."""
         return len(self.records) - self.sacked - self.lost + self.resent
 
@@ -66,7 +66,8 @@ class Flight:
         if not sent.lost:
             sent.lost = True
             self.lost += 1
-        self.resend_from = min(self.resend_from, sent.seq)
+        if sent.seq < self.resend_from:
+            self.resend_from = sent.seq
 
     def mark_sacked(self, sent: Sent) -> None:
         """Note that the receiver holds it."""
@@ -79,7 +80,7 @@ class Flight:
         sent.sacked = True
         self.sacked += 1
 
-    def mark_resent(self, sent: Sent, now: Nanos) -> None:
+    def mark_resent(self, sent: Sent, now: Nanos64) -> None:
         """Note that it was sent again."""
         sent.times += 1
         sent.sent_at = now
@@ -100,10 +101,11 @@ class Flight:
         self.resend_from = records[-1].end if records else 0
         return None
 
-    def index_of(self, seq: int) -> int:
+    def index_of(self, seq: Seq) -> i64:
         """Where the first record is that begins at `seq` or later."""
         records = self.records
-        low, high = 0, len(records)
+        low: i64 = 0
+        high: i64 = len(records)
         while low < high:
             middle = (low + high) // 2
             if records[middle].seq < seq:
@@ -112,11 +114,11 @@ class Flight:
                 high = middle
         return low
 
-    def split(self, sent: Sent, octets: int) -> None:
+    def split(self, sent: Sent, octets: i64) -> None:
         """Cut a record in two, the first of `octets` octets: the path got narrower, or the peer took only a part."""
         at = self.records.index(sent)
         rest = Sent(sent.seq + octets, sent.end, sent.flags, sent.sent_at)
-        rest.first_sent_at, rest.times = sent.first_sent_at, sent.times
+        rest.times = sent.times
         sent.end = rest.seq
         sent.flags &= ~1  # a FIN is the last of what it came with
         self.records.insert(at + 1, rest)

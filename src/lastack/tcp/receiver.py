@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
-from lastack.model.time import MILLISECOND, Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import MILLISECOND, Nanos64
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import HALF, MASK, Seq
 
 from .reassembly import Reassembly
 from .settings import Settings
+
+_PAWS_LIMIT: Final = 24 * 24 * 3600 * 1000 * MILLISECOND
+"""After 24 idle days a timestamp may have wrapped (RFC 7323 5.5)."""
 
 
 @mypyc_attr(acyclic=True)
@@ -50,100 +54,102 @@ class Receiver:
         "window",
     )
 
-    def __init__(self, settings: Settings, buffer: int, mss: int) -> None:
-        self.irs = 0
-        self.nxt = 0
-        self.acked = 0
+    def __init__(self, settings: Settings, buffer: int, mss: i64) -> None:
+        self.irs: Seq = 0
+        self.nxt: Seq = 0
+        self.acked: Seq = 0
         # A window is half of the buffer, the rest is for overhead; a buffer set by hand (SO_RCVBUF) is doubled first.
-        self.capacity = buffer or settings.tcp_rmem[1] // 2
-        self.autotune_limit = 0 if buffer or not settings.tcp_moderate_rcvbuf else settings.tcp_rmem[2] // 2
-        self.window = 0
-        self.clamp = 0xFFFF
-        self.scale = 0
+        self.capacity: i64 = buffer or settings.tcp_rmem[1] // 2
+        self.autotune_limit: i64 = 0 if buffer or not settings.tcp_moderate_rcvbuf else settings.tcp_rmem[2] // 2
+        self.window: i64 = 0
+        self.clamp: i64 = 0xFFFF
+        self.scale: i64 = 0
         self.chunks: list[bytes] = []
-        self.unread = 0
-        self.copied = 0
+        self.unread: i64 = 0
+        self.copied: i64 = 0
         self.reassembly: Reassembly | None = None
-        self.fin_at = -1
-        self.urgent = -1
+        self.fin_at: Seq = -1
+        self.urgent: Seq = -1
         self.duplicate: tuple[int, int] | None = None
         # The delayed ACK (inet_connection_sock.icsk_ack).
-        self.acks_owed = 0
+        self.acks_owed: i64 = 0
         self.wants_ack = False
-        self.delay_min: Nanos = settings.delayed_ack_min_ms * MILLISECOND
-        self.delay_max: Nanos = settings.delayed_ack_max_ms * MILLISECOND
-        self.delay: Nanos = 0
-        self.quick = 0
-        self.max_quick = settings.quick_acks
+        self.delay_min: Nanos64 = settings.delayed_ack_min_ms * MILLISECOND
+        self.delay_max: Nanos64 = settings.delayed_ack_max_ms * MILLISECOND
+        self.delay: Nanos64 = 0
+        self.quick: i64 = 0
+        self.max_quick: i64 = settings.quick_acks
         self.replying = False
-        self.pushed = 0
+        self.pushed: i64 = 0
         # Small or pushed segments since the last ACK, 2 at most (ICSK_ACK_PUSHED, ICSK_ACK_PUSHED2).
-        self.mss_seen = min(mss, 536)
-        self.last_data_at: Nanos = 0
+        self.mss_seen: i64 = mss if mss < 536 else 536
+        self.last_data_at: Nanos64 = 0
         # Timestamps (RFC 7323 4.3) and the growth of the buffer (tcp_rcv_space_adjust).
-        self.ts_recent = 0
-        self.ts_recent_at: Nanos = 0
-        self.space = 0
-        self.space_at: Nanos = 0
-        self.space_seq = 0
+        self.ts_recent: i64 = 0
+        self.ts_recent_at: Nanos64 = 0
+        self.space: i64 = 0
+        self.space_at: Nanos64 = 0
+        self.space_seq: Seq = 0
 
-    def begin(self, irs: int) -> None:
+    def begin(self, irs: Seq) -> None:
         """The peer's SYN has come."""
         self.irs = irs
         self.nxt = self.acked = self.copied = self.space_seq = irs + 1
 
     # -- the window
 
-    def open_window(self, mss: int) -> None:
+    def open_window(self, mss: i64) -> None:
         """The first window (tcp_select_initial_window): whole segments, no more than 16 bits hold."""
         space = min(self.capacity, 0xFFFF)
         self.window = space - space % mss if space > mss else space
         # What was read in the last round trip: to begin with, an initial window of the peer's.
         self.space = min(self.window, 10 * mss)
 
-    def remaining(self) -> int:
+    def remaining(self) -> i64:
         """How far beyond `nxt` the peer may send."""
         left = self.acked + self.window - self.nxt
         return left if left > 0 else 0
 
-    def select(self) -> int:
+    def select(self) -> i64:
         """The window that there is room for, without the silly ones (RFC 9293 3.8.6.2.2, __tcp_select_window)."""
         held = self.unread if self.reassembly is None else self.unread + self.reassembly.octets
         free = self.capacity - held
-        mss = min(self.mss_seen, self.capacity)
+        mss = self.mss_seen if self.mss_seen < self.capacity else self.capacity
         if free < self.capacity >> 4 or free < mss:
             return 0
-        free = min(free, self.clamp << self.scale)
-        if self.scale:
-            unit = 1 << self.scale
-            return (free + unit - 1) // unit * unit
+        scale = self.scale
+        if free > self.clamp << scale:
+            free = self.clamp << scale
+        if scale:
+            return (free + (1 << scale) - 1) >> scale << scale
         window = self.window
         if window <= free - mss or window > free:
             return free - free % mss
         return window
 
-    def advertise(self) -> int:
+    def advertise(self) -> i64:
         """The window for the segment that is leaving now; its right edge never moves back (RFC 9293 3.8.6)."""
         window = self.select()
         current = self.remaining()
         if window < current:
-            unit = 1 << self.scale
-            window = (current + unit - 1) // unit * unit
+            window = (current + (1 << self.scale) - 1) >> self.scale << self.scale
         self.window = window
         self.acked = self.nxt
         self.acks_owed = 0
         self.wants_ack = False
-        return min(window >> self.scale, 0xFFFF)
+        field = window >> self.scale
+        return field if field < 0xFFFF else 0xFFFF
 
     # -- text
 
     def take(self, data: bytes) -> None:
         """Octets in their turn."""
+        octets: i64 = len(data)
         self.chunks.append(data)
-        self.unread += len(data)
-        self.nxt += len(data)
+        self.unread += octets
+        self.nxt += octets
 
-    def hold(self, seq: int, data: bytes, fin: bool) -> bool:
+    def hold(self, seq: Seq, data: bytes, fin: bool) -> bool:
         """Octets ahead of their turn, and whether a FIN follows them. Whether any were new."""
         if self.reassembly is None:
             self.reassembly = Reassembly()
@@ -167,20 +173,20 @@ class Receiver:
             self.reassembly = None
         return fin
 
-    def read(self, limit: int) -> bytes:
+    def read(self, limit: i64) -> bytes:
         """Up to `limit` octets in order, taken out of the queue."""
-        chunks = self.chunks
-        if len(chunks) == 1 and len(chunks[0]) <= limit:
-            data = chunks[0]
-            chunks.clear()
+        if len(self.chunks) == 1 and self.unread <= limit:
+            data = self.chunks.pop()
         else:
             data = self._gather(limit)
-        self.unread -= len(data)
-        self.copied += len(data)
+        octets: i64 = len(data)
+        self.unread -= octets
+        self.copied += octets
         return data
 
-    def _gather(self, limit: int) -> bytes:
-        taken, size = 0, 0
+    def _gather(self, limit: i64) -> bytes:
+        taken: i64 = 0
+        size: i64 = 0
         chunks = self.chunks
         while taken < len(chunks) and size + len(chunks[taken]) <= limit:
             size += len(chunks[taken])
@@ -192,7 +198,7 @@ class Receiver:
             chunks[0] = chunks[0][limit - size :]
         return b"".join(pieces)
 
-    def grow(self, rtt: Nanos, mss: int, now: Nanos) -> None:
+    def grow(self, rtt: Nanos64, mss: i64, now: Nanos64) -> None:
         """Once a round trip, see whether the reader keeps up, and if so make room for twice as much."""
         if now - self.space_at < rtt or rtt == 0:
             return
@@ -207,14 +213,15 @@ class Receiver:
 
     # -- acknowledging
 
-    def arrived(self, octets: int, pushed: bool, rto: Nanos, now: Nanos) -> None:
+    def arrived(self, octets: i64, pushed: bool, rto: Nanos64, now: Nanos64) -> None:
         """Text has come, in a segment of so many octets: an ACK is due, some time (tcp_event_data_recv)."""
         self.wants_ack = True
         if octets < self.mss_seen:
             self.pushed = 2 if self.pushed else 1
-        elif pushed:
-            self.pushed = max(self.pushed, 1)
-        self.mss_seen = max(self.mss_seen, octets)
+        else:
+            self.mss_seen = octets
+            if pushed and not self.pushed:
+                self.pushed = 1
         if self.delay == 0:
             self.quicken()
             self.delay = self.delay_min
@@ -231,7 +238,7 @@ class Receiver:
     def quicken(self) -> None:
         """The next so many ACKs are not to be delayed (tcp_incr_quickack)."""
         wanted = self.window // (2 * self.mss_seen) if self.mss_seen else 0
-        self.quick = max(self.quick, min(wanted or 2, self.max_quick))
+        self.quick = max(self.quick, min(wanted if wanted else 2, self.max_quick))
 
     def quicken_now(self) -> None:
         """The same, and what looked like a dialogue is none (tcp_enter_quickack_mode)."""
@@ -249,7 +256,7 @@ class Receiver:
             return True
         return self.reassembly is not None
 
-    def delay_for(self, srtt: Nanos) -> Nanos:
+    def delay_for(self, srtt: Nanos64) -> Nanos64:
         """How long to delay an ACK (tcp_send_delayed_ack): before the first text, a tick of the clock."""
         delay = self.delay or MILLISECOND
         if delay > self.delay_min:
@@ -277,19 +284,15 @@ class Receiver:
 
     # -- timestamps
 
-    def remember(self, value: int | None, seq: int, now: Nanos) -> None:
-        """Keep the timestamp of a segment that covers the last ACK sent (RFC 7323 4.3)."""
-        if value is not None and seq <= self.acked and (value - self.ts_recent) & 0xFFFF_FFFF < 0x8000_0000:
-            self.ts_recent = value
+    def remember(self, stamp: i64, seq: Seq, now: Nanos64) -> None:
+        """Keep the timestamp (-1: there is none) of a segment that covers the last ACK sent (RFC 7323 4.3)."""
+        if stamp >= 0 and seq <= self.acked and (stamp - self.ts_recent) & MASK < HALF:
+            self.ts_recent = stamp
             self.ts_recent_at = now
 
-    def stale(self, value: int, now: Nanos) -> bool:
+    def stale(self, stamp: i64, now: Nanos64) -> bool:
         """Whether a timestamp is older than the last good one, and that one is to be believed (RFC 7323 5.3, 5.5)."""
         # Not before(): a value half of the number space ahead is as old as it is new, and Linux lets it pass.
-        behind = (self.ts_recent - value) & 0xFFFF_FFFF
+        behind = (self.ts_recent - stamp) & MASK
         # A tick of difference is let pass (TCP_PAWS_WINDOW), and 0 is no timestamp to compare with.
-        return 1 < behind < 0x8000_0000 and self.ts_recent != 0 and now - self.ts_recent_at < _PAWS_LIMIT
-
-
-_PAWS_LIMIT: Nanos = 24 * 24 * 3600 * 1000 * MILLISECOND
-"""After 24 idle days a timestamp may have wrapped (RFC 7323 5.5)."""
+        return 1 < behind < HALF and self.ts_recent != 0 and now - self.ts_recent_at < _PAWS_LIMIT

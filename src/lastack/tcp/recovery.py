@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import Nanos64
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import Seq
 
 from .congestion import Controller
 from .flight import Flight
@@ -48,28 +49,29 @@ class Recovery:
         "tail_probe_end",
     )
 
-    def __init__(self, flight: Flight, control: Controller, rtt: Rtt, reordering: int) -> None:
+    def __init__(self, flight: Flight, control: Controller, rtt: Rtt, reordering: i64) -> None:
         self.flight = flight
         self.control = control
         self.rtt = rtt
         self.sack = False
-        self.reordering = reordering
-        self.phase: int = OPEN
-        self.high = 0
-        self.duplicates = 0
+        self.reordering: i64 = reordering
+        self.phase: i64 = OPEN
+        self.high: Seq = 0
+        self.duplicates: i64 = 0
         self.rack = Rack()
-        self.board = Scoreboard()
-        self.prior_window = 0
-        self.prr_delivered = 0
-        self.prr_out = 0
-        self.newly_lost = 0
+        self.board: Scoreboard | None = None
+        """What SACKs told, from the first of them on."""
+        self.prior_window: i64 = 0
+        self.prr_delivered: i64 = 0
+        self.prr_out: i64 = 0
+        self.newly_lost: i64 = 0
         self.entered = False
-        self.reorder_at: Nanos = 0
+        self.reorder_at: Nanos64 = 0
         """When the reordering timer should look again; 0: it need not."""
-        self.tail_probe_end = -1
+        self.tail_probe_end: Seq = -1
         """RFC 8985's TLP.end_seq; -1 where no probe is out."""
 
-    def on_ack(self, una: int, advanced: bool, delivered: int, duplicate: bool, nxt: int, now: Nanos) -> None:
+    def on_ack(self, una: Seq, advanced: bool, delivered: i64, duplicate: bool, nxt: Seq, now: Nanos64) -> None:
         """An ACK was taken in: `delivered` segments newly acknowledged or sacked (tcp_fastretrans_alert)."""
         self.newly_lost = 0
         self.entered = False
@@ -100,7 +102,7 @@ class Recovery:
             most = len(self.flight.records) - max(self.flight.lost, 1)
             self.duplicates = min(self.duplicates + 1, max(most, 0))
 
-    def _find_losses(self, advanced: bool, now: Nanos) -> None:
+    def _find_losses(self, advanced: bool, now: Nanos64) -> None:
         flight = self.flight
         if self.sack:
             rtt = self.rtt
@@ -117,7 +119,7 @@ class Recovery:
                 flight.mark_lost(head)
                 self.newly_lost = 1
 
-    def _enter(self, nxt: int, now: Nanos) -> None:
+    def _enter(self, nxt: Seq, now: Nanos64) -> None:
         """Begin fast recovery (RFC 6675 5, step 4)."""
         self.phase = RECOVERY
         self.entered = True
@@ -128,7 +130,7 @@ class Recovery:
         self.prr_out = 0
         self.tail_probe_end = -1
 
-    def _reduce(self, delivered: int, advanced: bool) -> None:
+    def _reduce(self, delivered: i64, advanced: bool) -> None:
         """RFC 6937 3.1, with the slow start reduction bound."""
         control = self.control
         out = self.in_network()
@@ -152,7 +154,7 @@ class Recovery:
         self.phase = OPEN
         self.duplicates = 0
 
-    def in_network(self) -> int:
+    def in_network(self) -> i64:
         """Segments on their way; without SACK every duplicate ACK tells of one that has arrived."""
         flight = self.flight
         out = flight.in_network()
@@ -164,7 +166,7 @@ class Recovery:
         """Whether ACKs open the window now: not while it is being cut."""
         return self.phase != RECOVERY
 
-    def timed_out(self, una: int, nxt: int, again: bool, now: Nanos) -> None:
+    def timed_out(self, una: Seq, nxt: Seq, again: bool, now: Nanos64) -> None:
         """RFC 5681 3.1, RFC 6675 5.1: everything out is taken for lost and sending starts again with one segment.
 
         `again`: nothing was acknowledged since the time-out before; the threshold is not cut twice for one loss.
@@ -176,7 +178,8 @@ class Recovery:
         records = flight.records
         if records and records[0].sacked:
             # RFC 2018 8: the receiver has gone back on its word.
-            self.board.forget()
+            if self.board is not None:
+                self.board.forget()
             for sent in records:
                 if sent.sacked:
                     sent.sacked = False
@@ -194,7 +197,7 @@ class Recovery:
         self.control.count = 0
         self.tail_probe_end = -1
 
-    def reordering_timed_out(self, nxt: int, now: Nanos) -> None:
+    def reordering_timed_out(self, nxt: Seq, now: Nanos64) -> None:
         """RFC 8985 6.3: what was only suspected is lost now."""
         self.newly_lost = 0
         self.entered = False
@@ -203,7 +206,7 @@ class Recovery:
             self._enter(nxt, now)
             self._reduce(0, False)
 
-    def resend_all(self, nxt: int) -> None:
+    def resend_all(self, nxt: Seq) -> None:
         """The path got narrower: what is out must go again, and that is no congestion (tcp_simple_retransmit)."""
         if self.phase != LOSS:
             self.phase = LOSS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import MICROSECOND, MILLISECOND, SECOND, Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import MICROSECOND, MILLISECOND, SECOND, Nanos64
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import Seq
 
 _WINDOW: Final = 300 * SECOND
 """How long a least round-trip time is believed (tcp_min_rtt_wlen)."""
@@ -35,21 +36,21 @@ class Rtt:
         "var",
     )
 
-    def __init__(self, initial: Nanos, rto_min: Nanos, rto_max: Nanos) -> None:
-        self.rto: Nanos = initial
-        self.rto_min: Nanos = rto_min
-        self.rto_max: Nanos = rto_max
-        self.srtt = 0
-        self.mdev = 0
-        self.mdev_max = 0
-        self.var = 0
-        self.seq = 0
-        self.backoff = 0
-        self.latest: Nanos = 0
-        self.min_rtt: Nanos = 0
-        self.min_rtt_at: Nanos = 0
+    def __init__(self, initial: Nanos64, rto_min: Nanos64, rto_max: Nanos64) -> None:
+        self.rto: Nanos64 = initial
+        self.rto_min: Nanos64 = rto_min
+        self.rto_max: Nanos64 = rto_max
+        self.srtt: i64 = 0
+        self.mdev: i64 = 0
+        self.mdev_max: i64 = 0
+        self.var: i64 = 0
+        self.seq: Seq = 0
+        self.backoff: i64 = 0
+        self.latest: Nanos64 = 0
+        self.min_rtt: Nanos64 = 0
+        self.min_rtt_at: Nanos64 = 0
 
-    def sample(self, measured: Nanos, una: int, nxt: int, now: Nanos) -> None:
+    def sample(self, measured: Nanos64, una: Seq, nxt: Seq, now: Nanos64) -> None:
         """Take one measurement, made on a segment that was sent once (Karn) or carried a timestamp."""
         self.latest = measured
         if self.min_rtt == 0 or measured <= self.min_rtt or now - self.min_rtt_at > _WINDOW:
@@ -99,6 +100,6 @@ class Rtt:
         self.rto = min(self.rto * 2, self.rto_max)
 
     @property
-    def smoothed(self) -> Nanos:
+    def smoothed(self) -> Nanos64:
         """SRTT, 0 before the first measurement."""
         return (self.srtt >> 3) * MICROSECOND

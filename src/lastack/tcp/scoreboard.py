@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import Nanos
-from lastack.native import mypyc_attr
-from lastack.wire.seq import expand
+from lastack.model.time import Nanos64
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import Seq, expand
 
 from .flight import Flight, Sent
 
@@ -25,13 +25,13 @@ class Rack:
     __slots__ = ("at", "end", "reordering_seen", "rtt", "steps")
 
     def __init__(self) -> None:
-        self.at: Nanos = -1
-        self.end = 0
-        self.rtt: Nanos = 0
+        self.at: Nanos64 = -1
+        self.end: Seq = 0
+        self.rtt: Nanos64 = 0
         self.reordering_seen = False
-        self.steps = 1
+        self.steps: i64 = 1
 
-    def delivered(self, sent: Sent, min_rtt: Nanos, now: Nanos) -> None:
+    def delivered(self, sent: Sent, min_rtt: Nanos64, now: Nanos64) -> None:
         """RFC 8985 6.2 step 2: take note of a segment that was delivered."""
         rtt = now - sent.sent_at
         if sent.times > 1 and rtt < min_rtt:
@@ -42,18 +42,19 @@ class Rack:
             self.at = sent.sent_at
             self.end = sent.end
 
-    def window(self, min_rtt: Nanos, srtt: Nanos, duplicates: int, threshold: int, recovering: bool) -> Nanos:
+    def window(self, min_rtt: Nanos64, srtt: Nanos64, duplicates: i64, threshold: i64, recovering: bool) -> Nanos64:
         """RFC 8985 6.2 step 4: how long to wait for what may only be late."""
         if not self.reordering_seen and (recovering or duplicates >= threshold):
             return 0
         return min(self.steps * min_rtt // 4, srtt)
 
-    def detect(self, flight: Flight, allowed: Nanos, now: Nanos) -> tuple[int, Nanos]:
+    def detect(self, flight: Flight, allowed: Nanos64, now: Nanos64) -> tuple[i64, Nanos64]:
         """RFC 8985 6.2 step 5: mark what was sent earlier than something delivered, and long enough ago.
 
         How many were marked, and when the next would be (0: none is waited for).
         """
-        marked, latest = 0, 0
+        marked: i64 = 0
+        latest: Nanos64 = 0
         for sent in flight.records:
             if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end >= self.end):
                 if sent.times == 1:
@@ -82,14 +83,14 @@ class Scoreboard:
         self.fresh: list[Sent] = []
         self.duplicate = False
         self.reordered = False
-        self.highest = 0
+        self.highest: Seq = 0
         self._known: dict[int, int] = {}
 
     def forget(self) -> None:
         """The receiver may have thrown away what it told of: read everything anew."""
         self._known.clear()
 
-    def read(self, flight: Flight, blocks: tuple[tuple[int, int], ...], una: int, ack: int, nxt: int) -> None:
+    def read(self, flight: Flight, blocks: tuple[tuple[int, int], ...], una: Seq, ack: Seq, nxt: Seq) -> None:
         """Mark what the blocks name. `una` is before this ACK, `ack` what it acknowledges."""
         self.fresh = []
         self.duplicate = False
@@ -107,7 +108,7 @@ class Scoreboard:
                 continue
             self._mark(flight, left, right)
 
-    def _mark(self, flight: Flight, left: int, right: int) -> None:
+    def _mark(self, flight: Flight, left: Seq, right: Seq) -> None:
         """Mark the records inside one block; a record that straddles an edge is not held whole, so it stays."""
         records = flight.records
         # A block mostly grows at its right edge: what the last ACK told need not be told again.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
+from lastack.wire.seq import Seq
 
 
 @mypyc_attr(acyclic=True)
@@ -14,15 +15,15 @@ class SendBuffer:
 
     __slots__ = ("_at", "_at_seq", "_chunks", "_first", "end", "start")
 
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.end = start
+    def __init__(self, start: Seq) -> None:
+        self.start: Seq = start
+        self.end: Seq = start
         self._chunks: list[bytes] = []
-        self._first = start
+        self._first: Seq = start
         """The sequence number of the first octet of the first chunk, which may lie before `start`."""
         # Where the last read began: the next one is nearly always there or a little further on.
-        self._at = 0
-        self._at_seq = start
+        self._at: i64 = 0
+        self._at_seq: Seq = start
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -33,11 +34,13 @@ class SendBuffer:
             self._chunks.append(data)
             self.end += len(data)
 
-    def discard_below(self, seq: int) -> None:
+    def discard_below(self, seq: Seq) -> None:
         """Forget what was acknowledged, up to `end` at most."""
-        self.start = max(self.start, min(seq, self.end))
+        upto = seq if seq < self.end else self.end
+        if upto > self.start:
+            self.start = upto
         chunks = self._chunks
-        gone = 0
+        gone: i64 = 0
         while gone < len(chunks) and self._first + len(chunks[gone]) <= self.start:
             self._first += len(chunks[gone])
             gone += 1
@@ -49,7 +52,7 @@ class SendBuffer:
             self._at = 0
             self._at_seq = self._first
 
-    def read(self, seq: int, octets: int) -> bytes:
+    def read(self, seq: Seq, octets: i64) -> bytes:
         """`octets` octets from `seq` on, both within the buffer."""
         if seq < self._at_seq:
             self._at = 0
@@ -68,7 +71,7 @@ class SendBuffer:
             return chunk[at : at + octets]
         return self._gather(self._at, at, octets)
 
-    def _gather(self, index: int, at: int, octets: int) -> bytes:
+    def _gather(self, index: i64, at: i64, octets: i64) -> bytes:
         """Octets that lie in several chunks."""
         pieces: list[bytes] = []
         while octets > 0 and index < len(self._chunks):

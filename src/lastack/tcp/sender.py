@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import MILLISECOND, Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import MILLISECOND, Nanos64
+from lastack.native import i64, mypyc_attr
 from lastack.wire.flags import FIN, SYN
+from lastack.wire.seq import Seq
 
 from .congestion.choice import make_controller
 from .congestion.controller import Controller
 from .flight import Flight, Sent
 from .recovery import Recovery
 from .rtt import Rtt
+from .scoreboard import Scoreboard
 from .send_buffer import SendBuffer
 from .settings import Settings
 
 
-@mypyc_attr(acyclic=True, free_list_len=1)
+@mypyc_attr(acyclic=True)
 @final
 class Acked:
     """What an ACK came to: octets and segments newly acknowledged, whether the SYN or the FIN was among them.
@@ -32,12 +34,12 @@ class Acked:
         self.doubtful = False
         self.fin = False
         self.syn = False
-        self.octets = 0
-        self.segments = 0
-        self.rtt: Nanos = -1
+        self.octets: i64 = 0
+        self.segments: i64 = 0
+        self.rtt: Nanos64 = -1
 
 
-_NOTHING: Final = Acked()
+NOTHING: Final = Acked()
 """What most segments of a peer that only sends come to."""
 
 
@@ -47,6 +49,7 @@ class Sender:
     """Sequence numbers are unwrapped; windows in octets, unscaled; `mss` is what a segment carries of text."""
 
     __slots__ = (
+        "_acked",
         "active_at",
         "buffer",
         "capacity",
@@ -74,88 +77,83 @@ class Sender:
         "wl2",
     )
 
-    def __init__(self, settings: Settings, iss: int, congestion: str, buffer: int) -> None:
-        self.iss = iss
-        self.una = iss
-        self.nxt = iss
-        self.window = 0
-        self.wl1 = 0
-        self.wl2 = 0
-        self.max_window = 0
-        self.scale = 0
-        self.mss = 536
-        self.peer_mss = 536
+    def __init__(self, settings: Settings, iss: Seq, congestion: str, buffer: int) -> None:
+        self.iss: Seq = iss
+        self.una: Seq = iss
+        self.nxt: Seq = iss
+        self.window: i64 = 0
+        self.wl1: Seq = 0
+        self.wl2: Seq = 0
+        self.max_window: i64 = 0
+        self.scale: i64 = 0
+        self.mss: i64 = 536
+        self.peer_mss: i64 = 536
         self.buffer = SendBuffer(iss + 1)
-        self.capacity = buffer or settings.tcp_wmem[2]
+        self.capacity: i64 = buffer or settings.tcp_wmem[2]
         self.flight = Flight()
         self.rtt = Rtt(settings.initial_rto_ms * MILLISECOND, settings.rto_min, settings.rto_max)
         name = congestion or settings.tcp_congestion_control
         self.control: Controller = make_controller(name, settings.initial_window_segments)
         self.recovery = Recovery(self.flight, self.control, self.rtt, settings.tcp_reordering)
         self.fin_queued = False
-        self.small_end = iss
+        self.small_end: Seq = iss
         """The end of the last segment that was smaller than it might be (snd_sml, Minshall)."""
-        self.retransmits = 0
+        self.retransmits: i64 = 0
         """Time-outs in a row (icsk_retransmits)."""
-        self.total_retransmits = 0
-        self.first_retransmit_at: Nanos = -1
-        self.probes = 0
+        self.total_retransmits: i64 = 0
+        self.first_retransmit_at: Nanos64 = -1
+        self.probes: i64 = 0
         """Unanswered window or keepalive probes in a row (icsk_probes_out)."""
-        self.active_at: Nanos = 0
-        self.last_sent_at: Nanos = 0
-        self.heard_at: Nanos = 0
+        self.active_at: Nanos64 = 0
+        self.last_sent_at: Nanos64 = 0
+        self.heard_at: Nanos64 = 0
         """When the last ACK came."""
+        self._acked = Acked()
+        """What `acknowledge` gives back, one for all of them."""
 
     # -- what there is
 
     @property
-    def unsent(self) -> int:
+    def unsent(self) -> i64:
         """Octets queued and never sent."""
-        return max(self.buffer.end - self.nxt, 0)
+        left = self.buffer.end - self.nxt
+        return left if left > 0 else 0
 
     def fin_unsent(self) -> bool:
         """Whether a FIN is queued and has not left."""
         return self.fin_queued and self.nxt <= self.buffer.end
 
-    def fin_acked(self) -> bool:
-        """Whether our FIN was acknowledged."""
-        return self.fin_queued and self.una > self.buffer.end
-
-    def room(self) -> int:
+    def room(self) -> i64:
         """Octets that the send buffer still takes."""
-        return max(self.capacity - len(self.buffer), 0)
+        left = self.capacity - (self.buffer.end - self.buffer.start)
+        return left if left > 0 else 0
 
-    def usable(self) -> int:
+    def usable(self) -> i64:
         """Octets that the peer's window still takes (RFC 9293 3.8.6.2.1)."""
         return self.una + self.window - self.nxt
 
     # -- what happens
 
-    def sent(self, end: int, flags: int, now: Nanos) -> None:
+    def sent(self, end: Seq, flags: i64, now: Nanos64) -> None:
         """A segment [nxt, end) has left for the first time."""
-        if not self.flight.records:
+        records = self.flight.records
+        if not records:
             self.active_at = now
-        self.flight.records.append(Sent(self.nxt, end, flags, now))
+        records.append(Sent(self.nxt, end, flags, now))
         self.nxt = end
         self.last_sent_at = now
         self.recovery.prr_out += 1
 
-    def acknowledge(self, ack: int, blocks: tuple[tuple[int, int], ...], now: Nanos) -> Acked:
-        """Take in a cumulative ACK, una <= ack <= nxt, and its SACK blocks."""
+    def acknowledge(self, ack: Seq, blocks: tuple[tuple[int, int], ...], now: Nanos64) -> Acked:
+        """Take in a cumulative ACK, una <= ack <= nxt, and its SACK blocks. What it came to holds until the next."""
         if ack == self.una and not blocks:
-            return _NOTHING
-        acked = Acked()
-        flight = self.flight
-        recovery = self.recovery
-        if blocks and recovery.sack:
-            board = recovery.board
-            board.highest = max(board.highest, self.una)
-            board.read(flight, blocks, self.una, ack, self.nxt)
-            for sent in board.fresh:
-                acked.segments += 1
-                self._delivered(sent, acked, now)
-            if board.reordered:
-                recovery.rack.reordering_seen = True
+            return NOTHING
+        acked = self._acked
+        acked.advanced = acked.doubtful = acked.fin = acked.syn = False
+        acked.octets = acked.segments = 0
+        acked.rtt = -1
+        if blocks and self.recovery.sack:
+            self._read_blocks(ack, blocks, acked, now)
         if ack > self.una:
             acked.advanced = True
             self._advance(ack, acked, now)
@@ -163,19 +161,35 @@ class Sender:
             acked.rtt = -1
         return acked
 
-    def _advance(self, ack: int, acked: Acked, now: Nanos) -> None:
+    def _read_blocks(self, ack: Seq, blocks: tuple[tuple[int, int], ...], acked: Acked, now: Nanos64) -> None:
+        """Note what the receiver holds beyond a hole."""
+        recovery = self.recovery
+        board = recovery.board
+        if board is None:
+            board = recovery.board = Scoreboard()
+        board.highest = max(board.highest, self.una)
+        board.read(self.flight, blocks, self.una, ack, self.nxt)
+        for sent in board.fresh:
+            acked.segments += 1
+            self._delivered(sent, acked, now)
+        if board.reordered:
+            recovery.rack.reordering_seen = True
+
+    def _advance(self, ack: Seq, acked: Acked, now: Nanos64) -> None:
         """Forget what the cumulative ACK covers."""
         flight = self.flight
         records = flight.records
-        gone = 0
+        gone: i64 = 0
         for sent in records:
             if sent.end > ack:
-                sent.seq = max(sent.seq, ack)
+                if sent.seq < ack:
+                    sent.seq = ack
                 break
             gone += 1
-            if sent.flags & (FIN | SYN):
-                acked.fin = acked.fin or bool(sent.flags & FIN)
-                acked.syn = acked.syn or bool(sent.flags & SYN)
+            if sent.flags & FIN:
+                acked.fin = True
+            if sent.flags & SYN:
+                acked.syn = True
             if not sent.sacked:
                 acked.segments += 1
                 self._delivered(sent, acked, now)
@@ -185,41 +199,46 @@ class Sender:
             records.clear()
         elif gone:
             del records[:gone]
-        start = self.buffer.start
-        self.buffer.discard_below(ack)
-        acked.octets = self.buffer.start - start
+        buffer = self.buffer
+        if buffer.start < buffer.end:
+            start = buffer.start
+            buffer.discard_below(ack)
+            acked.octets = buffer.start - start
         self.una = ack
         self.retransmits = 0
         self.probes = 0
         self.first_retransmit_at = -1
-        if self.recovery.tail_probe_end >= 0 and ack >= self.recovery.tail_probe_end:
-            self.recovery.tail_probe_end = -1
+        recovery = self.recovery
+        if 0 <= recovery.tail_probe_end <= ack:
+            recovery.tail_probe_end = -1
 
-    def _delivered(self, sent: Sent, acked: Acked, now: Nanos) -> None:
+    def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
-            acked.rtt = max(acked.rtt, now - sent.sent_at)
+            if now - sent.sent_at > acked.rtt:
+                acked.rtt = now - sent.sent_at
         else:
             # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
             acked.doubtful = True
         if self.recovery.sack:
             self.recovery.rack.delivered(sent, self.rtt.min_rtt, now)
 
-    def update_window(self, window: int, seq: int, ack: int) -> bool:
+    def update_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
         """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older. Whether it was taken."""
         if self.newer_window(window, seq, ack):
             self.window = window
-            self.max_window = max(self.max_window, window)
+            if window > self.max_window:
+                self.max_window = window
             self.wl1 = seq
             self.wl2 = ack
             return True
         return False
 
-    def newer_window(self, window: int, seq: int, ack: int) -> bool:
+    def newer_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
         """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
         return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
 
-    def acceptable(self, scale: int) -> int:
+    def acceptable(self, scale: i64) -> Seq:
         """The sequence number of a segment without text: where the window has shrunk, not beyond it.
 
         What one step of the scale may have rounded away does not count (tcp_acceptable_seq).
@@ -227,7 +246,7 @@ class Sender:
         edge = self.una + self.window
         return self.nxt if self.nxt <= edge or (scale and self.nxt - edge < 1 << scale) else edge
 
-    def resize(self, mss: int) -> None:
+    def resize(self, mss: i64) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""
         self.mss = mss
         for sent in list(self.flight.records):

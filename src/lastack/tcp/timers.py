@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import Nanos
-from lastack.native import mypyc_attr
+from lastack.model.time import Nanos64
+from lastack.native import i64, mypyc_attr
 
 NEVER: Final = (1 << 62) - 1
 """Later than any instant, and still a small integer for compiled code."""
@@ -30,18 +30,18 @@ class Timers:
     __slots__ = ("delayed_ack", "keepalive", "purpose", "retransmit")
 
     def __init__(self) -> None:
-        self.retransmit: Nanos = NEVER
-        self.purpose: int = RETRANSMIT
-        self.delayed_ack: Nanos = NEVER
-        self.keepalive: Nanos = NEVER
+        self.retransmit: Nanos64 = NEVER
+        self.purpose: i64 = RETRANSMIT
+        self.delayed_ack: Nanos64 = NEVER
+        self.keepalive: Nanos64 = NEVER
         """Keepalive; of an orphan in FIN_WAIT_2, what is left of its time; of one that lingers, the end of that."""
 
-    def arm(self, purpose: int, at: Nanos) -> None:
+    def arm(self, purpose: i64, at: Nanos64) -> None:
         """Set the first timer."""
         self.purpose = purpose
         self.retransmit = at
 
-    def next(self) -> Nanos:
+    def next(self) -> Nanos64:
         """The earliest of the three, or NEVER."""
         # Without min(), which is a call wherever this is not compiled, and this is asked all the time.
         at = self.retransmit if self.retransmit < self.delayed_ack else self.delayed_ack

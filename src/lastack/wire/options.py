@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from lastack.errors import DecodeError
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
 
 END: Final = 0
 NOP: Final = 1
@@ -39,7 +39,7 @@ class Options:
     """The options of one segment. Absent is None (False, or no blocks).
 
     `mss` octets; `window_scale` a shift; `sack` blocks of (left edge, right edge); `ts_value` and `ts_echo` the
-    timestamps option's two fields; `user_timeout` the 16 bits of RFC 5482; `fast_open` the cookie (empty: asked for);
+    timestamps option's two fields, `stamp` the first of them as a plain number, -1 for absent; `user_timeout` the 16 bits of RFC 5482; `fast_open` the cookie (empty: asked for);
     `others` everything else as (kind, octets after the length).
     """
 
@@ -49,8 +49,8 @@ class Options:
         "others",
         "sack",
         "sack_permitted",
+        "stamp",
         "ts_echo",
-        "ts_value",
         "user_timeout",
         "window_scale",
     )
@@ -60,23 +60,32 @@ class Options:
         self.window_scale: int | None = None
         self.sack_permitted = False
         self.sack: tuple[tuple[int, int], ...] = ()
-        self.ts_value: int | None = None
-        self.ts_echo = 0
+        self.stamp: i64 = -1
+        self.ts_echo: i64 = 0
         self.user_timeout: int | None = None
         self.fast_open: bytes | None = None
         self.others: tuple[tuple[int, bytes], ...] = ()
 
+    @property
+    def ts_value(self) -> int | None:
+        """The timestamp's value."""
+        return None if self.stamp < 0 else self.stamp
+
+    @ts_value.setter
+    def ts_value(self, value: int | None) -> None:
+        self.stamp = -1 if value is None else value
+
 
 def encode_options(options: Options) -> bytes:
     """The octets of the options, padded to 32-bit words. Raises ValueError beyond 40 octets."""
-    timestamp = options.ts_value
+    stamp = options.stamp
     if options.mss is None and not options.sack and not options.others and options.window_scale is None:
         # Nearly every segment: nothing, or timestamps alone.
-        if timestamp is None:
+        if stamp < 0:
             if options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
                 return b""
         elif options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
-            return _ALIGNED.pack(_ALIGNED_TIMESTAMPS, timestamp, options.ts_echo)
+            return _ALIGNED.pack(_ALIGNED_TIMESTAMPS, stamp, options.ts_echo)
     raw = b"".join(_pieces(options))
     raw += bytes((NOP,)) * (-len(raw) % 4)
     if len(raw) > SPACE:
@@ -89,9 +98,9 @@ def _pieces(options: Options) -> list[bytes]:
     pieces: list[bytes] = []
     if options.mss is not None:
         pieces.append(bytes((MSS, 4)) + options.mss.to_bytes(2, "big"))
-    if options.ts_value is not None:
+    if options.stamp >= 0:
         lead = bytes((SACK_PERMITTED, 2)) if options.sack_permitted else bytes((NOP, NOP))
-        pieces.append(lead + _TIMESTAMPS.pack(TIMESTAMPS << 8 | 10, options.ts_value, options.ts_echo))
+        pieces.append(lead + _TIMESTAMPS.pack(TIMESTAMPS << 8 | 10, options.stamp, options.ts_echo))
     elif options.sack_permitted:
         pieces.append(bytes((NOP, NOP, SACK_PERMITTED, 2)))
     if options.window_scale is not None:
@@ -113,7 +122,7 @@ def decode_options(raw: bytes, start: int, end: int, into: Options) -> None:
     Raises DecodeError where an option runs past the header or a known one has an impossible length.
     """
     if end - start == 12 and raw[start : start + 4] == b"\x01\x01\x08\x0a":
-        _, into.ts_value, into.ts_echo = _ALIGNED.unpack_from(raw, start)
+        _, into.stamp, into.ts_echo = _ALIGNED.unpack_from(raw, start)
         return
     at = start
     while at < end:
@@ -148,7 +157,7 @@ def _read(kind: int, body: bytes, into: Options) -> None:
     elif kind == SACK:
         into.sack = tuple((left, right) for left, right in _EDGES.iter_unpack(body))
     elif kind == TIMESTAMPS:
-        into.ts_value = int.from_bytes(body[:4], "big")
+        into.stamp = int.from_bytes(body[:4], "big")
         into.ts_echo = int.from_bytes(body[4:], "big")
     elif kind == USER_TIMEOUT:
         into.user_timeout = int.from_bytes(body, "big")

@@ -6,11 +6,12 @@ from struct import Struct
 from typing import Final, final
 
 from lastack.errors import DecodeError
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
 
 from .checksum import ones_sum, pseudo_header
 from .flags import FIN, SYN, spelled
 from .options import Options, decode_options, encode_options
+from .seq import Seq
 
 HEADER: Final = 20
 PROTOCOL: Final = 6
@@ -29,10 +30,10 @@ class Segment(Options):
         self,
         src_port: int,
         dst_port: int,
-        seq: int,
-        ack: int,
-        flags: int,
-        window: int,
+        seq: Seq,
+        ack: Seq,
+        flags: i64,
+        window: i64,
         payload: bytes = b"",
     ) -> None:
         # The fields of Options, written out: one call less for every segment there is.
@@ -40,7 +41,7 @@ class Segment(Options):
         self.window_scale = None
         self.sack_permitted = False
         self.sack = ()
-        self.ts_value = None
+        self.stamp = -1
         self.ts_echo = 0
         self.user_timeout = None
         self.fast_open = None
@@ -51,11 +52,11 @@ class Segment(Options):
         self.ack = ack
         self.flags = flags
         self.window = window
-        self.urgent = 0
+        self.urgent: i64 = 0
         self.payload = payload
 
     @property
-    def length(self) -> int:
+    def length(self) -> i64:
         """SEG.LEN: the sequence numbers it occupies, SYN and FIN counted (RFC 9293 3.3.1)."""
         return len(self.payload) + (1 if self.flags & SYN else 0) + (1 if self.flags & FIN else 0)
 
@@ -67,7 +68,7 @@ class Segment(Options):
         other.window_scale = self.window_scale
         other.sack_permitted = self.sack_permitted
         other.sack = self.sack
-        other.ts_value = self.ts_value
+        other.stamp = self.stamp
         other.ts_echo = self.ts_echo
         other.user_timeout = self.user_timeout
         other.fast_open = self.fast_open
