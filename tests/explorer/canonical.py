@@ -115,7 +115,7 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
     sender, receiver = tcb.sender, tcb.receiver
     out.append((socket.requesting, socket.accepted, socket.counted_orphan, socket.queued))
     _read(tcb, now, out)
-    out.extend(_read_segment(segment, now) for segment in tcb.replies)
+    out.extend(_read_segment(segment, now) for segment in tcb.replies or ())
     for sent in sender.flight.records:
         _read(sent, now, out)
         out.append(sent.times > 1)

@@ -155,7 +155,7 @@ def _unread_text_is_forgotten(patch: Patch) -> None:
 
     def wrong(self: Receiver, data: bytes) -> None:
         take(self, data)
-        if len(self.chunks) > 1:
+        if self.chunks is not None and len(self.chunks) > 1:
             self.unread -= len(self.chunks.pop(0))
 
     patch.setattr(Receiver, "take", wrong)

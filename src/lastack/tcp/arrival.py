@@ -9,25 +9,30 @@ from typing import Final
 
 from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
-from lastack.model.time import MILLISECOND, Nanos
+from lastack.model.time import MILLISECOND, Nanos64
+from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, expand
+from lastack.wire.seq import HALF, MASK, Seq, expand
 
 from . import events, handshake, output
 from .departure import fin_acknowledged, fin_received, stop_lingering
-from .sender import Acked
+from .members import ESTABLISHED, SYN_RECEIVED
+from .sender import NOTHING, Acked
 from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, SYN_RECEIVED_BIT, Tcb
+from .timers import PROBE
 
-_RESET_PIPE: Final = bits(State.CLOSE_WAIT)
-_ONE_BEFORE: Final = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
-_FIN_OUT: Final = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+_RESET_PIPE: Final[i64] = bits(State.CLOSE_WAIT)
+_ONE_BEFORE: Final[i64] = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
+_ESTABLISHED: Final[i64] = bits(State.ESTABLISHED, State.CLOSE_WAIT)
+_FIN_OUT: Final[i64] = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
-def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """All eight steps."""
     seq = expand(segment.seq, tcb.receiver.nxt)
     flags = segment.flags
+    octets: i64 = len(segment.payload)
     if not flags & (ACK | RST | SYN) or not _sequence(tcb, segment, seq, now):
         # Without any of the three nothing of the segment can be acceptable in the end.
         return
@@ -38,7 +43,7 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
         return
     if not flags & ACK or not _acknowledge(tcb, segment, seq, now):
         return
-    if tcb.leaving and not flags & FIN and seq + len(segment.payload) <= tcb.receiver.nxt:
+    if tcb.leaving and not flags & FIN and seq + octets <= tcb.receiver.nxt:
         # A row is left of it, and this segment has done its work.
         return
     if flags & URG:
@@ -47,24 +52,24 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
         # It was had before, and Linux says so (tcp_data_queue).
         _duplicate_seen(tcb, seq, seq + 1)
         tcb.receiver.acks_owed += 1
-    if segment.payload or flags & FIN:
+    if octets or flags & FIN:
         text_and_fin(tcb, segment, seq + (1 if flags & SYN else 0), now)
 
 
-def refusal(tcb: Tcb, ack: int) -> Segment:
+def refusal(tcb: Tcb, ack: Seq) -> Segment:
     """<SEQ=SEG.ACK><CTL=RST>: the answer to an ACK of what was never sent (RFC 9293 3.5.2)."""
     tcb.counters.TcpOutRsts += 1
     return Segment(tcb.local_port, tcb.remote_port, ack, 0, RST, 0)
 
 
-def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+def _sequence(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
     """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
     receiver = tcb.receiver
     end = seq + segment.length
-    value = segment.ts_value
+    stamp = segment.stamp
     # RFC 7323 5.3: a RST is never refused for its timestamp.
-    if tcb.timestamps and value is not None and not segment.flags & RST and receiver.stale(value, now):
-        if _late_acknowledgement(tcb, segment, seq, value):
+    if stamp >= 0 and tcb.timestamps and not segment.flags & RST and receiver.stale(stamp, now):
+        if _late_acknowledgement(tcb, segment, seq):
             return True
         if segment.flags & SYN:
             _challenge_syn(tcb, now)
@@ -80,9 +85,8 @@ def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
             _duplicate_seen(tcb, seq, end)
             receiver.acks_owed += 1
         return False
-    edge = receiver.nxt + receiver.remaining()
     # What ends where the last ACK was sent is old, but its own ACK may be news (tcp_sequence).
-    if receiver.acked <= end and seq <= edge:
+    if receiver.acked <= end and (seq <= receiver.nxt or seq <= receiver.acked + receiver.window):
         return True
     if segment.flags & RST:
         if _one_before(tcb, seq):
@@ -97,23 +101,23 @@ def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     return False
 
 
-def _late_acknowledgement(tcb: Tcb, segment: Segment, seq: int, value: int) -> bool:
+def _late_acknowledgement(tcb: Tcb, segment: Segment, seq: Seq) -> bool:
     """Whether a bare ACK with an old timestamp was only overtaken on its way (tcp_disordered_ack)."""
     sender = tcb.sender
     if not segment.flags & ACK or segment.length or seq != tcb.receiver.nxt:
         return False
     ack = expand(segment.ack, sender.una)
-    behind = (tcb.receiver.ts_recent - value) & MASK
+    behind = (tcb.receiver.ts_recent - segment.stamp) & MASK
     replay = sender.rtt.rto * 6 // 5 // MILLISECOND
     return ack == sender.una and not sender.newer_window(segment.window << sender.scale, seq, ack) and behind <= replay
 
 
-def _one_before(tcb: Tcb, seq: int) -> bool:
+def _one_before(tcb: Tcb, seq: Seq) -> bool:
     """Whether a RST comes from a peer whose FIN took a number that its RST does not count (tcp_reset_check)."""
     return seq == tcb.receiver.nxt - 1 and bool(tcb.bit & _ONE_BEFORE)
 
 
-def _duplicate_seen(tcb: Tcb, seq: int, end: int) -> None:
+def _duplicate_seen(tcb: Tcb, seq: Seq, end: Seq) -> None:
     """Text that was had before is reported (RFC 2883 4.1), and ACKs are quick for a while."""
     receiver = tcb.receiver
     if end > seq and seq < receiver.nxt:
@@ -123,7 +127,7 @@ def _duplicate_seen(tcb: Tcb, seq: int, end: int) -> None:
             tcb.counters.TCPDSACKOldSent += 1
 
 
-def _reset(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
+def _reset(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     """Second, check the RST bit: at RCV.NXT, or the end of what was sacked, it is believed (RFC 5961 3.2)."""
     receiver = tcb.receiver
     held = receiver.reassembly
@@ -133,16 +137,16 @@ def _reset(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
         tcb.challenge(now)
 
 
-def _reset_by_peer(tcb: Tcb, now: Nanos) -> None:
+def _reset_by_peer(tcb: Tcb, now: Nanos64) -> None:
     """The peer's RST ends the connection; what its owner is told depends on the state (tcp_reset)."""
-    if tcb.state is State.SYN_RECEIVED:
+    if tcb.state is SYN_RECEIVED:
         tcb.counters.TcpAttemptFails += 1
         if tcb.active:
             tcb.fail("ECONNREFUSED", CloseKind.REFUSED, "rcv RST", now)
         else:
             tcb.end(CloseKind.RESET_RECEIVED, "rcv RST", now)
         return
-    if tcb.bit & (1 << State.ESTABLISHED | 1 << State.CLOSE_WAIT):
+    if tcb.bit & _ESTABLISHED:
         tcb.counters.TcpEstabResets += 1
     tcb.tally.reset_cause = tcb.tally.reset_cause or "reset by peer"
     tcb.fail(_reset_error(tcb), CloseKind.RESET_RECEIVED, "rcv RST", now)
@@ -153,11 +157,11 @@ def _reset_error(tcb: Tcb) -> str:
     return "EPIPE" if tcb.bit & _RESET_PIPE else "ECONNRESET"
 
 
-def _synchronize(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+def _synchronize(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
     """Fourth, check the SYN bit: only crossing SYNs have a place here, all else is challenged (RFC 5961 4.2)."""
     receiver, sender = tcb.receiver, tcb.sender
     if (
-        tcb.state is State.SYN_RECEIVED
+        tcb.state is SYN_RECEIVED
         and segment.flags & ACK
         and seq == receiver.irs
         and segment.length == 1
@@ -168,37 +172,39 @@ def _synchronize(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     return False
 
 
-def _challenge_syn(tcb: Tcb, now: Nanos) -> None:
+def _challenge_syn(tcb: Tcb, now: Nanos64) -> None:
     tcb.counters.TCPSYNChallenge += 1
     tcb.challenge(now)
 
 
-def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
+def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
     """Fifth, check the ACK field."""
     sender = tcb.sender
     ack = expand(segment.ack, sender.una)
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
-        tcb.replies.append(refusal(tcb, segment.ack))
+        tcb.reply(refusal(tcb, segment.ack))
         return False
     if ack <= sender.nxt and (ack >= sender.una or _predicted(tcb, segment, seq)):
-        tcb.receiver.remember(segment.ts_value, seq, now)
-    if ack > sender.nxt or ack < sender.una - _oldest_ack(tcb):
+        tcb.receiver.remember(segment.stamp, seq, now)
+    if ack > sender.nxt or (ack < sender.una and ack < sender.una - _oldest_ack(tcb)):
         # RFC 5961 5.2: an ACK of what was never sent, or of long ago, is dropped and answered with an ACK.
         tcb.challenge(now)
         return False
     if ack < sender.una:
         return True
-    before = sender.una
-    window = segment.window << (0 if segment.flags & SYN else sender.scale)
-    changed = window != sender.window
-    full = bool(sender.flight.records) and sender.recovery.in_network() >= sender.control.window // 2
-    acked = sender.acknowledge(ack, segment.sack, now)
-    sender.update_window(window, seq, ack)
+    window = segment.window if segment.flags & SYN else segment.window << sender.scale
     sender.heard_at = now
-    if acked.advanced or sender.flight.records:
-        duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
+    acked = NOTHING
+    if sender.flight.records:
+        # What follows is of no concern to who has nothing out.
+        duplicate = ack == sender.una and window == sender.window and not segment.length
+        full = sender.recovery.in_network() >= sender.control.window // 2
+        acked = sender.acknowledge(ack, segment.sack, now)
+        sender.update_window(window, seq, ack)
         _measure(tcb, segment, acked, now)
         _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
+    else:
+        sender.update_window(window, seq, ack)
     if tcb.bit & SYN_RECEIVED_BIT:
         sender.wl1, sender.wl2, sender.window = seq, ack, window
         handshake.established(tcb, "rcv ACK of SYN", now)
@@ -207,14 +213,14 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     return not tcb.bit & GONE
 
 
-def _predicted(tcb: Tcb, segment: Segment, seq: int) -> bool:
+def _predicted(tcb: Tcb, segment: Segment, seq: Seq) -> bool:
     """Whether Linux's header prediction takes a segment, which looks at its ACK later than at its timestamp."""
     receiver, sender = tcb.receiver, tcb.sender
     in_order = seq == receiver.nxt and receiver.reassembly is None
-    return tcb.state is State.ESTABLISHED and in_order and segment.window << sender.scale == sender.window
+    return tcb.state is ESTABLISHED and in_order and segment.window << sender.scale == sender.window
 
 
-def _oldest_ack(tcb: Tcb) -> int:
+def _oldest_ack(tcb: Tcb) -> i64:
     """How far behind SND.UNA an ACK may be: the largest window, or all that was acknowledged (RFC 5961 5.2).
 
     Linux counts the SYN of an active opener as acknowledged, and not that of a passive one (bytes_acked).
@@ -223,12 +229,12 @@ def _oldest_ack(tcb: Tcb) -> int:
     return min(sender.max_window, sender.una - sender.iss - (0 if tcb.active else 1))
 
 
-def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
+def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos64) -> None:
     """One round-trip measurement, from segments sent once, else from the echoed timestamp (RFC 7323 4.1)."""
     measured = acked.rtt
-    if measured < 0 and acked.advanced and tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
-        elapsed = (tcb.clock(now) - segment.ts_echo) & 0xFFFF_FFFF
-        measured = max(elapsed, 1) * MILLISECOND if elapsed < 0x7FFF_FFFF else -1
+    if measured < 0 and acked.advanced and tcb.timestamps and segment.stamp >= 0 and segment.ts_echo:
+        elapsed = (tcb.clock(now) - segment.ts_echo) & MASK
+        measured = max(elapsed, 1) * MILLISECOND if elapsed < HALF - 1 else -1
     if measured >= 0:
         tcb.sender.rtt.sample(measured, tcb.sender.una, tcb.sender.nxt, now)
     elif acked.advanced:
@@ -237,7 +243,7 @@ def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
         tcb.sender.rtt.reset_rto()
 
 
-def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos) -> None:
+def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos64) -> None:
     """Congestion control and loss recovery for one ACK (RFC 5681, RFC 6582, RFC 6675, RFC 8985)."""
     sender = tcb.sender
     recovery = sender.recovery
@@ -252,19 +258,20 @@ def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos) ->
     output.rearm(tcb, acked.segments > 0 or acked.advanced, now)
 
 
-def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos) -> None:
+def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos64) -> None:
     """What the ACK means for the owner, for a probe that is running, and for a FIN of ours."""
     sender = tcb.sender
     if tcb.waiting_room and acked.octets and 3 * sender.room() > sender.capacity:
         tcb.waiting_room = False
         tcb.events |= events.WRITABLE
-    output.window_opened(tcb, now)
+    if tcb.timers.purpose == PROBE:
+        output.window_opened(tcb, now)
     if acked.fin and tcb.bit & _FIN_OUT:
         fin_acknowledged(tcb, now)
         stop_lingering(tcb, now)
 
 
-def _urgent(tcb: Tcb, segment: Segment, seq: int) -> None:
+def _urgent(tcb: Tcb, segment: Segment, seq: Seq) -> None:
     """Sixth, check the URG bit: the urgent data ends at the pointer (RFC 9293 3.8.5; RFC 6093: the octet after)."""
     if tcb.bit & RECEIVES_TEXT_BITS:
         pointer = seq + segment.urgent
@@ -273,20 +280,21 @@ def _urgent(tcb: Tcb, segment: Segment, seq: int) -> None:
             tcb.events |= events.URGENT
 
 
-def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
+def text_and_fin(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     """Seventh, process the segment text; eighth, check the FIN bit. Both wait for their turn."""
     receiver = tcb.receiver
     data = segment.payload
+    octets: i64 = len(data)
     fin = bool(segment.flags & FIN)
     if tcb.bit & FIN_RECEIVED_BITS and seq >= receiver.nxt:
         # Nothing can follow a FIN.
         return
     unread = tcb.bit & FIN_RECEIVED_BITS or (tcb.shut_read and tcb.bit & FIN_WAITS)
-    if unread and seq + len(data) > receiver.nxt:
+    if unread and seq + octets > receiver.nxt:
         data_after_close(tcb, segment, now)
         return
     edge = receiver.nxt + receiver.remaining()
-    if seq + len(data) > edge:
+    if seq + octets > edge:
         # Only what the window has room for is taken.
         data = data[: max(edge - seq, 0)]
         fin = False
@@ -306,7 +314,7 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
 
 
-def _ahead(tcb: Tcb, seq: int, data: bytes, fin: bool) -> None:
+def _ahead(tcb: Tcb, seq: Seq, data: bytes, fin: bool) -> None:
     """A hole lies before it: keep it, and say at once what is missing (RFC 5681 4.2)."""
     receiver = tcb.receiver
     if receiver.hold(seq, data, fin):
@@ -318,20 +326,19 @@ def _ahead(tcb: Tcb, seq: int, data: bytes, fin: bool) -> None:
     receiver.acks_owed += 1
 
 
-def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nanos) -> None:
+def _in_turn(tcb: Tcb, seq: Seq, data: bytes, fin: bool, pushed: bool, now: Nanos64) -> None:
     """Text whose turn it is, perhaps with an end that was had before; then what waited for it; then the FIN."""
     receiver = tcb.receiver
-    end = seq + len(data)
+    octets: i64 = len(data)
+    end = seq + octets
     if seq < receiver.nxt < end + fin and tcb.sack and tcb.settings.tcp_dsack:
         receiver.duplicate = (seq, receiver.nxt)
     if end > receiver.nxt:
-        data = data[receiver.nxt - seq :]
-        octets = len(data)
-        receiver.take(data)
-        receiver.arrived(end - seq, pushed, tcb.sender.rtt.rto, now)
-        tcb.tally.octets_in += octets
+        tcb.tally.octets_in += end - receiver.nxt
+        receiver.take(data if seq == receiver.nxt else data[receiver.nxt - seq :])
+        receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
         tcb.events |= events.READABLE
-    elif seq + len(data) + fin <= receiver.nxt:
+    elif end + fin <= receiver.nxt:
         _duplicate_seen(tcb, seq, end + fin)
         receiver.acks_owed += 1
     fin = fin and end == receiver.nxt
@@ -345,9 +352,9 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         fin_received(tcb, now)
 
 
-def data_after_close(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+def data_after_close(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """Text for a socket that was closed: nobody will read it, and the peer must learn that (RFC 9293 3.6.1)."""
     tcb.counters.TCPAbortOnData += 1
     tcb.tally.reset_cause = "data after close"
-    tcb.replies.append(refusal(tcb, segment.ack))
+    tcb.reply(refusal(tcb, segment.ack))
     tcb.fail(_reset_error(tcb), CloseKind.RESET_SENT, "rcv text after CLOSE", now)

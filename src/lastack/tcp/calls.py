@@ -7,40 +7,55 @@ from typing import Final
 from lastack.errors import CallError
 from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import SECOND, Nanos64
+from lastack.native import i64
 from lastack.wire.segment import Segment
 
 from . import departure, handshake
+from .members import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    LISTEN,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+)
 from .tcb import Tcb
 from .timers import NEVER
 
-_MAY_SEND: Final = bits(State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
-_ENDS: Final = bits(State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED)
-_RESETS: Final = bits(State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
+_MAY_SEND: Final[i64] = bits(State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
+_ENDS: Final[i64] = bits(State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED)
+_GONE: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
+_LINGERS: Final[i64] = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+_RESETS: Final[i64] = bits(State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
 
 
-def open_active(tcb: Tcb, now: Nanos) -> None:
+def open_active(tcb: Tcb, now: Nanos64) -> None:
     """Active OPEN (RFC 9293 3.10.1): the SYN is the next thing to leave."""
     tcb.active = True
     tcb.counters.TcpActiveOpens += 1
     tcb.receiver.open_window(tcb.local_mss)
     tcb.sender.heard_at = now
-    tcb.move(State.SYN_SENT, "active OPEN", now)
+    tcb.move(SYN_SENT, "active OPEN", now)
 
 
-def open_passive(tcb: Tcb, syn: Segment, now: Nanos) -> None:
+def open_passive(tcb: Tcb, syn: Segment, now: Nanos64) -> None:
     """A SYN for a listener (RFC 9293 3.10.7.2, third): the answer is the next thing to leave."""
-    tcb.state = State.LISTEN
+    tcb.state = LISTEN
     handshake.take_syn(tcb, syn, syn.seq, now)
     tcb.receiver.open_window(tcb.local_mss - (12 if tcb.timestamps else 0))
     tcb.receiver.acked = tcb.receiver.nxt
     tcb.sender.heard_at = now
-    tcb.move(State.SYN_RECEIVED, "rcv SYN", now)
+    tcb.move(SYN_RECEIVED, "rcv SYN", now)
 
 
-def open_by_cookie(tcb: Tcb, syn: Segment, now: Nanos) -> None:
+def open_by_cookie(tcb: Tcb, syn: Segment, now: Nanos64) -> None:
     """The ACK of a cookie: `syn` is the SYN as far as the cookie remembers it, and our own was acknowledged."""
-    tcb.state = State.LISTEN
+    tcb.state = LISTEN
     sender = tcb.sender
     handshake.take_syn(tcb, syn, syn.seq, now)
     tcb.receiver.open_window(tcb.local_mss - (12 if tcb.timestamps else 0))
@@ -49,13 +64,14 @@ def open_by_cookie(tcb: Tcb, syn: Segment, now: Nanos) -> None:
     handshake.established(tcb, "rcv ACK of a SYN cookie", now)
 
 
-def send(tcb: Tcb, data: bytes, now: Nanos) -> int:
+def send(tcb: Tcb, data: bytes, now: Nanos64) -> i64:
     """Queue octets. How many the buffer took; 0 means wait for WRITABLE.
 
     Raises CallError after an error of the connection (its code, once), after CLOSE or shutdown, or without a
     connection (RFC 9293 3.10.2).
     """
-    _raise_error(tcb)
+    if tcb.error is not None:
+        _raise_error(tcb)
     if tcb.sender.fin_queued or not tcb.bit & _MAY_SEND:
         raise CallError(f"cannot send in {tcb.state.name}", "EPIPE")
     sender = tcb.sender
@@ -67,7 +83,7 @@ def send(tcb: Tcb, data: bytes, now: Nanos) -> int:
     return len(data)
 
 
-def receive(tcb: Tcb, limit: int, now: Nanos) -> bytes | None:
+def receive(tcb: Tcb, limit: i64, now: Nanos64) -> bytes | None:
     """Octets in order, `limit` of them at most. None: nothing yet; empty: the end of file.
 
     Raises CallError with the connection's error, once, when nothing is left to read (RFC 9293 3.10.3).
@@ -90,9 +106,6 @@ def receive(tcb: Tcb, limit: int, now: Nanos) -> bytes | None:
     return None
 
 
-_GONE: Final = bits(State.CLOSED, State.TIME_WAIT)
-
-
 def _acknowledge_reading(tcb: Tcb) -> None:
     """The reader has made room: an ACK may be due now, or a larger window worth telling (tcp_cleanup_rbuf)."""
     receiver = tcb.receiver
@@ -112,12 +125,12 @@ def _raise_error(tcb: Tcb) -> None:
         raise CallError(f"the connection failed: {error}", error)
 
 
-def shutdown(tcb: Tcb, read: bool, write: bool, now: Nanos) -> None:
+def shutdown(tcb: Tcb, read: bool, write: bool, now: Nanos64) -> None:
     """Close one direction or both (inet_shutdown). Raises CallError ENOTCONN where there is no connection any more.
 
     One that is being opened is given up.
     """
-    if tcb.state is State.SYN_SENT:
+    if tcb.state is SYN_SENT:
         tcb.fail("ECONNRESET", CloseKind.UNSEEN, "CLOSE", now)
         return
     if tcb.bit & _GONE or tcb.leaving:
@@ -128,19 +141,19 @@ def shutdown(tcb: Tcb, read: bool, write: bool, now: Nanos) -> None:
         tcb.shut_read = True
 
 
-def shutdown_write(tcb: Tcb, now: Nanos) -> None:
+def shutdown_write(tcb: Tcb, now: Nanos64) -> None:
     """Say that nothing more will be sent, and go on receiving (RFC 9293 3.10.4, half close)."""
     sender = tcb.sender
     if sender.fin_queued:
         return
     sender.fin_queued = True
-    if tcb.state is State.ESTABLISHED:
-        tcb.move(State.FIN_WAIT_1, "CLOSE", now)
-    elif tcb.state is State.CLOSE_WAIT:
-        tcb.move(State.LAST_ACK, "CLOSE", now)
+    if tcb.state is ESTABLISHED:
+        tcb.move(FIN_WAIT_1, "CLOSE", now)
+    elif tcb.state is CLOSE_WAIT:
+        tcb.move(LAST_ACK, "CLOSE", now)
 
 
-def close(tcb: Tcb, now: Nanos) -> None:
+def close(tcb: Tcb, now: Nanos64) -> None:
     """Give the socket up (RFC 9293 3.10.4, tcp_close).
 
     Unread octets, or SO_LINGER with 0, make it a RST; otherwise what is queued and a FIN are still delivered, by a
@@ -151,7 +164,7 @@ def close(tcb: Tcb, now: Nanos) -> None:
     tcb.shut_read = True
     receiver = tcb.receiver
     linger = tcb.options.so_linger
-    if tcb.state is State.CLOSED or tcb.state is State.TIME_WAIT or tcb.leaving:
+    if tcb.state is CLOSED or tcb.state is TIME_WAIT or tcb.leaving:
         tcb.orphan = True
     elif receiver.unread:
         tcb.counters.TCPAbortOnClose += 1
@@ -161,31 +174,31 @@ def close(tcb: Tcb, now: Nanos) -> None:
         tcb.counters.TCPAbortOnData += 1
         tcb.orphan = True
         abort(tcb, "linger 0", now)
-    elif tcb.state is State.SYN_SENT:
+    elif tcb.state is SYN_SENT:
         tcb.orphan = True
         tcb.end(CloseKind.UNSEEN, "CLOSE", now)
     else:
         shutdown_write(tcb, now)
-        if tcb.state is State.SYN_RECEIVED:
-            tcb.move(State.FIN_WAIT_1, "CLOSE", now)
+        if tcb.state is SYN_RECEIVED:
+            tcb.move(FIN_WAIT_1, "CLOSE", now)
         _give_up(tcb, linger, now)
 
 
-def _give_up(tcb: Tcb, linger: int | None, now: Nanos) -> None:
+def _give_up(tcb: Tcb, linger: int | None, now: Nanos64) -> None:
     """Nobody holds it from now on, or, lingering, only when our FIN is acknowledged or so many seconds are over."""
-    if linger and tcb.bit & bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK):
+    if linger and tcb.bit & _LINGERS:
         tcb.lingers_until = now + linger * SECOND
         return
     tcb.orphan = True
-    if tcb.state is State.FIN_WAIT_2:
+    if tcb.state is FIN_WAIT_2:
         departure.orphaned_in_fin_wait_2(tcb, now)
 
 
-def abort(tcb: Tcb, cause: str, now: Nanos) -> None:
+def abort(tcb: Tcb, cause: str, now: Nanos64) -> None:
     """End it at once; the peer is told by a RST where it may know of the connection (RFC 9293 3.10.5)."""
     state = tcb.state
     unsent = tcb.sender.unsent or tcb.sender.fin_unsent()
-    if tcb.bit & _RESETS or (tcb.bit & _ENDS and unsent and state is not State.CLOSED):
+    if tcb.bit & _RESETS or (tcb.bit & _ENDS and unsent and state is not CLOSED):
         departure.abort(tcb, cause, now)
     else:
         tcb.end(CloseKind.RESET_SENT, cause, now)

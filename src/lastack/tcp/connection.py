@@ -12,20 +12,23 @@ from typing import Final, final
 from lastack.errors import CallError
 from lastack.model.close import CloseKind
 from lastack.model.state import State
-from lastack.model.time import Nanos
+from lastack.model.time import Nanos64
+from lastack.native import i64
 from lastack.wire.flags import FIN, RST, SYN
 from lastack.wire.icmp import Problem
 from lastack.wire.segment import Segment
-from lastack.wire.seq import expand
+from lastack.wire.seq import Seq, expand
 
 from . import arrival, calls, handshake, output, syn_sent, timeouts
+from .events import CLOSED as CLOSED_EVENT
 from .events import Event
 from .info import TcpInfo, tcp_info
 from .settings import SocketOptions, keepalive_idle
 from .tcb import CLOSED_BIT, SYN_SENT_BIT, SYN_STATES, Tcb
 from .timers import NEVER
 
-_EVENTS: Final = tuple(Event)
+_EVENTS: Final = [Event(bits) for bits in range(CLOSED_EVENT + 1)]
+"""By their number."""
 _SOFT: Final = {
     Problem.NETWORK_UNREACHABLE: "ENETUNREACH",
     Problem.HOST_UNREACHABLE: "EHOSTUNREACH",
@@ -48,19 +51,19 @@ class Connection:
 
     # -- what happened
 
-    def on_segment(self, segment: Segment, now: Nanos) -> None:
+    def on_segment(self, segment: Segment, now: Nanos64) -> None:
         """A segment for this connection has arrived (RFC 9293 3.10.7)."""
         tcb = self.tcb
         tally = tcb.tally
         tally.segments_in += 1
         if segment.flags & (SYN | FIN | RST):
-            tally.control(segment.flags, out=False)
+            tally.control(segment.flags, False)
         if tcb.bit & SYN_SENT_BIT:
             syn_sent.arrive(tcb, segment, now)
         elif not tcb.bit & CLOSED_BIT:
             arrival.arrive(tcb, segment, now)
 
-    def on_icmp(self, problem: Problem, mss: int, seq: int, now: Nanos) -> None:
+    def on_icmp(self, problem: Problem, mss: i64, seq: Seq, now: Nanos64) -> None:
         """An ICMP error quotes a segment of this connection (RFC 5461, RFC 9293 3.9.2.2, tcp_v4_err).
 
         One that speaks of nothing that is out is ignored. While opening, a hard error ends the connection; later it
@@ -84,7 +87,7 @@ class Connection:
         else:
             tcb.soft_error = error
 
-    def _narrower(self, mss: int, now: Nanos) -> None:
+    def _narrower(self, mss: i64, now: Nanos64) -> None:
         """RFC 1191: the path takes less than was thought. What is out and too large is sent again, smaller."""
         tcb = self.tcb
         sender = tcb.sender
@@ -98,23 +101,23 @@ class Connection:
                     sender.flight.mark_lost(sent)
             sender.recovery.resend_all(sender.nxt)
 
-    def on_timeout(self, now: Nanos) -> None:
+    def on_timeout(self, now: Nanos64) -> None:
         """`next_timeout` has come; harmless before it."""
         if self.tcb.timers.next() <= now or self.tcb.lingers_until <= now:
             timeouts.on_timeout(self.tcb, now)
 
     # -- what follows
 
-    def poll(self, now: Nanos) -> Segment | None:
+    def poll(self, now: Nanos64) -> Segment | None:
         """The next segment to send, or None until something happens."""
         return output.next_segment(self.tcb, now)
 
-    def next_timeout(self) -> Nanos | None:
+    def next_timeout(self) -> Nanos64 | None:
         """When to call `on_timeout`; None: no timer is armed."""
         at = self.deadline()
         return None if at == NEVER else at
 
-    def deadline(self) -> Nanos:
+    def deadline(self) -> Nanos64:
         """The same as a plain number, NEVER where no timer is armed."""
         tcb = self.tcb
         at = tcb.timers.next()
@@ -127,33 +130,33 @@ class Connection:
             return None
         lowest = pending & -pending
         self.tcb.events = pending & ~lowest
-        return _EVENTS[lowest.bit_length() - 1]
+        return _EVENTS[lowest]
 
     # -- the owner's calls
 
-    def send(self, data: bytes, now: Nanos) -> int:
+    def send(self, data: bytes, now: Nanos64) -> i64:
         """Queue octets; how many were taken. Raises CallError (EPIPE, or the connection's error)."""
         return calls.send(self.tcb, data, now)
 
-    def receive(self, limit: int, now: Nanos) -> bytes | None:
+    def receive(self, limit: i64, now: Nanos64) -> bytes | None:
         """Octets in order; None: nothing yet; empty: end of file. Raises CallError with the connection's error."""
         return calls.receive(self.tcb, limit, now)
 
-    def shutdown(self, how: str, now: Nanos) -> None:
+    def shutdown(self, how: str, now: Nanos64) -> None:
         """Close one direction, or both, and keep the socket. `how`: `read`, `write` or `both`."""
         if how not in ("read", "write", "both"):
             raise CallError(f"shutdown of {how!r}: it is read, write or both", "EINVAL")
         calls.shutdown(self.tcb, how != "write", how != "read", now)
 
-    def close(self, now: Nanos) -> None:
+    def close(self, now: Nanos64) -> None:
         """Give the socket up; what was sent and a FIN are still delivered, unless unread data or SO_LINGER forbid."""
         calls.close(self.tcb, now)
 
-    def abort(self, now: Nanos, cause: str = "ABORT") -> None:
+    def abort(self, now: Nanos64, cause: str = "ABORT") -> None:
         """End it at once, with a RST where the peer may know of it."""
         calls.abort(self.tcb, cause, now)
 
-    def set_keepalive(self, on: bool, now: Nanos) -> None:
+    def set_keepalive(self, on: bool, now: Nanos64) -> None:
         """SO_KEEPALIVE on a connection that is open already: the timer starts, or stops."""
         tcb = self.tcb
         tcb.options.so_keepalive = on
@@ -185,6 +188,6 @@ class Connection:
         """The error (name of an errno) that the next call will raise."""
         return self.tcb.error
 
-    def info(self, now: Nanos) -> TcpInfo:
+    def info(self, now: Nanos64) -> TcpInfo:
         """What getsockopt(TCP_INFO) says."""
         return tcp_info(self.tcb, now)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from lastack.model.close import CloseKind
-from lastack.model.state import State
-from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos64
 
 from . import events
+from .members import (
+    CLOSE_WAIT,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    HALF_CLOSED,
+    LAST_ACK,
+    ORDERLY,
+    SIMULTANEOUS,
+    SYN_RECEIVED,
+    TIME_WAIT,
+)
 from .tcb import Tcb
 from .timers import NEVER
 
 
-def fin_received(tcb: Tcb, now: Nanos) -> None:
+def fin_received(tcb: Tcb, now: Nanos64) -> None:
     """Eighth, check the FIN bit: RCV.NXT goes over it, the reader learns of the end, the state changes."""
     receiver = tcb.receiver
     receiver.fin_at = receiver.nxt
@@ -20,41 +32,41 @@ def fin_received(tcb: Tcb, now: Nanos) -> None:
     receiver.wants_ack = True
     tcb.events |= events.END_OF_FILE
     state = tcb.state
-    if state is State.ESTABLISHED or state is State.SYN_RECEIVED:
+    if state is ESTABLISHED or state is SYN_RECEIVED:
         # The owner may close soon, so that the ACK can ride on our FIN (tcp_fin: pingpong mode).
         receiver.replying = True
         receiver.duplicate = None
-        tcb.tally.close_kind = CloseKind.HALF_CLOSED
-        tcb.move(State.CLOSE_WAIT, "rcv FIN", now)
-    elif state is State.FIN_WAIT_1:
+        tcb.tally.close_kind = HALF_CLOSED
+        tcb.move(CLOSE_WAIT, "rcv FIN", now)
+    elif state is FIN_WAIT_1:
         receiver.acks_owed = max(receiver.acks_owed, 1)
-        tcb.tally.close_kind = CloseKind.SIMULTANEOUS
-        tcb.move(State.CLOSING, "rcv FIN", now)
-    elif state is State.FIN_WAIT_2:
+        tcb.tally.close_kind = SIMULTANEOUS
+        tcb.move(CLOSING, "rcv FIN", now)
+    elif state is FIN_WAIT_2:
         receiver.acks_owed = max(receiver.acks_owed, 1)
-        if tcb.tally.close_kind is not CloseKind.SIMULTANEOUS:
-            tcb.tally.close_kind = CloseKind.ORDERLY
+        if tcb.tally.close_kind is not SIMULTANEOUS:
+            tcb.tally.close_kind = ORDERLY
         time_wait(tcb, "rcv FIN", now)
 
 
-def fin_acknowledged(tcb: Tcb, now: Nanos) -> None:
+def fin_acknowledged(tcb: Tcb, now: Nanos64) -> None:
     """Fifth step, our FIN is acknowledged: FIN_WAIT_1, CLOSING and LAST_ACK are over."""
     state = tcb.state
-    if state is State.FIN_WAIT_1:
-        tcb.tally.close_kind = CloseKind.HALF_CLOSED
-        tcb.move(State.FIN_WAIT_2, "rcv ACK of FIN", now)
+    if state is FIN_WAIT_1:
+        tcb.tally.close_kind = HALF_CLOSED
+        tcb.move(FIN_WAIT_2, "rcv ACK of FIN", now)
         if tcb.orphan:
             orphaned_in_fin_wait_2(tcb, now)
-    elif state is State.CLOSING:
+    elif state is CLOSING:
         time_wait(tcb, "rcv ACK of FIN", now)
-    elif state is State.LAST_ACK:
-        tcb.end(CloseKind.ORDERLY, "rcv ACK of FIN", now)
-        tcb.tally.close_kind = CloseKind.ORDERLY
+    elif state is LAST_ACK:
+        tcb.end(ORDERLY, "rcv ACK of FIN", now)
+        tcb.tally.close_kind = ORDERLY
 
 
-def time_wait(tcb: Tcb, cause: str, now: Nanos) -> None:
+def time_wait(tcb: Tcb, cause: str, now: Nanos64) -> None:
     """Both FINs are acknowledged: 2 MSL remain, and for those a row in a table is enough."""
-    tcb.move(State.TIME_WAIT, cause, now)
+    tcb.move(TIME_WAIT, cause, now)
     length = tcb.settings.time_wait_ms * MILLISECOND
     if tcb.settings.tcp_tw_recycle and tcb.timestamps and length:
         # Kernels before 4.12: 3.5 time-outs were thought enough where timestamps tell the old from the new.
@@ -62,7 +74,7 @@ def time_wait(tcb: Tcb, cause: str, now: Nanos) -> None:
     tcb.leave(length)
 
 
-def fin_wait_2_time(tcb: Tcb) -> Nanos:
+def fin_wait_2_time(tcb: Tcb) -> Nanos64:
     """How long an orphan may wait for the peer's FIN (tcp_fin_time); NEVER where the settings name no limit."""
     seconds = tcb.options.tcp_linger2 or tcb.settings.tcp_fin_timeout
     if seconds <= 0:
@@ -70,7 +82,7 @@ def fin_wait_2_time(tcb: Tcb) -> Nanos:
     return max(seconds * SECOND, tcb.sender.rtt.rto * 7 // 2)
 
 
-def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos) -> None:
+def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos64) -> None:
     """Nobody holds the socket: 60 s or less are waited for as a row, more first with a timer (tcp_close).
 
     A negative TCP_LINGER2 means no waiting at all.
@@ -89,19 +101,19 @@ def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos) -> None:
         tcb.leave(wait)
 
 
-def abort(tcb: Tcb, cause: str, now: Nanos) -> None:
+def abort(tcb: Tcb, cause: str, now: Nanos64) -> None:
     """Send a RST and forget everything (RFC 9293 3.10.5)."""
     tcb.counters.TcpOutRsts += 1
     tcb.tally.reset_cause = cause
-    tcb.replies.append(tcb.reset_segment(tcb.sender.acceptable(tcb.receiver.scale), now))
+    tcb.reply(tcb.reset_segment(tcb.sender.acceptable(tcb.receiver.scale), now))
     tcb.end(CloseKind.RESET_SENT, cause, now)
 
 
-def stop_lingering(tcb: Tcb, now: Nanos) -> None:
+def stop_lingering(tcb: Tcb, now: Nanos64) -> None:
     """A lingering close() returns: our FIN is acknowledged, or the time is over (sk_stream_wait_close)."""
     if tcb.lingers_until == NEVER:
         return
     tcb.lingers_until = NEVER
     tcb.orphan = True
-    if tcb.state is State.FIN_WAIT_2:
+    if tcb.state is FIN_WAIT_2:
         orphaned_in_fin_wait_2(tcb, now)

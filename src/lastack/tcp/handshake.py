@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos
+from typing import Final
+
+from lastack.model.time import SECOND, Nanos64
+from lastack.native import i64
 from lastack.wire.segment import Segment
+from lastack.wire.seq import Seq
 
 from . import events, negotiate
+from .members import ESTABLISHED, FIN_WAIT_1
 from .settings import keepalive_idle
 from .tcb import Tcb
 
-_FALLBACK: Nanos = 3 * SECOND
+_FALLBACK: Final = 3 * SECOND
 
 
-def take_syn(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
+def take_syn(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     """The peer's SYN: its sequence number, its window (never scaled) and what is agreed by its options."""
     sender, receiver = tcb.sender, tcb.receiver
     agreed = negotiate.Agreed(segment, tcb.settings)
@@ -21,12 +25,12 @@ def take_syn(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     tcb.timestamps = agreed.timestamps
     tcb.sack = agreed.sack
     sender.recovery.sack = agreed.sack
-    tcb.scaling = agreed.scale is not None
-    if agreed.scale is not None:
+    tcb.scaling = agreed.scale >= 0
+    if tcb.scaling:
         sender.scale = agreed.scale
         receiver.scale = negotiate.window_scale(tcb.settings, tcb.options)
-    if segment.ts_value is not None and agreed.timestamps:
-        receiver.ts_recent = segment.ts_value
+    if agreed.timestamps:
+        receiver.ts_recent = segment.stamp
         receiver.ts_recent_at = now
     sender.peer_mss = min(agreed.mss, tcb.options.tcp_maxseg or agreed.mss)
     sender.mss = send_mss(tcb)
@@ -35,7 +39,7 @@ def take_syn(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
     sender.wl2 = sender.iss
 
 
-def send_mss(tcb: Tcb) -> int:
+def send_mss(tcb: Tcb) -> i64:
     """Octets of text in a full segment: what the peer takes and the path carries, less the timestamps."""
     options = negotiate.TIMESTAMPS_LENGTH if tcb.timestamps else 0
     return max(min(tcb.sender.peer_mss, tcb.local_mss) - options, tcb.settings.tcp_min_snd_mss - options)
@@ -48,7 +52,7 @@ def repeat(tcb: Tcb) -> None:
         tcb.sender.flight.mark_lost(sent)
 
 
-def established(tcb: Tcb, cause: str, now: Nanos) -> None:
+def established(tcb: Tcb, cause: str, now: Nanos64) -> None:
     """Both sides are synchronized."""
     sender = tcb.sender
     if sender.rtt.srtt == 0:
@@ -60,10 +64,10 @@ def established(tcb: Tcb, cause: str, now: Nanos) -> None:
     tcb.receiver.space_at = now
     sender.heard_at = now
     tcb.receiver.clamp = 0xFFFF
-    tcb.move(State.ESTABLISHED, cause, now)
+    tcb.move(ESTABLISHED, cause, now)
     tcb.events |= events.OPENED | events.WRITABLE
     if sender.fin_queued:
         # shutdown() came while the handshake was under way (RFC 9293 3.10.4, SYN-RECEIVED).
-        tcb.move(State.FIN_WAIT_1, "CLOSE", now)
+        tcb.move(FIN_WAIT_1, "CLOSE", now)
     if tcb.options.so_keepalive:
         tcb.timers.keepalive = now + keepalive_idle(tcb.settings, tcb.options)

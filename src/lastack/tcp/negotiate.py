@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
+from lastack.native import i64, mypyc_attr
 from lastack.wire.options import Options
 from lastack.wire.segment import Segment
 
@@ -23,27 +24,29 @@ def window_scale(settings: Settings, options: SocketOptions) -> int:
     return min(max(space.bit_length() - 16, 0), _LARGEST_SCALE)
 
 
-def offer(segment: Segment, settings: Settings, options: SocketOptions, mss: int, timestamp: int, echo: int) -> None:
+def offer(segment: Segment, settings: Settings, options: SocketOptions, mss: i64, timestamp: i64, echo: i64) -> None:
     """Put on a SYN whatever the settings allow."""
     segment.mss = mss
     if settings.tcp_timestamps:
-        segment.ts_value = timestamp
+        segment.stamp = timestamp
         segment.ts_echo = echo
     segment.sack_permitted = bool(settings.tcp_sack)
     if settings.tcp_window_scaling:
         segment.window_scale = window_scale(settings, options)
 
 
+@mypyc_attr(acyclic=True)
+@final
 class Agreed:
-    """What both sides of a connection speak. `scale` None: windows are not scaled either way."""
+    """What both sides of a connection speak. `scale` -1: windows are not scaled either way."""
 
     __slots__ = ("mss", "sack", "scale", "timestamps")
 
     def __init__(self, syn: Options, settings: Settings) -> None:
-        self.mss = DEFAULT_MSS if not syn.mss else max(syn.mss, settings.tcp_min_snd_mss)
-        self.timestamps = bool(settings.tcp_timestamps) and syn.ts_value is not None
+        self.mss: i64 = DEFAULT_MSS if not syn.mss else max(syn.mss, settings.tcp_min_snd_mss)
+        self.timestamps = bool(settings.tcp_timestamps) and syn.stamp >= 0
         self.sack = bool(settings.tcp_sack) and syn.sack_permitted
         # RFC 7323 2.3: a shift beyond 14 is taken for 14.
-        self.scale: int | None = None
+        self.scale: i64 = -1
         if settings.tcp_window_scaling and syn.window_scale is not None:
             self.scale = min(syn.window_scale, _LARGEST_SCALE)

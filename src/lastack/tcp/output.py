@@ -9,22 +9,25 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.model.state import State, bits
-from lastack.model.time import MILLISECOND, Nanos
+from lastack.model.time import MILLISECOND, Nanos64
+from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK
 
 from . import negotiate
 from .flight import Sent
+from .members import CLOSED, SYN_RECEIVED
 from .recovery import LOSS, OPEN
+from .rtt import MOST_DOUBLINGS
 from .tcb import SYN_STATES, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
-_SILENT: Final = bits(State.CLOSED, State.TIME_WAIT)
+_SILENT: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 _PROBES_TAIL: Final = 3
 
 
-def next_segment(tcb: Tcb, now: Nanos) -> Segment | None:
+def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     """What is to be sent now, or None. Counts it."""
     segment = _choose(tcb, now)
     if segment is not None:
@@ -32,13 +35,13 @@ def next_segment(tcb: Tcb, now: Nanos) -> Segment | None:
         tally.segments_out += 1
         tally.octets_out += len(segment.payload)
         if segment.flags & (SYN | FIN | RST):
-            tally.control(segment.flags, out=True)
+            tally.control(segment.flags, True)
     return segment
 
 
-def _choose(tcb: Tcb, now: Nanos) -> Segment | None:
-    if tcb.replies:
-        return tcb.replies.pop(0)
+def _choose(tcb: Tcb, now: Nanos64) -> Segment | None:
+    if tcb.replies is not None:
+        return tcb.next_reply()
     if tcb.bit & SYN_STATES:
         return _handshake(tcb, now)
     if not tcb.bit & _SILENT:
@@ -54,12 +57,12 @@ def _choose(tcb: Tcb, now: Nanos) -> Segment | None:
         if tcb.probe_due or tcb.keepalive_due:
             return _probe(tcb, now)
     receiver = tcb.receiver
-    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not State.CLOSED:
+    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not CLOSED:
         return _acknowledgement(tcb, now)
     return None
 
 
-def _handshake(tcb: Tcb, now: Nanos) -> Segment | None:
+def _handshake(tcb: Tcb, now: Nanos64) -> Segment | None:
     """The SYN, or SYN and ACK, that is due, for the first time or again (RFC 9293 3.10.1)."""
     sender = tcb.sender
     if sender.nxt == sender.iss:
@@ -79,10 +82,10 @@ def _handshake(tcb: Tcb, now: Nanos) -> Segment | None:
     return None
 
 
-def syn(tcb: Tcb, now: Nanos) -> Segment:
+def syn(tcb: Tcb, now: Nanos64) -> Segment:
     """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
     receiver = tcb.receiver
-    answer = tcb.state is State.SYN_RECEIVED
+    answer = tcb.state is SYN_RECEIVED
     ack = receiver.nxt & MASK if answer else 0
     window = min(receiver.window, 0xFFFF)
     flags = SYN | ACK if answer else SYN
@@ -93,7 +96,7 @@ def syn(tcb: Tcb, now: Nanos) -> Segment:
         receiver.acked = receiver.nxt
         segment.sack_permitted = segment.sack_permitted and tcb.sack
         if not tcb.timestamps:
-            segment.ts_value = None
+            segment.stamp = -1
         if not tcb.scaling:
             segment.window_scale = None
     return segment
@@ -102,7 +105,7 @@ def syn(tcb: Tcb, now: Nanos) -> Segment:
 # -- text and FIN
 
 
-def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
+def _retransmission(tcb: Tcb, now: Nanos64) -> Segment | None:
     """The first lost segment, once the congestion window lets it go (RFC 6675 4, NextSeg 1)."""
     sender = tcb.sender
     recovery = sender.recovery
@@ -121,7 +124,7 @@ def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
     return _again(tcb, lost, now)
 
 
-def _again(tcb: Tcb, sent: Sent, now: Nanos) -> Segment:
+def _again(tcb: Tcb, sent: Sent, now: Nanos64) -> Segment:
     """One segment of the flight once more, with the present ACK, window and timestamp."""
     sender = tcb.sender
     sender.flight.mark_resent(sent, now)
@@ -136,14 +139,16 @@ def _again(tcb: Tcb, sent: Sent, now: Nanos) -> Segment:
     return tcb.segment(sent.seq, sent.flags & (FIN | PSH), payload, now)
 
 
-def _new(tcb: Tcb, now: Nanos) -> Segment | None:
+def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
     """New text, or the FIN, if the windows and Nagle's algorithm let it go."""
     sender = tcb.sender
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
     size = _segment_size(tcb)
-    octets = min(min(unsent, size), max(usable, 0))  # noqa: PLW3301 (two by two compiles to comparisons)
+    octets = unsent if unsent < size else size
+    if usable < octets:
+        octets = max(usable, 0)
     # A FIN takes a sequence number, and so a place in the window.
     fin = sender.fin_queued and octets == unsent and usable > octets
     if recovery.in_network() >= sender.control.window and (unsent or not fin):
@@ -153,16 +158,19 @@ def _new(tcb: Tcb, now: Nanos) -> Segment | None:
         if not sender.flight.records and tcb.timers.retransmit == NEVER:
             _arm_probe(tcb, now)
         return None
-    _restart_after_idle(tcb, now)
+    if not sender.flight.records:
+        _restart_after_idle(tcb, now)
     return _first(tcb, octets, fin, octets == unsent, now)
 
 
-def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
+def _first(tcb: Tcb, octets: i64, fin: bool, last: bool, now: Nanos64) -> Segment:
     """Send what was never sent: `octets` octets, the FIN with them or alone."""
     sender = tcb.sender
     seq = sender.nxt
     payload = sender.buffer.read(seq, octets) if octets else b""
-    flags = (PSH if last and octets else 0) | (FIN if fin else 0)
+    flags: i64 = FIN if fin else 0
+    if last and octets:
+        flags |= PSH
     if octets < sender.mss:
         sender.small_end = seq + octets
     _note_reply(tcb, now, octets)
@@ -174,17 +182,17 @@ def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
     return segment
 
 
-def _segment_size(tcb: Tcb) -> int:
+def _segment_size(tcb: Tcb) -> i64:
     """What a segment carries of text beside the SACK blocks that are to be told (tcp_current_mss)."""
     receiver = tcb.receiver
     if not tcb.sack or (receiver.reassembly is None and receiver.duplicate is None):
         return tcb.sender.mss
-    blocks = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
+    blocks: i64 = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
     blocks = min(blocks + (receiver.duplicate is not None), 3 if tcb.timestamps else 4)
     return tcb.sender.mss - 4 - 8 * blocks
 
 
-def _worth_sending(tcb: Tcb, octets: int, unsent: int, size: int) -> bool:
+def _worth_sending(tcb: Tcb, octets: i64, unsent: i64, size: i64) -> bool:
     """Sender's silly-window avoidance and Nagle's algorithm (RFC 9293 3.8.6.2.1, 3.7.4)."""
     sender = tcb.sender
     if octets == size:
@@ -200,28 +208,28 @@ def _worth_sending(tcb: Tcb, octets: int, unsent: int, size: int) -> bool:
     return bool(tcb.settings.minshall) and sender.small_end <= sender.una
 
 
-def _restart_after_idle(tcb: Tcb, now: Nanos) -> None:
+def _restart_after_idle(tcb: Tcb, now: Nanos64) -> None:
     """RFC 5681 4.1: a window that was not used for a while is not to be trusted."""
     sender = tcb.sender
-    if not tcb.settings.tcp_slow_start_after_idle or sender.flight.records or not sender.last_sent_at:
+    if not tcb.settings.tcp_slow_start_after_idle or not sender.last_sent_at:
         return
     idle = now - sender.last_sent_at
     if idle > sender.rtt.rto:
         sender.control.idle(tcb.settings.initial_window_segments, idle // sender.rtt.rto)
 
 
-def _note_reply(tcb: Tcb, now: Nanos, octets: int) -> None:
+def _note_reply(tcb: Tcb, now: Nanos64, octets: i64) -> None:
     """Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent)."""
     receiver = tcb.receiver
     if octets and now - receiver.last_data_at < receiver.delay:
         receiver.replying = True
-    tcb.receiver.spend_quick()
+    receiver.spend_quick()
 
 
 # -- probes and ACKs
 
 
-def _probe(tcb: Tcb, now: Nanos) -> Segment:
+def _probe(tcb: Tcb, now: Nanos64) -> Segment:
     """One octet before the window, to be answered with an ACK (RFC 9293 3.8.4, 3.8.6.1; tcp_xmit_probe_skb)."""
     sender = tcb.sender
     keepalive = tcb.keepalive_due
@@ -240,7 +248,7 @@ def _probe(tcb: Tcb, now: Nanos) -> Segment:
     return tcb.segment(sender.una - 1, ACK, b"", now)
 
 
-def _acknowledgement(tcb: Tcb, now: Nanos) -> Segment | None:
+def _acknowledgement(tcb: Tcb, now: Nanos64) -> Segment | None:
     """An ACK alone, now or when its time has come."""
     receiver = tcb.receiver
     if not receiver.ack_at_once():
@@ -248,32 +256,33 @@ def _acknowledgement(tcb: Tcb, now: Nanos) -> Segment | None:
             tcb.timers.delayed_ack = now + receiver.delay_for(tcb.sender.rtt.smoothed)
         return None
     owed = receiver.acks_owed
-    segment = tcb.segment(tcb.sender.acceptable(tcb.receiver.scale), ACK, b"", now)
+    segment = tcb.segment(tcb.sender.acceptable(receiver.scale), ACK, b"", now)
     receiver.spend_quick()
-    receiver.acks_owed = max(owed - 1, 0)
+    if owed > 1:
+        receiver.acks_owed = owed - 1
     return segment
 
 
 # -- the timer of what is out
 
 
-def _arm_retransmit(tcb: Tcb, now: Nanos) -> None:
+def _arm_retransmit(tcb: Tcb, now: Nanos64) -> None:
     tcb.timers.arm(RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
 
 
-def bounded(tcb: Tcb, timeout: Nanos, now: Nanos) -> Nanos:
+def bounded(tcb: Tcb, timeout: Nanos64, now: Nanos64) -> Nanos64:
     """A time-out that does not pass the end of the user time-out (tcp_clamp_rto_to_user_timeout)."""
-    user = tcb.options.tcp_user_timeout * MILLISECOND
+    user: Nanos64 = tcb.options.tcp_user_timeout * MILLISECOND
     sender = tcb.sender
     if not user or not sender.retransmits or sender.first_retransmit_at < 0:
         return timeout
     return max(min(timeout, sender.first_retransmit_at + user - now), MILLISECOND)
 
 
-def _arm_probe(tcb: Tcb, now: Nanos) -> None:
+def _arm_probe(tcb: Tcb, now: Nanos64) -> None:
     """Nothing is out and nothing may leave: see whether the window has opened (RFC 9293 3.8.6.1)."""
     sender = tcb.sender
-    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, 32), tcb.settings.rto_max)
+    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, MOST_DOUBLINGS), tcb.settings.rto_max)
     tcb.timers.arm(PROBE, now + wait)
 
 
@@ -289,7 +298,7 @@ def _may_probe_tail(tcb: Tcb) -> bool:
     )
 
 
-def _arm_after_sending(tcb: Tcb, now: Nanos) -> None:
+def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
     """New text has left: the tail probe comes before the time-out (RFC 8985 7.2)."""
     sender = tcb.sender
     timeout = now + bounded(tcb, sender.rtt.rto, now)
@@ -309,7 +318,7 @@ def _arm_after_sending(tcb: Tcb, now: Nanos) -> None:
         tcb.timers.arm(LOSS_PROBE, now + wait)
 
 
-def window_opened(tcb: Tcb, now: Nanos) -> None:
+def window_opened(tcb: Tcb, now: Nanos64) -> None:
     """A window that was probed for may have opened: stop probing, or begin again (tcp_ack_probe)."""
     timers = tcb.timers
     sender = tcb.sender
@@ -322,7 +331,7 @@ def window_opened(tcb: Tcb, now: Nanos) -> None:
         _arm_probe(tcb, now)
 
 
-def rearm(tcb: Tcb, delivered: bool, now: Nanos) -> None:
+def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
     """An ACK was taken in: RFC 6298 5.2 and 5.3, RFC 8985 6.2 and 7.2 (tcp_set_xmit_timer).
 
     `delivered`: it acknowledged or sacked something new.
@@ -345,7 +354,7 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos) -> None:
         _arm_retransmit(tcb, now)
 
 
-def send_tail_probe(tcb: Tcb, now: Nanos) -> None:
+def send_tail_probe(tcb: Tcb, now: Nanos64) -> None:
     """RFC 8985 7.3: new text if there is any and the window takes it, otherwise the last segment again."""
     sender = tcb.sender
     recovery = sender.recovery
@@ -355,7 +364,7 @@ def send_tail_probe(tcb: Tcb, now: Nanos) -> None:
     if octets:
         last = octets == sender.unsent
         fin = sender.fin_queued and last and sender.usable() > octets
-        tcb.replies.append(_first(tcb, octets, fin, last, now))
+        tcb.reply(_first(tcb, octets, fin, last, now))
     else:
-        tcb.replies.append(_again(tcb, sender.flight.records[-1], now))
+        tcb.reply(_again(tcb, sender.flight.records[-1], now))
     _arm_retransmit(tcb, now)

@@ -64,7 +64,8 @@ class Receiver:
         self.window: i64 = 0
         self.clamp: i64 = 0xFFFF
         self.scale: i64 = 0
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes] | None = None
+        """Text in order that was not read yet; None: there is none."""
         self.unread: i64 = 0
         self.copied: i64 = 0
         self.reassembly: Reassembly | None = None
@@ -108,13 +109,18 @@ class Receiver:
     def remaining(self) -> i64:
         """How far beyond `nxt` the peer may send."""
         left = self.acked + self.window - self.nxt
-        return left if left > 0 else 0
+        if left < 0:
+            return 0
+        return left
 
     def select(self) -> i64:
         """The window that there is room for, without the silly ones (RFC 9293 3.8.6.2.2, __tcp_select_window)."""
-        held = self.unread if self.reassembly is None else self.unread + self.reassembly.octets
-        free = self.capacity - held
-        mss = self.mss_seen if self.mss_seen < self.capacity else self.capacity
+        free = self.capacity - self.unread
+        if self.reassembly is not None:
+            free -= self.reassembly.octets
+        mss = self.mss_seen
+        if mss > self.capacity:
+            mss = self.capacity
         if free < self.capacity >> 4 or free < mss:
             return 0
         scale = self.scale
@@ -137,15 +143,20 @@ class Receiver:
         self.acked = self.nxt
         self.acks_owed = 0
         self.wants_ack = False
-        field = window >> self.scale
-        return field if field < 0xFFFF else 0xFFFF
+        window >>= self.scale
+        if window > 0xFFFF:
+            return 0xFFFF
+        return window
 
     # -- text
 
     def take(self, data: bytes) -> None:
         """Octets in their turn."""
         octets: i64 = len(data)
-        self.chunks.append(data)
+        if self.chunks is None:
+            self.chunks = [data]
+        else:
+            self.chunks.append(data)
         self.unread += octets
         self.nxt += octets
 
@@ -175,25 +186,31 @@ class Receiver:
 
     def read(self, limit: i64) -> bytes:
         """Up to `limit` octets in order, taken out of the queue."""
-        if len(self.chunks) == 1 and self.unread <= limit:
-            data = self.chunks.pop()
-        else:
-            data = self._gather(limit)
+        chunks = self.chunks
+        if chunks is None:
+            return b""
+        if self.unread <= limit:
+            # Nearly always: whoever reads, reads everything.
+            self.chunks = None
+            self.copied += self.unread
+            self.unread = 0
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        data = self._gather(chunks, limit)
         octets: i64 = len(data)
         self.unread -= octets
         self.copied += octets
         return data
 
-    def _gather(self, limit: i64) -> bytes:
+    def _gather(self, chunks: list[bytes], limit: i64) -> bytes:
+        """The first `limit` octets, of more that are there."""
         taken: i64 = 0
         size: i64 = 0
-        chunks = self.chunks
-        while taken < len(chunks) and size + len(chunks[taken]) <= limit:
+        while size + len(chunks[taken]) <= limit:
             size += len(chunks[taken])
             taken += 1
         pieces = chunks[:taken]
         del chunks[:taken]
-        if chunks and size < limit:
+        if size < limit:
             pieces.append(chunks[0][: limit - size])
             chunks[0] = chunks[0][limit - size :]
         return b"".join(pieces)
@@ -237,8 +254,10 @@ class Receiver:
 
     def quicken(self) -> None:
         """The next so many ACKs are not to be delayed (tcp_incr_quickack)."""
-        wanted = self.window // (2 * self.mss_seen) if self.mss_seen else 0
-        self.quick = max(self.quick, min(wanted if wanted else 2, self.max_quick))
+        wanted: i64 = 2
+        if self.mss_seen and self.window >= 2 * self.mss_seen:
+            wanted = self.window // (2 * self.mss_seen)
+        self.quick = max(self.quick, min(wanted, self.max_quick))
 
     def quicken_now(self) -> None:
         """The same, and what looked like a dialogue is none (tcp_enter_quickack_mode)."""

@@ -160,7 +160,9 @@ class Recovery:
         out = flight.in_network()
         if self.duplicates and not self.sack:
             out -= min(self.duplicates, len(flight.records) - flight.lost)
-        return out if out > 0 else 0
+        if out < 0:
+            return 0
+        return out
 
     def may_grow(self) -> bool:
         """Whether ACKs open the window now: not while it is being cut."""

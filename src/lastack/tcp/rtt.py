@@ -10,6 +10,8 @@ from lastack.wire.seq import Seq
 
 _WINDOW: Final = 300 * SECOND
 """How long a least round-trip time is believed (tcp_min_rtt_wlen)."""
+MOST_DOUBLINGS: Final = 24
+"""More would pass any bound, and 63 bits."""
 
 
 @mypyc_attr(acyclic=True)

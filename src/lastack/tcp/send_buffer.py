@@ -18,7 +18,7 @@ class SendBuffer:
     def __init__(self, start: Seq) -> None:
         self.start: Seq = start
         self.end: Seq = start
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes] | None = None
         self._first: Seq = start
         """The sequence number of the first octet of the first chunk, which may lie before `start`."""
         # Where the last read began: the next one is nearly always there or a little further on.
@@ -31,53 +31,60 @@ class SendBuffer:
     def append(self, data: bytes) -> None:
         """Add octets at the end."""
         if data:
-            self._chunks.append(data)
+            if self._chunks is None:
+                self._chunks = [data]
+            else:
+                self._chunks.append(data)
             self.end += len(data)
 
     def discard_below(self, seq: Seq) -> None:
         """Forget what was acknowledged, up to `end` at most."""
-        upto = seq if seq < self.end else self.end
-        if upto > self.start:
-            self.start = upto
         chunks = self._chunks
+        if seq <= self.start or chunks is None:
+            return
+        if seq >= self.end:
+            self._chunks = None
+            self.start = self._first = self._at_seq = self.end
+            self._at = 0
+            return
+        self.start = seq
         gone: i64 = 0
-        while gone < len(chunks) and self._first + len(chunks[gone]) <= self.start:
+        while self._first + len(chunks[gone]) <= seq:
             self._first += len(chunks[gone])
             gone += 1
         if gone:
-            if gone == len(chunks):
-                chunks.clear()
-            else:
-                del chunks[:gone]
+            del chunks[:gone]
             self._at = 0
             self._at_seq = self._first
 
     def read(self, seq: Seq, octets: i64) -> bytes:
         """`octets` octets from `seq` on, both within the buffer."""
+        chunks = self._chunks
+        if chunks is None or seq >= self.end:
+            return b""
         if seq < self._at_seq:
             self._at = 0
             self._at_seq = self._first
-        chunks = self._chunks
-        while self._at < len(chunks) and seq - self._at_seq >= len(chunks[self._at]):
-            self._at_seq += len(chunks[self._at])
-            self._at += 1
-        if self._at == len(chunks):
-            return b""
         chunk = chunks[self._at]
+        while seq - self._at_seq >= len(chunk):
+            self._at_seq += len(chunk)
+            self._at += 1
+            chunk = chunks[self._at]
         at = seq - self._at_seq
         if at == 0 and len(chunk) == octets:
             return chunk
         if at + octets <= len(chunk):
             return chunk[at : at + octets]
-        return self._gather(self._at, at, octets)
+        return _gathered(chunks, self._at, at, octets)
 
-    def _gather(self, index: i64, at: i64, octets: i64) -> bytes:
-        """Octets that lie in several chunks."""
-        pieces: list[bytes] = []
-        while octets > 0 and index < len(self._chunks):
-            piece = self._chunks[index][at : at + octets]
-            pieces.append(piece)
-            octets -= len(piece)
-            at = 0
-            index += 1
-        return b"".join(pieces)
+
+def _gathered(chunks: list[bytes], index: i64, at: i64, octets: i64) -> bytes:
+    """Octets that lie in several chunks, from octet `at` of the chunk `index` on."""
+    pieces: list[bytes] = []
+    while octets > 0 and index < len(chunks):
+        piece = chunks[index][at : at + octets]
+        pieces.append(piece)
+        octets -= len(piece)
+        at = 0
+        index += 1
+    return b"".join(pieces)

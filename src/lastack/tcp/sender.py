@@ -117,7 +117,9 @@ class Sender:
     def unsent(self) -> i64:
         """Octets queued and never sent."""
         left = self.buffer.end - self.nxt
-        return left if left > 0 else 0
+        if left < 0:
+            return 0
+        return left
 
     def fin_unsent(self) -> bool:
         """Whether a FIN is queued and has not left."""
@@ -126,7 +128,9 @@ class Sender:
     def room(self) -> i64:
         """Octets that the send buffer still takes."""
         left = self.capacity - (self.buffer.end - self.buffer.start)
-        return left if left > 0 else 0
+        if left < 0:
+            return 0
+        return left
 
     def usable(self) -> i64:
         """Octets that the peer's window still takes (RFC 9293 3.8.6.2.1)."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import final
 
 from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.native import mypyc_attr
 
 
 @final
@@ -125,6 +126,7 @@ class Settings:
         return self.tcp_rto_max_ms * MILLISECOND
 
 
+@mypyc_attr(acyclic=True)
 @final
 @dataclass(init=False)
 class SocketOptions:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.model.close import CloseKind
-from lastack.model.state import State
-from lastack.model.time import MILLISECOND, Nanos
+from lastack.model.time import MILLISECOND, Nanos64
 from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, expand
+from lastack.wire.seq import MASK, Seq, expand
 
 from . import arrival, handshake, output
+from .members import SYN_RECEIVED
 from .tcb import Tcb
 from .timers import NEVER, RETRANSMIT
 
@@ -19,7 +19,7 @@ _AT_ONCE: Final = 8 * MILLISECOND
 """TCP_TIMEOUT_MIN: two ticks, here of 250 Hz."""
 
 
-def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """The steps, in the RFC's order."""
     sender = tcb.sender
     ack = expand(segment.ack, sender.una)
@@ -32,7 +32,7 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
     # Fifth: neither SYN nor RST: drop the segment.
 
 
-def _acceptable(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> bool:
+def _acceptable(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> bool:
     """First, check the ACK bit: one that our SYN cannot have caused is answered with <SEQ=SEG.ACK><CTL=RST>."""
     sender = tcb.sender
     if not sender.una < ack <= sender.nxt:
@@ -42,13 +42,13 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> bool:
     elif not _never_sent(tcb, segment, now):
         return True
     if not segment.flags & RST:
-        tcb.replies.append(arrival.refusal(tcb, segment.ack))
+        tcb.reply(arrival.refusal(tcb, segment.ack))
     return False
 
 
-def _never_sent(tcb: Tcb, segment: Segment, now: Nanos) -> bool:
+def _never_sent(tcb: Tcb, segment: Segment, now: Nanos64) -> bool:
     """Whether it echoes a timestamp of before our SYN (RFC 7323 3.2, and PAWS for the active opener)."""
-    if not tcb.settings.tcp_timestamps or segment.ts_value is None or not segment.ts_echo:
+    if not tcb.settings.tcp_timestamps or segment.stamp < 0 or not segment.ts_echo:
         return False
     behind = (tcb.clock(now) - segment.ts_echo) & MASK
     if behind <= (now - tcb.tally.opened_at) // MILLISECOND + 1:
@@ -57,23 +57,23 @@ def _never_sent(tcb: Tcb, segment: Segment, now: Nanos) -> bool:
     return True
 
 
-def _reset(tcb: Tcb, segment: Segment, now: Nanos) -> None:
+def _reset(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """Second, check the RST bit: with an acceptable ACK it refuses the connection, otherwise it is dropped."""
     if segment.flags & ACK:
         tcb.counters.TcpAttemptFails += 1
         tcb.fail("ECONNREFUSED", CloseKind.REFUSED, "rcv RST", now)
 
 
-def _synchronize(tcb: Tcb, segment: Segment, ack: int, now: Nanos) -> None:
+def _synchronize(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> None:
     """Fourth, check the SYN bit."""
     sender, receiver = tcb.sender, tcb.receiver
     handshake.take_syn(tcb, segment, segment.seq, now)
     if not segment.flags & ACK:
         # Both ends have opened at once: answer the SYN with the SYN again, and now with an ACK.
         receiver.open_window(sender.mss)
-        tcb.move(State.SYN_RECEIVED, "rcv SYN", now)
+        tcb.move(SYN_RECEIVED, "rcv SYN", now)
         # It is a segment of its own, and no retransmission of ours.
-        tcb.replies.append(output.syn(tcb, now))
+        tcb.reply(output.syn(tcb, now))
         tcb.timers.retransmit = now + sender.rtt.rto
         return
     acked = sender.acknowledge(ack, (), now)

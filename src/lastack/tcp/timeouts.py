@@ -6,15 +6,17 @@ from typing import Final
 
 from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
-from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos64
+from lastack.native import i64
 
 from . import departure, output
+from .rtt import MOST_DOUBLINGS
 from .settings import keepalive_idle, keepalive_interval
 from .tcb import SYN_STATES, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, RETRANSMIT
 
 _ORPHAN_RETRIES: Final = 8
-_KEEPS_ALIVE: Final = bits(
+_KEEPS_ALIVE: Final[i64] = bits(
     State.SYN_RECEIVED,
     State.ESTABLISHED,
     State.FIN_WAIT_1,
@@ -23,10 +25,9 @@ _KEEPS_ALIVE: Final = bits(
     State.CLOSING,
     State.LAST_ACK,
 )
-_ROW: Final[Nanos] = 60 * SECOND
 
 
-def on_timeout(tcb: Tcb, now: Nanos) -> None:
+def on_timeout(tcb: Tcb, now: Nanos64) -> None:
     """Everything whose time has come."""
     timers = tcb.timers
     if timers.delayed_ack <= now:
@@ -66,7 +67,7 @@ def _delayed_ack(tcb: Tcb) -> None:
     receiver.acks_owed = max(receiver.acks_owed, 1)
 
 
-def _retransmit(tcb: Tcb, now: Nanos) -> None:
+def _retransmit(tcb: Tcb, now: Nanos64) -> None:
     """RFC 6298 5.4 to 5.6: send the earliest again, back off, start again; or give up."""
     sender = tcb.sender
     if not sender.flight.records:
@@ -91,15 +92,15 @@ def _retransmit(tcb: Tcb, now: Nanos) -> None:
     tcb.timers.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
 
 
-def model_timeout(retries: int, rto_min: Nanos, rto_max: Nanos) -> Nanos:
+def model_timeout(retries: i64, rto_min: Nanos64, rto_max: Nanos64) -> Nanos64:
     """How long so many doublings last from the least time-out on (tcp_model_timeout)."""
-    doublings = max((rto_max // rto_min).bit_length() - 1, 0)
+    doublings: i64 = max(int(rto_max // rto_min).bit_length() - 1, 0)
     if retries <= doublings:
         return ((2 << retries) - 1) * rto_min
     return ((2 << doublings) - 1) * rto_min + (retries - doublings) * rto_max
 
 
-def _gives_up(tcb: Tcb, now: Nanos) -> bool:
+def _gives_up(tcb: Tcb, now: Nanos64) -> bool:
     """Whether there have been enough retransmissions (tcp_write_timeout; RFC 9293 3.8.3: R2)."""
     sender, settings, options = tcb.sender, tcb.settings, tcb.options
     user = options.tcp_user_timeout * MILLISECOND
@@ -125,7 +126,7 @@ def _gives_up(tcb: Tcb, now: Nanos) -> bool:
     return elapsed >= model_timeout(retries, settings.rto_min, settings.rto_max)
 
 
-def _orphan_retries(tcb: Tcb, alive: bool) -> int:
+def _orphan_retries(tcb: Tcb, alive: bool) -> i64:
     """tcp_orphan_retries(): 0 means 8, and none where an ICMP error has said why."""
     retries = tcb.settings.tcp_orphan_retries
     if tcb.soft_error is not None and not alive:
@@ -133,7 +134,7 @@ def _orphan_retries(tcb: Tcb, alive: bool) -> int:
     return retries or (_ORPHAN_RETRIES if alive else 0)
 
 
-def _give_up(tcb: Tcb, kind: CloseKind, now: Nanos) -> None:
+def _give_up(tcb: Tcb, kind: CloseKind, now: Nanos64) -> None:
     """The peer is taken for dead (tcp_write_err)."""
     tcb.counters.TCPAbortOnTimeout += 1
     if tcb.bit & SYN_STATES:
@@ -144,7 +145,7 @@ def _give_up(tcb: Tcb, kind: CloseKind, now: Nanos) -> None:
     tcb.fail(tcb.soft_error or "ETIMEDOUT", kind, "time-out", now)
 
 
-def _probe(tcb: Tcb, now: Nanos) -> None:
+def _probe(tcb: Tcb, now: Nanos64) -> None:
     """The zero-window probe (RFC 9293 3.8.6.1, tcp_probe_timer)."""
     sender, settings = tcb.sender, tcb.settings
     if sender.flight.records or not (sender.unsent or sender.fin_unsent()):
@@ -157,17 +158,17 @@ def _probe(tcb: Tcb, now: Nanos) -> None:
         return
     most = settings.tcp_retries2
     if tcb.orphan:
-        most = _orphan_retries(tcb, sender.rtt.rto << min(sender.probes, 32) < settings.rto_max)
+        most = _orphan_retries(tcb, sender.rtt.rto << min(sender.probes, MOST_DOUBLINGS) < settings.rto_max)
     if sender.probes >= most:
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
         return
     tcb.probe_due = True
     sender.probes += 1
-    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, 32), settings.rto_max)
+    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, MOST_DOUBLINGS), settings.rto_max)
     tcb.timers.arm(PROBE, now + wait)
 
 
-def _reorder(tcb: Tcb, now: Nanos) -> None:
+def _reorder(tcb: Tcb, now: Nanos64) -> None:
     """RFC 8985 6.3: what was suspected and did not come is lost."""
     sender = tcb.sender
     if not sender.flight.records:
@@ -178,7 +179,7 @@ def _reorder(tcb: Tcb, now: Nanos) -> None:
     output.rearm(tcb, False, now)
 
 
-def _keepalive(tcb: Tcb, now: Nanos) -> None:
+def _keepalive(tcb: Tcb, now: Nanos64) -> None:
     """The watching timer: an orphan in FIN_WAIT_2, or keepalive (RFC 9293 3.8.4, tcp_keepalive_timer)."""
     if tcb.orphan and tcb.state is State.FIN_WAIT_2:
         tcb.leave(max(departure.fin_wait_2_time(tcb) - (now - tcb.tally.since), 1))
@@ -200,7 +201,7 @@ def _keepalive(tcb: Tcb, now: Nanos) -> None:
     if (user and elapsed >= user and sender.probes) or (not user and sender.probes >= probes):
         tcb.counters.TCPAbortOnTimeout += 1
         tcb.counters.TcpOutRsts += 1
-        tcb.replies.append(tcb.reset_segment(sender.nxt, now))
+        tcb.reply(tcb.reset_segment(sender.nxt, now))
         tcb.tally.reset_cause = "keepalive"
         tcb.fail(tcb.soft_error or "ETIMEDOUT", CloseKind.KEEPALIVE_TIMEOUT, "keepalive time-out", now)
         return

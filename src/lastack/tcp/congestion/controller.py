@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.model.time import Nanos64
-from lastack.native import i64
+from lastack.native import i64, mypyc_attr
 
 INFINITE: Final = 0x7FFF_FFFF
 
 
+@mypyc_attr(acyclic=True)
 class Controller:
     """`window` (cwnd) and `threshold` (ssthresh), both in segments. Slow start is the same for all (RFC 5681 3.1)."""
 

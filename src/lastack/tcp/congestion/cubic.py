@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import MILLISECOND, Nanos64
-from lastack.native import i64
+from lastack.native import i64, mypyc_attr
 
 from .controller import Controller
 
@@ -32,6 +32,7 @@ def cube_root(value: int) -> int:
         root = closer
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Cubic(Controller):
     """`last_max` the window before the last loss; `origin` where the curve is flat, `k` when, in 1/1024 s."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
+from lastack.native import mypyc_attr
+
 from .controller import Controller
 
 
+@mypyc_attr(acyclic=True)
 @final
 class NewReno(Controller):
     """Everything is as in the base: Reno is what others are compared with."""
