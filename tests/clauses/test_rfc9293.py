@@ -369,6 +369,14 @@ def test_an_old_segment_does_not_bring_back_an_old_window(talk: Any) -> None:
     assert socket.connection.tcb.sender.window == 7000
 
 
+@clause("RFC 9293", "3.10.7.4", "... or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK), set SND.WND <- SEG.WND")
+def test_a_window_that_is_smaller_by_what_was_acknowledged_is_taken(talk: Any) -> None:
+    socket = talk.connected()
+    talk.do(lambda now: socket.send(b"abc", now))
+    talk.say(".", 1, 4, window=2000)
+    assert socket.connection.tcb.sender.window == 2000
+
+
 @clause(
     "RFC 9293", "3.10.7.4", "CLOSE-WAIT, CLOSING, LAST-ACK, TIME-WAIT: this should not occur; ignore the segment text"
 )

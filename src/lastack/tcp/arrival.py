@@ -199,8 +199,8 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
         # What follows is of no concern to who has nothing out.
         duplicate = ack == sender.una and window == sender.window and not segment.length
         full = sender.recovery.in_network() >= sender.control.window // 2
-        acked = sender.acknowledge(ack, segment.sack, now)
         sender.update_window(window, seq, ack)
+        acked = sender.acknowledge(ack, segment.sack, now)
         _measure(tcb, segment, acked, now)
         _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
     else:
