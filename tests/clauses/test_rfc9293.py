@@ -372,6 +372,7 @@ def test_an_old_segment_does_not_bring_back_an_old_window(talk: Any) -> None:
 @clause("RFC 9293", "3.10.7.4", "... or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK), set SND.WND <- SEG.WND")
 def test_a_window_that_is_smaller_by_what_was_acknowledged_is_taken(talk: Any) -> None:
     socket = talk.connected()
+    talk.say(".", 1, 1, window=5000)
     talk.do(lambda now: socket.send(b"abc", now))
     talk.say(".", 1, 4, window=2000)
     assert socket.connection.tcb.sender.window == 2000
