@@ -20,19 +20,23 @@ _FALLBACK: Final = 3 * SECOND
 def take_syn(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     """The peer's SYN: its sequence number, its window (never scaled) and what is agreed by its options."""
     sender, receiver = tcb.sender, tcb.receiver
-    agreed = negotiate.Agreed(segment, tcb.settings)
+    settings, options = tcb.settings, tcb.options
     receiver.begin(seq)
-    tcb.timestamps = agreed.timestamps
-    tcb.sack = agreed.sack
-    sender.recovery.sack = agreed.sack
-    tcb.scaling = agreed.scale >= 0
-    if tcb.scaling:
-        sender.scale = agreed.scale
-        receiver.scale = negotiate.window_scale(tcb.settings, tcb.options)
-    if agreed.timestamps:
+    tcb.timestamps = settings.tcp_timestamps != 0 and segment.stamp >= 0
+    if tcb.timestamps:
         receiver.ts_recent = segment.stamp
         receiver.ts_recent_at = now
-    sender.peer_mss = min(agreed.mss, tcb.options.tcp_maxseg or agreed.mss)
+    tcb.sack = sender.recovery.sack = settings.tcp_sack != 0 and segment.sack_permitted
+    scale = segment.window_scale
+    if scale is not None and settings.tcp_window_scaling:
+        tcb.scaling = True
+        sender.scale = min(scale, negotiate.LARGEST_SCALE)
+        receiver.scale = negotiate.window_scale(settings, options)
+    sender.peer_mss = negotiate.DEFAULT_MSS
+    if segment.mss:
+        sender.peer_mss = max(segment.mss, settings.tcp_min_snd_mss)
+    if 0 < options.tcp_maxseg < sender.peer_mss:
+        sender.peer_mss = options.tcp_maxseg
     sender.mss = send_mss(tcb)
     sender.window = sender.max_window = segment.window
     sender.wl1 = seq
