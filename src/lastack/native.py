@@ -2,7 +2,7 @@
 
 `mypyc_attr(acyclic=True)` promises that no reference leads from an object back to it. The garbage collector then never
 looks at it, so that a simulation of many connections does not slow down under it. `free_list_len=1` keeps the place
-of the last one for the next.
+of the last one for the next. `i64` is a machine's integer, which wraps where an interpreter's grows.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ["mypyc_attr"]
+__all__ = ["i64", "mypyc_attr"]
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from mypy_extensions import mypyc_attr
+    from mypy_extensions import i64, mypyc_attr
 else:
+    i64 = int
 
     def mypyc_attr(**_promises: object) -> Callable[[type[T]], type[T]]:
         """Nothing, where nothing is compiled."""
