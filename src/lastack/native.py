@@ -5,7 +5,7 @@ elsewhere: the same up to 2^63, and nothing here comes near.
 
 `mypyc_attr(acyclic=True)` promises that no reference leads from an object back to it. The garbage collector then never
 looks at it, so that a simulation of many connections does not slow down under it. `free_list_len=1` keeps the place
-of the last one for the next.
+of the last one for the next. `i64` is a machine's integer, which wraps where an interpreter's grows.
 """
 
 from __future__ import annotations

@@ -134,9 +134,9 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
 
 def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
     for row in rows.rows():
-        out.append((rows.rcv_nxt[row], rows.snd_nxt[row], rows.window[row], rows.flags[row]))
+        out.append((rows.rcv_nxt[row], rows.snd_nxt[row], rows.flags[row]))
         out.append(rows.deadline[row] - now)
-        acked = rows.acked_at[row]
+        acked = rows.acked_at.get(row, 0)
         out.append(acked and max(acked - now // MILLISECOND, -500))
         if rows.flags[row] & 2:
             out.append(rows.ts_recent[row] - now // MILLISECOND)

@@ -150,7 +150,7 @@ def _timer_is_armed(side: Side) -> None:
     """The stack wakes for the earliest of its connections; and what is out is watched by a timer."""
     host = side.stack.host
     first = min((socket.connection.deadline() for socket in host.sockets.values()), default=NEVER)
-    first = min(first, host.four.next())
+    first = min(first, host.four.soonest)
     if side.stack.deadline() != first:
         raise Broken(f"the stack wakes at {side.stack.deadline()}, its connections at {first}")
     for socket in host.sockets.values():

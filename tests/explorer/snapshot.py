@@ -14,7 +14,7 @@ from lastack.model.time import Nanos
 from lastack.stack import Dice
 from lastack.stack.cookies import Cookies
 from lastack.stack.path import Paths
-from lastack.stack.ports import Ports
+from lastack.stack.ports import Ports, Uses
 from lastack.stack.timewait import Rows
 from lastack.tcp import Counters, Settings, SocketOptions
 from lastack.tcp.tcb import Tally
@@ -35,7 +35,15 @@ def _share(one: Any) -> tuple[Callable[[int], Any], tuple[int]]:
     return _recall, (len(_SHARED) - 1,)
 
 
-def _ports(uses: dict[bytes, dict[int, int]], bound: set[int]) -> Ports:
+def _uses(pages: dict[int, int], counted: dict[int, int]) -> Uses:
+    uses = Uses()
+    for place, page in pages.items():
+        uses.pages[place] = page
+    uses.counted = counted
+    return uses
+
+
+def _ports(uses: dict[bytes, Uses], bound: set[int]) -> Ports:
     ports = Ports.__new__(Ports)
     ports._uses, ports.bound = uses, bound
     ports._offsets = _PORT_OFFSETS
@@ -81,6 +89,7 @@ class Copier:
             Cookies: lambda one: cookies,
             Paths: lambda one: paths,
             Ports: lambda one: (_ports, (one._uses, one.bound)),
+            Uses: lambda one: (_uses, ({i: page for i, page in enumerate(one.pages) if page}, one.counted)),
             Rows: lambda one: one.__reduce_ex__(4) if one.count else nothing[one.key_size],
             Tally: lambda one: (_tally, (one.opened_at,)),
         }

@@ -77,18 +77,17 @@ def test_rows_are_a_dictionary_that_knows_what_ends_next(steps: list[tuple[str, 
         row = rows.find(key)
         assert (row >= 0) == (key in known)
         if step == "a" and row < 0:
-            row = rows.add(key, wait, now)
-            rows.number[row] = number
+            rows.add(key, now + wait, 0, 0, 0, 0, 0, number)
             known[key] = now + wait
         elif step == "r" and row >= 0:
             rows.remove(row)
             del known[key]
         elif step == "z" and row >= 0:
-            rows.restart(row, wait, now)
+            rows.restart(row, now + wait)
             known[key] = now + wait
         assert rows.count == len(known)
         if known:
-            assert rows.next() == min(known.values())
+            assert rows.soonest == min(known.values()) == rows.deadline[rows.first()]
         assert {rows.key(row): rows.deadline[row] for row in rows.rows()} == known
         assert all(rows.number[row] == int.from_bytes(rows.key(row), "big") for row in rows.rows())
 
@@ -96,7 +95,7 @@ def test_rows_are_a_dictionary_that_knows_what_ends_next(steps: list[tuple[str, 
 def test_a_row_takes_eighty_octets_at_most() -> None:
     rows = Rows(12)
     for number in range(50_000):
-        rows.add(number.to_bytes(12, "big"), 60, 0)
+        rows.add(number.to_bytes(12, "big"), 60, 0, 0, 0, 0, 0, 0)
     assert rows.octets() / rows.count <= 80
 
 

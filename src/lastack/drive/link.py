@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from lastack.errors import DecodeError
 from lastack.model.time import SECOND, Nanos
@@ -11,6 +11,9 @@ from lastack.tcp.timers import NEVER
 from lastack.wire.packet import Packet, decode_packet
 
 from .faults import Action, Fault, Where, every
+
+_LEFT_BEHIND: Final = 256
+"""So many empty places are taken away at once."""
 
 
 @final
@@ -40,7 +43,7 @@ class Fate:
 class Channel:
     """A FIFO of packets under way. One that is overtaken, or overtakes, is put in its place in time."""
 
-    __slots__ = ("_busy_until", "_dice", "_head", "_packets", "_times", "arrives", "fate", "faults", "lost", "passed")
+    __slots__ = ("_busy_until", "_dice", "_head", "_packets", "arrives", "fate", "faults", "lost", "passed")
 
     def __init__(self, dice: Dice) -> None:
         self.fate = Fate()
@@ -50,8 +53,8 @@ class Channel:
         self.arrives: Nanos = NEVER
         """When the next packet comes out, NEVER where none is under way."""
         self._dice = dice
-        self._times: list[int] = []
-        self._packets: list[Packet] = []
+        self._packets: list[Packet | None] = []
+        """Those under way from `_head` on; before it the places of those that came out."""
         self._head = 0
         self._busy_until: Nanos = 0
 
@@ -127,7 +130,7 @@ class Channel:
             return told
         self._put(packet, at)
         if twice:
-            self._put(packet, again)
+            self._put(packet.copy(), again)
             told = told or "doubled"
         return told
 
@@ -144,42 +147,39 @@ class Channel:
             return None
 
     def _put(self, packet: Packet, at: Nanos) -> None:
-        times = self._times
-        if not times:
-            self.arrives = at
-        if not times or at >= times[-1]:
-            times.append(at)
-            self._packets.append(packet)
-            return
-        place = len(times)
-        while place > self._head and times[place - 1] > at:
+        packet.arrives = at
+        packets = self._packets
+        place = len(packets)
+        while place > self._head:
+            other = packets[place - 1]
+            if other is None or other.arrives <= at:
+                break
             place -= 1
         if place == self._head:
             self.arrives = at
-        times.insert(place, at)
-        self._packets.insert(place, packet)
+        if place == len(packets):
+            packets.append(packet)
+        else:
+            packets.insert(place, packet)
 
     def take(self) -> Packet:
-        """The packet that arrives next."""
-        packet = self._packets[self._head]
-        self._head += 1
+        """The packet that arrives next. Raises IndexError where none is under way."""
+        packets, head = self._packets, self._head
+        packet = packets[head]
+        assert packet is not None
+        packets[head] = None
+        head += 1
         self.passed += 1
-        if self._head == len(self._times):
-            self._times.clear()
-            self._packets.clear()
-            self._head = 0
-            self.arrives = NEVER
-            return packet
-        if self._head >= 1024:
-            del self._times[: self._head]
-            del self._packets[: self._head]
-            self._head = 0
-        self.arrives = self._times[self._head]
+        if head >= _LEFT_BEHIND:
+            del packets[:head]
+            head = 0
+        self._head = head
+        following = packets[head] if head < len(packets) else None
+        self.arrives = NEVER if following is None else following.arrives
         return packet
 
     def clear(self) -> None:
         """Whatever is under way is gone."""
         self.arrives = NEVER
-        self._times.clear()
         self._packets.clear()
         self._head = 0

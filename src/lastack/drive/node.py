@@ -44,11 +44,11 @@ class Node:
         """Whether `deadline` is when a timer goes off, or only no later than that."""
 
     def route(self, destination: bytes) -> Port | None:
-        """The port towards an address: the known one, or the only one there is."""
+        """The port towards an address: the known one, or the only one there is. None: there is no way, or it is ours."""
         port = self.routes.get(destination)
         if port is not None:
             return port
-        return self.ports[0] if len(self.ports) == 1 else None
+        return self.ports[0] if len(self.ports) == 1 and destination not in self.addresses else None
 
 
 def complaint(packet: Packet, problem: Problem, source: bytes, mtu: int = 0) -> Packet | None:
@@ -75,7 +75,8 @@ def find_routes(nodes: list[Node]) -> None:
             following: list[tuple[Node, Port]] = []
             for node, first in ring:
                 for address in node.addresses:
-                    start.routes.setdefault(address, first)
+                    if address not in start.addresses:
+                        start.routes.setdefault(address, first)
                 for port in node.ports:
                     # Only routers pass packets on.
                     if node.stack is None and id(port.peer) not in seen:

@@ -14,9 +14,10 @@ sim.run()
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, TypeVar, final
+from typing import Final, TypeVar, cast, final
 
 from lastack.errors import CallError
 from lastack.model.time import SECOND, Nanos
@@ -154,12 +155,10 @@ class Simulator:
         self._quiet = quiet
         self._dice = Dice(seed)
         self._nodes: list[Node] = []
-        self._channels: list[Channel] = []
-        self._ends: list[Node] = []
-        """Where each channel leads."""
-        self._agenda: list[tuple[Nanos, int]] = []
-        self._tasks: dict[int, Callable[[], None]] = {}
-        self._order = 0
+        self._ports: list[Port] = []
+        self._agenda: list[Nanos] = []
+        """A heap of the instants at which there are tasks."""
+        self._tasks: dict[Nanos, deque[Callable[[], None]]] = {}
         self._routed = True
 
     # -- building
@@ -203,9 +202,9 @@ class Simulator:
             channel = Channel(self._dice.split())
             fate = channel.fate
             fate.delay, fate.rate, fate.queue, fate.loss, fate.mtu = delay, rate, queue, loss, mtu
-            near.ports.append(Port(channel, far))
-            self._channels.append(channel)
-            self._ends.append(far)
+            port = Port(channel, far)
+            near.ports.append(port)
+            self._ports.append(port)
             channels.append(channel)
             if near.stack is not None:
                 near.stack.settings.mtu = min(near.stack.settings.mtu, mtu)
@@ -214,9 +213,12 @@ class Simulator:
 
     def at(self, instant: Nanos, task: Callable[[], None]) -> None:
         """Do something at an instant (now, where that has passed)."""
-        self._order += 1
-        heappush(self._agenda, (max(instant, self.now), self._order))
-        self._tasks[self._order] = task
+        instant = max(instant, self.now)
+        tasks = self._tasks.get(instant)
+        if tasks is None:
+            tasks = self._tasks[instant] = deque()
+            heappush(self._agenda, instant)
+        tasks.append(task)
 
     def after(self, delay: Nanos, task: Callable[[], None]) -> None:
         """Do something in a while."""
@@ -249,37 +251,48 @@ class Simulator:
                 raise CallError(f"not within {(end - self.now) / SECOND:.0f} s: nothing more happens")
 
     def _step(self, end: Nanos) -> bool:
-        """One event: a packet arrives, a timer goes off, or a task is due. False where none is before `end`."""
-        at = min(end + 1, NEVER)
-        channel: Channel | None = None
-        target: Node | None = None
-        for node in self._nodes:
-            if node.deadline < at:
-                at = node.deadline
-                target = node
-        for index, one in enumerate(self._channels):
-            # What arrives comes before the timer of the same instant.
-            coming = one.arrives
-            if coming < at or (coming == at and channel is None and target is not None):
-                at = coming
-                channel, target = one, self._ends[index]
-        if self._agenda and self._agenda[0][0] <= at and self._agenda[0][0] <= end:
-            self.now, number = heappop(self._agenda)
-            self._tasks.pop(number)()
-            return True
-        if target is None or at > end:
-            return False
-        if channel is None and not target.exact and target.stack is not None:
+        """One event: a task is due, a packet arrives, or a timer goes off. False where none is until `end`."""
+        while True:
+            at = min(end + 1, NEVER)
+            target: Node | None = None
+            for node in self._nodes:
+                if node.deadline < at:
+                    at = node.deadline
+                    target = node
+            coming: Port | None = None
+            for port in self._ports:
+                # What arrives comes before the timer of the same instant.
+                arrives = port.channel.arrives
+                if arrives < at or (arrives == at and coming is None and target is not None):
+                    at = arrives
+                    coming = port
+            if self._agenda and self._agenda[0] <= at and self._agenda[0] <= end:
+                self._do_task()
+                return True
+            if coming is not None:
+                self.now = at
+                self._arrive(coming.peer, coming.channel.take())
+                return True
+            if target is None or target.stack is None:
+                return False
+            if target.exact:
+                self.now = at
+                target.stack.on_timeout(at)
+                self.flush(target)
+                return True
             target.deadline = target.stack.deadline()
             target.exact = True
-            return self._step(end)
+
+    def _do_task(self) -> None:
+        """The first task of the first instant at which there are any."""
+        at = self._agenda[0]
+        tasks = self._tasks[at]
+        task = tasks.popleft()
+        if not tasks:
+            heappop(self._agenda)
+            del self._tasks[at]
         self.now = at
-        if channel is not None:
-            self._arrive(target, channel.take())
-        elif target.stack is not None:
-            target.stack.on_timeout(at)
-            self.flush(target)
-        return True
+        task()
 
     def _arrive(self, node: Node, packet: Packet) -> None:
         """A packet has reached a node."""
@@ -299,7 +312,8 @@ class Simulator:
         if packet.ttl <= 1:
             self._complain(node, packet, Problem.TIME_EXCEEDED)
             return
-        onward = Packet(packet.source, packet.destination, packet.segment, packet.icmp, packet.ttl - 1, packet.ident)
+        onward = packet.copy()
+        onward.ttl -= 1
         self._send(node, onward)
 
     def _complain(self, node: Node, packet: Packet, problem: Problem, mtu: int = 0) -> None:
@@ -320,11 +334,11 @@ class Simulator:
             find_routes(self._nodes)
             self._routed = True
         port = node.route(packet.destination)
-        if packet.destination in node.addresses and node.stack is not None:
-            node.stack.on_packet(packet, self.now)
-            return
         if port is None:
-            self._complain(node, packet, Problem.HOST_UNREACHABLE)
+            if packet.destination in node.addresses and node.stack is not None:
+                node.stack.on_packet(packet, self.now)
+            else:
+                self._complain(node, packet, Problem.HOST_UNREACHABLE)
             return
         mtu = port.channel.fate.mtu
         segment = packet.segment
@@ -346,16 +360,13 @@ class Simulator:
             while packet is not None:
                 self._send(node, packet)
                 packet = stack.poll(self.now)
-            notice = stack.next_event()
-            if notice is None:
+            socket = stack.news()
+            if socket is None:
                 break
-            source = notice.source
-            if isinstance(source, Socket):
-                owner = source.owner
-                if isinstance(owner, Application):
-                    self._tell(owner, source, notice.event)
-            else:
-                self._accept(stack, source)
+            if socket.accepted:
+                self._tell(socket)
+            elif socket.listener is not None:
+                self._accept(stack, socket.listener)
         node.deadline = stack.bound()
         node.exact = False
 
@@ -368,9 +379,13 @@ class Simulator:
             socket.owner = make()
             socket = stack.accept(listener)
 
-    def _tell(self, application: Application, socket: Socket, event: Event) -> None:
-        """Call the one method that an event is for."""
-        now = self.now
+    def _tell(self, socket: Socket) -> None:
+        """Tell its application the next thing: call the one method that this event is for."""
+        event = socket.next_event()
+        if socket.owner is None:
+            return
+        # Only the simulator gives owners to the sockets of its stacks.
+        application, now = cast(Application, socket.owner), self.now
         if event is _READABLE:
             application.on_readable(socket, now)
         elif event is _OPENED:

@@ -29,11 +29,10 @@ def connect(
     """
     remote, remote_port = address_bytes(to[0]), to[1]
     address = _source(host, remote) if local is None else address_bytes(local[0])
-    port, isn = _local_port(host, address, remote, remote_port, options, local, now)
-    key = demux.four_tuple(address, remote, port, remote_port)
-    connection = host.connection(
-        options, address, remote, port, remote_port, isn or host.secrets.initial(key, now), now
-    )
+    key, isn = _four_tuple(host, address, remote, remote_port, options, local, now)
+    port = demux.ports(key)[0]
+    isn = isn or host.secrets.initial(key, now)
+    connection = host.connection(options, address, remote, port, remote_port, isn, now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
     host.sockets[key] = socket
     host.ports.take(address, port, options.so_reuseaddr)
@@ -52,7 +51,7 @@ def _source(host: Host, remote: bytes) -> bytes:
     raise CallError("no address of that family", "EADDRNOTAVAIL")
 
 
-def _local_port(
+def _four_tuple(
     host: Host,
     address: bytes,
     remote: bytes,
@@ -60,28 +59,27 @@ def _local_port(
     options: SocketOptions,
     local: tuple[str, int] | None,
     now: Nanos,
-) -> tuple[int, int]:
-    """The port for a new connection, and the ISN that a TIME_WAIT prescribes (0: none does)."""
-    bound = local is not None and (local[1] or not options.ip_bind_address_no_port)
-    if local is not None and bound:
+) -> tuple[bytes, int]:
+    """What the new connection will be known by, and the ISN that a TIME_WAIT prescribes (0: none does)."""
+    if local is not None and (local[1] or not options.ip_bind_address_no_port):
         port = local[1] or host.ports.bindable(host.settings, address, options.so_reuseaddr)
         if port is None or not host.ports.may_bind(address, port, options.so_reuseaddr):
             raise CallError("the address is in use", "EADDRINUSE")
         if not local[1]:
             host.ports.bound.add(port)
-        isn = _claim(host, demux.four_tuple(address, remote, port, remote_port), now)
+        key = demux.four_tuple(address, remote, port, remote_port)
+        isn = _claim(host, key, now)
         if isn < 0:
             raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
-        return port, isn
+        return key, isn
     destination = remote + address + remote_port.to_bytes(2, "big")
     for port in host.ports.candidates(host.settings, destination):
         if port in host.listeners:
             continue
-        if not host.ports.used(address, port):
-            return port, 0
-        isn = _claim(host, demux.four_tuple(address, remote, port, remote_port), now)
+        key = demux.four_tuple(address, remote, port, remote_port)
+        isn = _claim(host, key, now) if host.ports.used(address, port) else 0
         if isn >= 0:
-            return port, isn
+            return key, isn
     raise CallError("every port towards that destination is in use", "EADDRNOTAVAIL")
 
 

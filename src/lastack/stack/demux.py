@@ -5,7 +5,12 @@ from __future__ import annotations
 
 def four_tuple(local: bytes, remote: bytes, local_port: int, remote_port: int) -> bytes:
     """The key of a connection: 12 octets for IPv4, 36 for IPv6."""
-    return remote + local + (remote_port << 16 | local_port).to_bytes(4, "big")
+    return b"%b%b%b" % (remote, local, (remote_port << 16 | local_port).to_bytes(4, "big"))
+
+
+def reverse(key: bytes, local: bytes, remote: bytes) -> bytes:
+    """The same connection as its other end files it; `local` and `remote` are those of `key`."""
+    return b"%b%b%b%b" % (local, remote, key[-2:], key[-4:-2])
 
 
 def addresses(key: bytes) -> tuple[bytes, bytes]:

@@ -24,7 +24,7 @@ from .path import Paths
 from .ports import Ports
 from .schedule import Schedule
 from .sock import Socket
-from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, Rows
+from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, WINDOW_AT, Rows
 
 
 @final
@@ -47,7 +47,6 @@ class Host:
         self.six = Rows(36)
         self.orphans = 0
         self.replies: list[Packet] = []
-        self.notices: list[Socket | Listener] = []
         self.numbers = 0
         self.seen_stamps: dict[bytes, tuple[int, Nanos]] = {}
         """tcp_tw_recycle: the last timestamp of each address, and when it was."""
@@ -61,12 +60,6 @@ class Host:
         self.counters.TcpOutSegs += 1
         answer = Packet(packet.destination, packet.source, segment, ttl=self.settings.ip_default_ttl)
         self.replies.append(answer)
-
-    def notice(self, socket: Socket) -> None:
-        """Its owner should know of something."""
-        if not socket.noticed:
-            socket.noticed = True
-            self.notices.append(socket)
 
     def connection(
         self,
@@ -112,14 +105,14 @@ class Host:
         else:
             self.schedule.arm(socket, socket.connection.deadline())
         if tcb.events and socket.accepted:
-            self.notice(socket)
+            self.schedule.notice(socket)
 
     def _remove(self, socket: Socket, now: Nanos) -> None:
         """The connection is gone, or a row is enough for it."""
         if self.sockets.get(socket.key) is not socket:
             return
         del self.sockets[socket.key]
-        socket.alarm.cancel()
+        self.schedule.cancel(socket)
         tcb = socket.connection.tcb
         if socket.counted_orphan:
             self.orphans -= 1
@@ -143,21 +136,22 @@ class Host:
             if self.observer is not None:
                 self.observer.moved(tcb.number, tcb.state, State.CLOSED, "tcp_max_tw_buckets", now)
             return
-        rows = self.rows(socket.key)
-        row = rows.add(socket.key, tcb.leaving, now)
-        flags = (TIMESTAMPS if tcb.timestamps else 0) | (REUSE if reuse else 0) | tcb.receiver.scale << SCALE_AT
-        rows.flags[row] = flags | (FIN_WAIT_2 if tcb.state is State.FIN_WAIT_2 else 0)
-        rows.rcv_nxt[row] = tcb.receiver.nxt & MASK
-        rows.snd_nxt[row] = tcb.sender.nxt & MASK
-        rows.window[row] = min(tcb.receiver.remaining() >> tcb.receiver.scale, 0xFFFF)
-        rows.number[row] = tcb.number
-        rows.acked_at[row] = 0
+        receiver = tcb.receiver
+        flags = min(receiver.remaining() >> receiver.scale, 0xFFFF) << WINDOW_AT | receiver.scale << SCALE_AT
+        if tcb.state is State.FIN_WAIT_2:
+            flags |= FIN_WAIT_2
+        if reuse:
+            flags |= REUSE
+        ts_recent = ts_at = 0
         if tcb.timestamps:
-            rows.ts_recent[row] = tcb.receiver.ts_recent
-            rows.ts_at[row] = tcb.receiver.ts_recent_at // SECOND & MASK
-            rows.ts_offset[row] = tcb.ts_offset
+            flags |= TIMESTAMPS
+            ts_recent = receiver.ts_recent
+            ts_at = receiver.ts_recent_at // SECOND & MASK
             if self.settings.tcp_tw_recycle:
-                self.seen_stamps[socket.remote] = (tcb.receiver.ts_recent, now)
+                self.seen_stamps[socket.remote] = (ts_recent, now)
+        rcv_nxt, snd_nxt = receiver.nxt & MASK, tcb.sender.nxt & MASK
+        until = now + tcb.leaving
+        self.rows(socket.key).add(socket.key, until, flags, rcv_nxt, snd_nxt, ts_recent, ts_at, tcb.number)
         if tcb.leaving <= 4 * SECOND:
             self.counters.TWKilled += 1
         else:

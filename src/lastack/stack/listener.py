@@ -33,7 +33,7 @@ class Listener:
     `requests` counts the connections in SYN_RECEIVED. `address` None: every address of the host.
     """
 
-    __slots__ = ("accept_queue", "address", "head", "limit", "noticed", "options", "port", "requests")
+    __slots__ = ("accept_queue", "address", "head", "limit", "options", "port", "requests")
 
     def __init__(self, address: bytes | None, port: int, limit: int, options: SocketOptions) -> None:
         self.address = address
@@ -43,7 +43,6 @@ class Listener:
         self.requests = 0
         self.accept_queue: list[Socket] = []
         self.head = 0
-        self.noticed = False
 
     @property
     def endpoint(self) -> Endpoint:

@@ -63,7 +63,7 @@ def accept(host: Host, listener: Listener) -> Socket | None:
     """The next established connection of a listener, or None. What happened to it so far is told now."""
     socket = listener.accept()
     if socket is not None and socket.connection.tcb.events:
-        host.notice(socket)
+        host.schedule.notice(socket)
     return socket
 
 
@@ -217,6 +217,4 @@ def _queue_accept(host: Host, listener: Listener, socket: Socket) -> None:
     """It is open, and waits for accept()."""
     host.counters.TcpPassiveOpens += 1
     listener.accept_queue.append(socket)
-    if not listener.noticed:
-        listener.noticed = True
-        host.notices.append(listener)
+    host.schedule.notice(socket)

@@ -12,9 +12,43 @@ from .isn import Secrets
 
 _EXCLUSIVE: Final = 1 << 31
 _ALONE: Final = 1 + _EXCLUSIVE
-_PAGES: Final = 1 << 16
 _PAGE: Final = 60
+_PAGES: Final = (1 << 16) // _PAGE + 1
 _TABLE: Final = 256
+
+
+@final
+class Uses:
+    """Who uses the ports of one address.
+
+    Nearly every port has one user that did not set SO_REUSEADDR: that is a bit in a page of 60 of them, so that what
+    TIME_WAIT keeps of a port is next to nothing. (60 bits are a small integer for compiled code, 64 are not.) Whatever
+    else there is, is counted: `_EXCLUSIVE` more for each user that did not set the option.
+    """
+
+    __slots__ = ("counted", "pages")
+
+    def __init__(self) -> None:
+        self.pages = [0] * _PAGES
+        self.counted: dict[int, int] = {}
+
+    def count(self, port: int) -> int:
+        """How many use a port; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
+        if self.pages[port // _PAGE] >> port % _PAGE & 1:
+            return _ALONE
+        return self.counted.get(port, 0) if self.counted else 0
+
+    def put(self, port: int, count: int) -> None:
+        """So many use it from now on."""
+        place, bit = port // _PAGE, 1 << port % _PAGE
+        if count == _ALONE:
+            self.pages[place] |= bit
+        elif self.pages[place] & bit:
+            self.pages[place] &= ~bit
+        if count and count != _ALONE:
+            self.counted[port] = count
+        elif self.counted:
+            self.counted.pop(port, None)
 
 
 @final
@@ -22,16 +56,12 @@ class Ports:
     """How many sockets and rows of TIME_WAIT use a port of an address, and how many of them did not set SO_REUSEADDR.
 
     `bound` are ports taken for all destinations by bind() without a port (and without IP_BIND_ADDRESS_NO_PORT).
-
-    Nearly every port has one user that did not set the option: that is a bit in a page of 60 of them, under a key
-    beyond the ports, so that what TIME_WAIT keeps of a port is next to nothing. (60 bits are a small integer for
-    compiled code, 256 are not.)
     """
 
     __slots__ = ("_offsets", "_secrets", "_uses", "bound")
 
     def __init__(self, secrets: Secrets, dice: Dice) -> None:
-        self._uses: dict[bytes, dict[int, int]] = {}
+        self._uses: dict[bytes, Uses] = {}
         self._secrets = secrets
         self._offsets = [dice.below(1 << 16) for _ in range(_TABLE)]
         self.bound: set[int] = set()
@@ -40,38 +70,23 @@ class Ports:
         """One more uses a port; `reuse`: it has set SO_REUSEADDR."""
         uses = self._uses.get(address)
         if uses is None:
-            uses = self._uses[address] = {}
-        if not reuse and port not in uses:
-            place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
-            page = uses.get(place, 0)
-            if not page & bit:
-                uses[place] = page | bit
-                return
-        _put(uses, port, _count(uses, port) + (1 if reuse else _ALONE))
+            uses = self._uses[address] = Uses()
+        uses.put(port, uses.count(port) + (1 if reuse else _ALONE))
 
     def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
         uses = self._uses[address]
-        if not reuse and not self.bound:
-            place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
-            page = uses.get(place, 0)
-            if page & bit:
-                if page == bit:
-                    del uses[place]
-                else:
-                    uses[place] = page & ~bit
-                return
-        left = _count(uses, port) - (1 if reuse else _ALONE)
-        _put(uses, port, left)
-        if not left:
+        left = uses.count(port) - (1 if reuse else _ALONE)
+        uses.put(port, left)
+        if not left and self.bound:
             self.bound.discard(port)
 
     def used(self, address: bytes | None, port: int) -> int:
         """How many use it, on one address or on any; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
         if address is None:
-            return sum(_count(uses, port) for uses in self._uses.values())
+            return sum([uses.count(port) for uses in self._uses.values()])
         uses = self._uses.get(address)
-        return 0 if uses is None else _count(uses, port)
+        return 0 if uses is None else uses.count(port)
 
     def may_bind(self, address: bytes | None, port: int, reuse: bool) -> bool:
         """Whether bind() may have it: nobody uses it, or all who do, and the asker, have set SO_REUSEADDR.
@@ -119,24 +134,3 @@ class Ports:
                 if fits and self.may_bind(address, port, reuse):
                     return port
         return None
-
-
-def _count(uses: dict[int, int], port: int) -> int:
-    if uses.get(_PAGES + port // _PAGE, 0) >> port % _PAGE & 1:
-        return _ALONE
-    return uses.get(port, 0)
-
-
-def _put(uses: dict[int, int], port: int, count: int) -> None:
-    place, bit = _PAGES + port // _PAGE, 1 << port % _PAGE
-    page = uses.get(place, 0) & ~bit
-    if count == _ALONE:
-        page |= bit
-    elif count:
-        uses[port] = count
-    if count in (0, _ALONE):
-        uses.pop(port, None)
-    if page:
-        uses[place] = page
-    else:
-        uses.pop(place, None)

@@ -1,110 +1,160 @@
-"""Which sockets have something to send, and when each has to be woken next.
+"""Which sockets have something to send, which have something to tell, and when each has to be woken next.
 
-A timer is lazy: one that moves back, as it does with every ACK, is left where it is and looked at again when its old
-time comes up front. Instants are kept in a heap of plain integers, each with the alarms that are set for it.
+Who is ready, and who has news, stand in a chain: first come, first served. The alarms are a binary heap of the sockets
+themselves, the earliest on top, so that a socket that is gone leaves nothing behind. An alarm is lazy: a timer that
+moves back, as it does with every ACK, is left where it is and looked at again when its old time comes up.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import final
 
 from lastack.model.time import Nanos
 from lastack.tcp.timers import NEVER
 
-from .sock import Alarm, Socket
+from .sock import Socket
 
 
 @final
 class Schedule:
-    """The ready queue and the timers of one stack."""
+    """The ready queue, the news and the alarms of one stack."""
 
-    __slots__ = ("_buckets", "_heap", "_last", "_last_at", "head", "ready")
+    __slots__ = ("_heap", "_last", "_last_news", "first", "news")
 
     def __init__(self) -> None:
-        self.ready: list[Socket] = []
-        """Those to be polled, from `head` on."""
-        self.head = 0
-        self._heap: list[int] = []
-        self._last: Alarm | None = None
-        self._last_at: Nanos = 0
-        self._buckets: dict[int, list[Alarm]] = {}
+        self.first: Socket | None = None
+        """Who is polled next."""
+        self._last: Socket | None = None
+        self.news: Socket | None = None
+        """Whose events are told next."""
+        self._last_news: Socket | None = None
+        self._heap: list[Socket] = []
+
+    # -- who has something to send
 
     def touch(self, socket: Socket) -> None:
         """Something happened to it: it will be polled."""
-        if not socket.queued:
-            socket.queued = True
-            self.ready.append(socket)
+        if socket.queued:
+            return
+        socket.queued = True
+        last = self._last
+        if last is None:
+            self.first = socket
+        else:
+            last.behind = socket
+        self._last = socket
 
-    def drop(self) -> None:
+    def drop(self, first: Socket) -> None:
         """The first has nothing to send."""
-        self.ready[self.head].queued = False
-        self.head += 1
-        if self.head == len(self.ready):
-            self.ready.clear()
-            self.head = 0
-        elif self.head >= 512:
-            del self.ready[: self.head]
-            self.head = 0
+        first.queued = False
+        self.first = first.behind
+        first.behind = None
+        if self.first is None:
+            self._last = None
+
+    # -- who has something to tell
+
+    def notice(self, socket: Socket) -> None:
+        """Its owner, or its listener's while nobody has accepted it, should know of something."""
+        if socket.noticed:
+            return
+        socket.noticed = True
+        last = self._last_news
+        if last is None:
+            self.news = socket
+        else:
+            last.tells_next = socket
+        self._last_news = socket
+
+    def told(self, first: Socket) -> None:
+        """The first has told everything."""
+        first.noticed = False
+        self.news = first.tells_next
+        first.tells_next = None
+        if self.news is None:
+            self._last_news = None
+
+    # -- who has to be woken
 
     def arm(self, socket: Socket, at: Nanos) -> None:
         """Wake it at `at`, or earlier, where it can look again."""
-        alarm = socket.alarm
-        if at >= alarm.at:
+        if at >= socket.alarm:
             return
-        alarm.at = at
-        if at < self._last_at:
-            self._last = None
-        bucket = self._buckets.get(at)
-        if bucket is None:
-            self._buckets[at] = [alarm]
-            heappush(self._heap, at)
-        else:
-            bucket.append(alarm)
+        place = socket.place
+        if place < 0:
+            place = len(self._heap)
+            self._heap.append(socket)
+        socket.alarm = at
+        self._rise(socket, place)
+
+    def cancel(self, socket: Socket) -> None:
+        """Wake it no more."""
+        place = socket.place
+        if place < 0:
+            return
+        socket.alarm = NEVER
+        socket.place = -1
+        last = self._heap.pop()
+        if last is not socket:
+            self._sink(last, place)
+            self._rise(last, last.place)
 
     def bound(self) -> Nanos:
         """No timer goes off before this; NEVER where none is armed. Looks at none of them."""
-        return self._heap[0] if self._heap else NEVER
+        return self._heap[0].alarm if self._heap else NEVER
 
     def next(self) -> Nanos:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
-        last = self._last
-        if last is not None and last.at == self._last_at and _due(last) <= self._last_at:
-            # What was found the last time still holds, and nothing earlier was armed.
-            return self._last_at
-        self._last = None
         while self._heap:
-            at = self._heap[0]
-            bucket = self._buckets[at]
-            while bucket:
-                alarm = bucket[-1]
-                if alarm.at == at and alarm.socket is not None:
-                    due = _due(alarm)
-                    if due <= at:
-                        self._last = alarm
-                        self._last_at = at
-                        return at
-                    alarm.at = NEVER
-                    if due != NEVER:
-                        self.arm(alarm.socket, due)
-                bucket.pop()
-            heappop(self._heap)
-            del self._buckets[at]
+            socket = self._heap[0]
+            due = socket.connection.deadline()
+            if due <= socket.alarm:
+                return socket.alarm
+            if due == NEVER:
+                self.cancel(socket)
+            else:
+                socket.alarm = due
+                self._sink(socket, 0)
         return NEVER
 
-    def due(self, now: Nanos) -> list[Socket]:
-        """The sockets whose timer has gone off, each taken out."""
-        found: list[Socket] = []
-        while self.next() <= now:
-            at = heappop(self._heap)
-            for alarm in self._buckets.pop(at):
-                if alarm.at == at and alarm.socket is not None:
-                    alarm.at = NEVER
-                    found.append(alarm.socket)
-        return found
+    def due(self, now: Nanos) -> Socket | None:
+        """A socket whose timer has gone off, taken out; None where there is none."""
+        if self.next() > now:
+            return None
+        socket = self._heap[0]
+        self.cancel(socket)
+        return socket
 
+    def _rise(self, socket: Socket, place: int) -> None:
+        """Put it into a free place, or higher up, below all that are earlier (of the same instant: older)."""
+        heap, at, number = self._heap, socket.alarm, socket.number
+        while place:
+            above = (place - 1) >> 1
+            other = heap[above]
+            if other.alarm < at or (other.alarm == at and other.number <= number):
+                break
+            heap[place] = other
+            other.place = place
+            place = above
+        heap[place] = socket
+        socket.place = place
 
-def _due(alarm: Alarm) -> Nanos:
-    """When the connection really wants to be woken."""
-    socket = alarm.socket
-    return NEVER if socket is None else socket.connection.deadline()
+    def _sink(self, socket: Socket, place: int) -> None:
+        """Put it into a free place, or further down, above all that are later (of the same instant: younger)."""
+        heap, at, number, size = self._heap, socket.alarm, socket.number, len(self._heap)
+        below = 2 * place + 1
+        while below < size:
+            other = heap[below]
+            if below + 1 < size:
+                right = heap[below + 1]
+                if right.alarm < other.alarm or (right.alarm == other.alarm and right.number < other.number):
+                    below += 1
+                    other = right
+            if at < other.alarm or (at == other.alarm and number <= other.number):
+                break
+            heap[place] = other
+            other.place = place
+            place = below
+            below = 2 * place + 1
+        heap[place] = socket
+        socket.place = place

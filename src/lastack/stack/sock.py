@@ -22,39 +22,28 @@ if TYPE_CHECKING:
 
 
 @final
-class Alarm:
-    """When a socket is to be woken. What a schedule holds is this, so that a socket that is gone costs it nothing."""
-
-    __slots__ = ("at", "socket")
-
-    def __init__(self, socket: Socket) -> None:
-        self.at: Nanos = NEVER
-        self.socket: Socket | None = socket
-
-    def cancel(self) -> None:
-        """The socket is gone."""
-        self.at = NEVER
-        self.socket = None
-
-
-@final
 class Socket:
     """What `connect()` and `accept()` give. The calls are a Connection's; the stack sends what comes of them."""
 
     __slots__ = (
         "accepted",
         "alarm",
+        "behind",
         "connection",
         "counted_orphan",
+        "flow",
         "key",
         "listener",
         "local",
         "noticed",
+        "number",
         "owner",
+        "place",
         "queued",
         "remote",
         "requesting",
         "schedule",
+        "tells_next",
     )
 
     def __init__(
@@ -67,20 +56,30 @@ class Socket:
         listener: Listener | None,
     ) -> None:
         self.connection = connection
+        self.number = connection.tcb.number
         self.key = key
         self.local = local
         self.remote = remote
+        self.flow = demux.reverse(key, local, remote)
+        """What the peer finds it by: for the packets that we send."""
         self.schedule = schedule
         self.listener = listener
         self.accepted = listener is None
         self.counted_orphan = False
         self.requesting = False
         """It is in its listener's SYN queue."""
-        self.queued = False
-        self.noticed = False
         self.owner: object | None = None
         """Whatever whoever drives the stack wants to find again when something happens to the socket."""
-        self.alarm = Alarm(self)
+        # Its places in the stack's queues, each of which is a chain of sockets.
+        self.queued = False
+        self.behind: Socket | None = None
+        """Who is polled after it."""
+        self.noticed = False
+        self.tells_next: Socket | None = None
+        """Whose events are told after its own."""
+        self.alarm: Nanos = NEVER
+        """When it is to be woken, or looked at again, and where it stands among those that are."""
+        self.place = -1
 
     @property
     def state(self) -> State:

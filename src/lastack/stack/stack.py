@@ -72,23 +72,29 @@ class Stack:
     def on_packet(self, packet: Packet, now: Nanos) -> None:
         """A packet has arrived. One that is for somebody else is not looked at."""
         host = self.host
-        if packet.destination not in host.addresses:
-            return
         segment = packet.segment
         if segment is None:
-            if packet.icmp is not None:
+            if packet.icmp is not None and packet.destination in host.addresses:
                 self._on_icmp(packet.icmp, now)
             return
-        host.counters.TcpInSegs += 1
-        key = demux.four_tuple(packet.destination, packet.source, segment.dst_port, segment.src_port)
+        key = packet.flow
+        if not key:
+            key = demux.four_tuple(packet.destination, packet.source, segment.dst_port, segment.src_port)
         socket = host.sockets.get(key)
         if socket is not None:
-            if socket.listener is not None and socket.requesting:
+            host.counters.TcpInSegs += 1
+            if socket.requesting and socket.listener is not None:
                 passive.on_request(host, socket, socket.listener, packet, segment, now)
             else:
                 socket.connection.on_segment(segment, now)
             host.schedule.touch(socket)
-            return
+        elif packet.destination in host.addresses:
+            host.counters.TcpInSegs += 1
+            self._on_other(packet, segment, key, now)
+
+    def _on_other(self, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
+        """A segment for no connection that is alive."""
+        host = self.host
         rows = host.rows(key)
         row = rows.find(key)
         if row >= 0:
@@ -99,11 +105,14 @@ class Stack:
     def on_timeout(self, now: Nanos) -> None:
         """Everything whose time has come; harmless before."""
         host = self.host
-        for socket in host.schedule.due(now):
+        schedule = host.schedule
+        socket = schedule.due(now)
+        while socket is not None:
             socket.connection.on_timeout(now)
-            host.schedule.touch(socket)
+            schedule.touch(socket)
+            socket = schedule.due(now)
         for rows in (host.four, host.six):
-            while rows.next() <= now:
+            while rows.soonest <= now:
                 row = rows.first()
                 cause = "2 MSL have passed"
                 if rows.flags[row] & FIN_WAIT_2:
@@ -137,7 +146,7 @@ class Stack:
         if half_closed and not rows.flags[row] & FIN_WAIT_2 and host.observer is not None:
             host.observer.moved(rows.number[row], State.FIN_WAIT_2, State.TIME_WAIT, "rcv FIN", now)
         if verdict is Verdict.ACKNOWLEDGE:
-            host.reply(packet, waiting.last_ack(rows, row, segment, now))
+            self._acknowledge_again(rows, row, packet, segment, now)
         elif verdict is Verdict.RESET:
             passive.refuse(host, packet, segment)
             host.forget_wait(rows, row, State.CLOSED, "rcv text after CLOSE", now)
@@ -146,13 +155,17 @@ class Stack:
         elif verdict is Verdict.REOPEN:
             listener = passive.listener_for(host, packet.destination, segment)
             if listener is None:
-                host.reply(packet, waiting.last_ack(rows, row, segment, now))
+                self._acknowledge_again(rows, row, packet, segment, now)
                 return
             isn = waiting.next_isn(rows, row)
             cause = "rcv SYN with a newer timestamp or sequence number"
             key = rows.key(row)
             host.forget_wait(rows, row, State.SYN_RECEIVED, cause, now)
             passive.on_syn(host, listener, packet, segment, key, isn, now)
+
+    def _acknowledge_again(self, rows: Rows, row: int, packet: Packet, segment: Segment, now: Nanos) -> None:
+        offset = self.host.secrets.timestamp_offset(packet.destination, packet.source)
+        self.host.reply(packet, waiting.last_ack(rows, row, segment, offset, now))
 
     def _on_unknown(self, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
         """A segment for no connection: for a listener, or for nobody (RFC 9293 3.10.7.1, 3.10.7.2)."""
@@ -205,14 +218,16 @@ class Stack:
         if host.replies:
             return host.replies.pop(0)
         schedule = host.schedule
-        while schedule.head < len(schedule.ready):
-            socket = schedule.ready[schedule.head]
+        socket = schedule.first
+        while socket is not None:
             segment = socket.connection.poll(now)
             if segment is not None:
                 host.counters.TcpOutSegs += 1
-                return Packet(socket.local, socket.remote, segment, None, host.settings.ip_default_ttl)
-            schedule.drop()
+                ttl = host.settings.ip_default_ttl
+                return Packet(socket.local, socket.remote, segment, None, ttl, 0, socket.flow)
+            schedule.drop(socket)
             host.settle(socket, now)
+            socket = schedule.first
         return None
 
     def next_timeout(self) -> Nanos | None:
@@ -222,32 +237,38 @@ class Stack:
 
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where nothing is waited for."""
-        return self._rows_end_before(self.host.schedule.next())
+        return self._first_end(self.host.schedule.next())
 
     def bound(self) -> Nanos:
         """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
-        return self._rows_end_before(self.host.schedule.bound())
+        return self._first_end(self.host.schedule.bound())
 
-    def _rows_end_before(self, at: Nanos) -> Nanos:
+    def _first_end(self, at: Nanos) -> Nanos:
+        """The end of the row that ends first, or an instant before it."""
         host = self.host
-        if host.four.count and host.four.next() < at:
-            at = host.four.next()
-        return min(at, host.six.next()) if host.six.count else at
+        at = min(at, host.four.soonest)
+        return at if at < host.six.soonest else host.six.soonest
+
+    def news(self) -> Socket | None:
+        """The first connection that has an event to tell; one not `accepted` yet tells its listener that it waits."""
+        schedule = self.host.schedule
+        socket = schedule.news
+        while socket is not None and socket.accepted and not socket.connection.tcb.events:
+            schedule.told(socket)
+            socket = schedule.news
+        if socket is not None and not socket.accepted:
+            schedule.told(socket)
+        return socket
 
     def next_event(self) -> Notice | None:
         """What an owner should know: whose event it is, and which."""
-        while self.host.notices:
-            source = self.host.notices[0]
-            if isinstance(source, Listener):
-                self.host.notices.pop(0)
-                source.noticed = False
-                return Notice(source, Event.OPENED)
-            event = source.connection.next_event()
-            if event is not None:
-                return Notice(source, event)
-            source.noticed = False
-            self.host.notices.pop(0)
-        return None
+        socket = self.news()
+        if socket is None:
+            return None
+        if socket.listener is not None and not socket.accepted:
+            return Notice(socket.listener, Event.OPENED)
+        event = socket.next_event()
+        return None if event is None else Notice(socket, event)
 
     # -- what there is
 

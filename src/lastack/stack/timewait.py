@@ -1,87 +1,86 @@
 """Connections of which only a wait is left, as packed rows: TIME_WAIT, and FIN_WAIT_2 that nobody holds.
 
-A row is some sixty octets in parallel arrays, found through an open-addressed index of row numbers. Rows that wait
-equally long form a queue, in the order in which they will end, so that ending one costs nothing to find.
+A row is some sixty octets in parallel arrays, found through an open-addressed index of row numbers. In what order they
+will end is a list of row numbers: nearly all wait equally long, and so go to its end, and leave from its front.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from typing import Final, final
 
 from lastack.model.time import SECOND, Nanos
+from lastack.native import i64
 from lastack.tcp.timers import NEVER
 
-_EMPTY: Final = -1
 _NONE: Final = -1
+_HASH: Final = 0xFFFF_FFFF
+_LAST: Final = 0
+"""In `_link`: there is no further free row."""
+# The bits of `flags`.
 FIN_WAIT_2: Final = 1
-"""Bit of `flags`: the peer's FIN has not come yet (tw_substate)."""
+"""The peer's FIN has not come yet (tw_substate)."""
 TIMESTAMPS: Final = 2
 REUSE: Final = 4
 """The owner had set SO_REUSEADDR."""
 SCALE_AT: Final = 4
-"""The upper four bits: the shift of `window`."""
+"""Four bits: the shift of the window."""
+WINDOW_AT: Final = 8
+"""Sixteen bits: the window as on the wire."""
 
 
 @final
 class Rows:
     """The rows of one address family. `key_size` octets each for the four-tuple.
 
-    Columns: `rcv_nxt` `snd_nxt` (wrapped), `window` as on the wire, `ts_recent` and when it was noted (`ts_at`,
-    seconds), `ts_offset`, `deadline` (ns), `acked_at` (ms: when an ACK was last sent, for the rate limit),
-    `number` of the connection, `flags`.
+    Columns: `rcv_nxt` `snd_nxt` (wrapped), `flags`, `ts_recent` and when it was noted (`ts_at`, seconds), `deadline`
+    (ns; 0: the row is free), `number` of the connection. `soonest` is when the next one ends, or NEVER. `acked_at`
+    knows of the few that had to answer when they last did (ms), for the rate limit.
     """
 
     __slots__ = (
         "_free",
+        "_hash",
+        "_head",
         "_index",
         "_keys",
         "_mask",
-        "_next",
-        "_previous",
-        "_queue",
-        "_queue_of",
-        "_soonest",
+        "_order",
         "acked_at",
         "count",
         "deadline",
         "flags",
         "key_size",
         "number",
-        "queues",
         "rcv_nxt",
         "snd_nxt",
+        "soonest",
         "ts_at",
-        "ts_offset",
         "ts_recent",
-        "window",
     )
 
     def __init__(self, key_size: int) -> None:
         self.key_size = key_size
         self.count = 0
+        self.soonest: Nanos = NEVER
         self._keys = bytearray()
         self._mask = 15
-        self._index = array("i", [_EMPTY]) * 16
-        self._free = _NONE
-        self._next = array("i")
-        self._previous = array("i")
-        self._queue = array("I")
+        self._index = array("I", bytes(64))
+        """Row number and one, at the place of the key's hash or after it; 0: empty."""
+        self._free = _LAST
+        """A free row and one; the next one is in its `rcv_nxt`."""
+        self._order = array("I")
+        self._head = 0
+        self._hash = array("I")
         self.rcv_nxt = array("I")
         self.snd_nxt = array("I")
-        self.window = array("H")
+        self.flags = array("I")
         self.ts_recent = array("I")
         self.ts_at = array("I")
-        self.ts_offset = array("I")
-        self.deadline = array("q")
-        self.acked_at = array("I")
+        self.deadline = array("Q")
         self.number = array("I")
-        self.flags = array("B")
-        self.queues: list[tuple[Nanos, list[int]]] = []
-        """(length of the wait, [first row, last row])."""
-        self._soonest: Nanos = NEVER
-        """When the next row ends; -1 where that is to be found again."""
-        self._queue_of: dict[int, int] = {}
+        self.acked_at: dict[int, int] = {}
 
     # -- finding
 
@@ -93,172 +92,150 @@ class Rows:
         """The row of a four-tuple, or -1."""
         if not self.count:
             return _NONE
-        slot = self._slot(key)
-        return self._index[slot]
-
-    def _slot(self, key: bytes) -> int:
-        """Where the index has the key, or the empty place where it would be."""
-        mask, index, size, keys = self._mask, self._index, self.key_size, self._keys
-        slot = hash(key) & mask
-        while True:
-            row = index[slot]
-            if row == _EMPTY or keys[row * size : row * size + size] == key:
-                return slot
-            slot = (slot + 1) & mask
-
-    def rows(self) -> list[int]:
-        """All rows in use, the oldest first within each queue."""
-        found: list[int] = []
-        for _, ends in self.queues:
-            row = ends[0]
-            while row != _NONE:
-                found.append(row)
-                row = self._next[row]
-        return found
-
-    # -- changing
-
-    def add(self, key: bytes, wait: Nanos, now: Nanos) -> int:
-        """A new row for a key that has none, to end after `wait`. Its other columns are for the caller to fill."""
-        if 3 * (self.count + 1) > 2 * (self._mask + 1):
-            self._grow()
-        row = self._free
-        size = self.key_size
-        if row == _NONE:
-            row = len(self.deadline)
-            self._extend(key)
-        else:
-            self._free = self._next[row]
-            self._keys[row * size : row * size + size] = key
-        self._index[self._slot(key)] = row
-        self.count += 1
-        self._enqueue(row, wait, now)
-        return row
-
-    def _extend(self, key: bytes) -> None:
-        self._keys.extend(key)
-        self._next.append(_NONE)
-        self._previous.append(_NONE)
-        self._queue.append(0)
-        self.rcv_nxt.append(0)
-        self.snd_nxt.append(0)
-        self.window.append(0)
-        self.ts_recent.append(0)
-        self.ts_at.append(0)
-        self.ts_offset.append(0)
-        self.deadline.append(0)
-        self.acked_at.append(0)
-        self.number.append(0)
-        self.flags.append(0)
-
-    def _grow(self) -> None:
-        """Twice as many places in the index."""
-        self._mask = self._mask * 2 + 1
-        index = array("i", [_EMPTY]) * (self._mask + 1)
-        self._index = index
-        size, mask, keys = self.key_size, self._mask, self._keys
-        for row in self.rows():
-            slot = hash(bytes(keys[row * size : row * size + size])) & mask
-            while index[slot] != _EMPTY:
-                slot = (slot + 1) & mask
-            index[slot] = row
-
-    def remove(self, row: int) -> None:
-        """Forget a row; its place is used again."""
-        self._dequeue(row)
-        self._unindex(self._slot(self.key(row)))
-        self.count -= 1
-        self._next[row] = self._free
-        self._free = row
-
-    def _unindex(self, hole: int) -> None:
-        """Empty a place of the index, and move up what would no longer be found (Knuth 6.4, algorithm R)."""
-        mask, index = self._mask, self._index
-        slot = hole
-        while True:
+        index, mask, hashes, wanted = self._index, self._mask, self._hash, _hash(key)
+        slot = wanted & mask
+        row: int = index[slot]
+        while row and not (hashes[row - 1] == wanted and self.key(row - 1) == key):
             slot = (slot + 1) & mask
             row = index[slot]
-            if row == _EMPTY:
-                break
-            home = hash(self.key(row)) & mask
-            if ((slot - home) & mask) >= ((slot - hole) & mask):
-                index[hole] = row
-                hole = slot
-        index[hole] = _EMPTY
+        return row - 1
 
-    def restart(self, row: int, wait: Nanos, now: Nanos) -> None:
-        """Begin the wait again, of whatever length."""
-        self._dequeue(row)
-        self._enqueue(row, wait, now)
-
-    def _enqueue(self, row: int, wait: Nanos, now: Nanos) -> None:
-        number = self._queue_of.get(wait)
-        if number is None:
-            number = self._new_queue(wait)
-        ends = self.queues[number][1]
-        last = ends[1]
-        self._queue[row] = number
-        self._previous[row] = last
-        self._next[row] = _NONE
-        if last == _NONE:
-            ends[0] = row
-        else:
-            self._next[last] = row
-        ends[1] = row
-        self.deadline[row] = now + wait
-        self._soonest = min(self._soonest, now + wait)
-
-    def _new_queue(self, wait: Nanos) -> int:
-        """A queue for a length not seen before, in the place of an empty one if there is any."""
-        for number, (old, ends) in enumerate(self.queues):
-            if ends[0] == _NONE:
-                del self._queue_of[old]
-                self.queues[number] = (wait, [_NONE, _NONE])
-                self._queue_of[wait] = number
-                return number
-        self.queues.append((wait, [_NONE, _NONE]))
-        self._queue_of[wait] = len(self.queues) - 1
-        return len(self.queues) - 1
-
-    def _dequeue(self, row: int) -> None:
-        ends = self.queues[self._queue[row]][1]
-        before, after = self._previous[row], self._next[row]
-        if before == _NONE:
-            # Only the first of a queue can be the one that ends next.
-            self._soonest = -1
-            ends[0] = after
-        else:
-            self._next[before] = after
-        if after == _NONE:
-            ends[1] = before
-        else:
-            self._previous[after] = before
-
-    # -- ending
-
-    def first(self) -> int:
-        """The row that ends next, or -1."""
-        best, at = _NONE, NEVER
-        for _, ends in self.queues:
-            row = ends[0]
-            if row != _NONE and self.deadline[row] < at:
-                best, at = row, self.deadline[row]
-        return best
-
-    def next(self) -> Nanos:
-        """When the next one ends, or NEVER."""
-        if self._soonest < 0:
-            row = self.first()
-            self._soonest = NEVER if row == _NONE else self.deadline[row]
-        return self._soonest
-
-    def octets(self) -> int:
-        """Memory that the table takes, arrays and index."""
-        columns = (self.rcv_nxt, self.snd_nxt, self.window, self.ts_recent, self.ts_at, self.ts_offset)
-        more = (self.deadline, self.acked_at, self.number, self.flags, self._next, self._previous, self._queue)
-        total = sum(len(column) * column.itemsize for column in (*columns, *more, self._index))
-        return total + len(self._keys)
+    def window(self, row: int) -> int:
+        """The window as on the wire."""
+        return self.flags[row] >> WINDOW_AT
 
     def timestamp_age(self, row: int, now: Nanos) -> Nanos:
         """How long ago the last timestamp of the peer was noted, to the second."""
         return now - self.ts_at[row] * SECOND
+
+    def rows(self) -> list[int]:
+        """All rows in use, in the order in which they end."""
+        return list(self._order[self._head :])
+
+    def first(self) -> int:
+        """The row that ends next, or -1."""
+        return self._order[self._head] if self.count else _NONE
+
+    def octets(self) -> int:
+        """Memory that the table takes, arrays and index."""
+        columns = (self._hash, self.rcv_nxt, self.snd_nxt, self.flags, self.ts_recent, self.ts_at, self.number)
+        more = (self.deadline, self._order, self._index)
+        return sum(len(column) * column.itemsize for column in (*columns, *more)) + len(self._keys)
+
+    # -- changing
+
+    def add(
+        self, key: bytes, until: Nanos, flags: int, rcv_nxt: int, snd_nxt: int, ts_recent: int, ts_at: int, number: int
+    ) -> int:
+        """A row for a key that has none."""
+        if 3 * (self.count + 1) > 2 * (self._mask + 1):
+            self._grow()
+        hashed = _hash(key)
+        row = self._free - 1
+        if row >= 0:
+            self._free = self.rcv_nxt[row]
+            self._keys[row * self.key_size : (row + 1) * self.key_size] = key
+            self._hash[row] = hashed
+            self.rcv_nxt[row] = rcv_nxt
+            self.snd_nxt[row] = snd_nxt
+            self.flags[row] = flags
+            self.ts_recent[row] = ts_recent
+            self.ts_at[row] = ts_at
+            self.deadline[row] = until
+            self.number[row] = number
+        else:
+            row = len(self.number)
+            self._keys.extend(key)
+            self._hash.append(hashed)
+            self.rcv_nxt.append(rcv_nxt)
+            self.snd_nxt.append(snd_nxt)
+            self.flags.append(flags)
+            self.ts_recent.append(ts_recent)
+            self.ts_at.append(ts_at)
+            self.deadline.append(until)
+            self.number.append(number)
+        self._enter(row, hashed)
+        self.count += 1
+        self._queue(row, until)
+        return row
+
+    def remove(self, row: int) -> None:
+        """Forget a row; its place is used again."""
+        self._unqueue(row)
+        self.count -= 1
+        self._leave(row)
+        self.deadline[row] = 0
+        self.rcv_nxt[row] = self._free
+        self._free = row + 1
+        if self.acked_at:
+            self.acked_at.pop(row, None)
+
+    def restart(self, row: int, until: Nanos) -> None:
+        """Let it wait until another instant."""
+        self._unqueue(row)
+        self.deadline[row] = until
+        self._queue(row, until)
+
+    # -- the index
+
+    def _enter(self, row: int, hashed: int) -> None:
+        index, mask = self._index, self._mask
+        slot = hashed & mask
+        while index[slot]:
+            slot = (slot + 1) & mask
+        index[slot] = row + 1
+
+    def _leave(self, row: int) -> None:
+        """Empty the row's place, and move up what would no longer be found (Knuth 6.4, algorithm R)."""
+        index, mask, hashes = self._index, self._mask, self._hash
+        hole = hashes[row] & mask
+        while index[hole] != row + 1:
+            hole = (hole + 1) & mask
+        slot = (hole + 1) & mask
+        other: int = index[slot]
+        while other:
+            home = hashes[other - 1] & mask
+            if ((slot - home) & mask) >= ((slot - hole) & mask):
+                index[hole] = other
+                hole = slot
+            slot = (slot + 1) & mask
+            other = index[slot]
+        index[hole] = 0
+
+    def _grow(self) -> None:
+        """Twice as many places in the index."""
+        self._mask = self._mask * 2 + 1
+        self._index = array("I", bytes(4 * (self._mask + 1)))
+        hashes = self._hash
+        for row in self.rows():
+            self._enter(row, hashes[row])
+
+    # -- the order of ending
+
+    def _queue(self, row: int, until: Nanos) -> None:
+        order, deadline = self._order, self.deadline
+        if self._head == len(order) or deadline[order[-1]] <= until:
+            order.append(row)
+        else:
+            order.insert(bisect_right(order, until, self._head, key=deadline.__getitem__), row)
+        self.soonest = min(self.soonest, until)
+
+    def _unqueue(self, row: int) -> None:
+        order, deadline, head = self._order, self.deadline, self._head
+        if order[head] == row:
+            head += 1
+            if 8 * head > len(order) + 64:
+                del order[:head]
+                head = 0
+            self._head = head
+            self.soonest = deadline[order[head]] if head < len(order) else NEVER
+            return
+        place = bisect_left(order, deadline[row], head, key=deadline.__getitem__)
+        while order[place] != row:
+            place += 1
+        del order[place]
+
+
+def _hash(key: bytes) -> int:
+    hashed: i64 = hash(key)
+    return hashed & _HASH

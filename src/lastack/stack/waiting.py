@@ -44,7 +44,7 @@ def arrive(rows: Rows, row: int, segment: Segment, settings: Settings, counters:
         # In order, and empty: either a RST, or an ACK that came late.
         if flags & RST and not settings.tcp_rfc1337:
             return Verdict.END
-        rows.restart(row, _length(settings), now)
+        rows.restart(row, now + _length(settings))
         _remember(rows, row, segment, now)
         return Verdict.NOTHING
     if flags & SYN and not flags & (RST | ACK) and not stale and _newer(rows, row, segment):
@@ -55,7 +55,7 @@ def arrive(rows: Rows, row: int, segment: Segment, settings: Settings, counters:
         return Verdict.NOTHING
     if stale or flags & ACK:
         # Above all the FIN that comes again: its ACK was lost, and the wait begins anew (RFC 9293 3.10.7.4).
-        rows.restart(row, _length(settings), now)
+        rows.restart(row, now + _length(settings))
     return _limited(rows, row, settings, counters, now)
 
 
@@ -72,7 +72,7 @@ def _in_fin_wait_2(
     rcv_nxt = rows.rcv_nxt[row]
     flags = segment.flags
     end = (segment.seq + segment.length) & MASK
-    window = rows.window[row] << (rows.flags[row] >> SCALE_AT)
+    window = rows.window(row) << (rows.flags[row] >> SCALE_AT & 15)
     if stale or not overlaps(segment.seq, end, rcv_nxt, window):
         # Linux answers even a RST.
         return _limited(rows, row, settings, counters, now)
@@ -91,7 +91,7 @@ def _in_fin_wait_2(
     rows.flags[row] &= ~FIN_WAIT_2
     rows.rcv_nxt[row] = end
     _remember(rows, row, segment, now)
-    rows.restart(row, _length(settings), now)
+    rows.restart(row, now + _length(settings))
     return Verdict.ACKNOWLEDGE
 
 
@@ -125,7 +125,7 @@ def _remember(rows: Rows, row: int, segment: Segment, now: Nanos) -> None:
 def _limited(rows: Rows, row: int, settings: Settings, counters: Counters, now: Nanos) -> Verdict:
     """An ACK, if the last one was long enough ago (tcp_timewait_check_oow_rate_limit)."""
     at = now // MILLISECOND & MASK
-    last = rows.acked_at[row]
+    last = rows.acked_at.get(row, 0)
     if last and (at - last) & MASK < settings.tcp_invalid_ratelimit:
         if rows.flags[row] & FIN_WAIT_2:
             counters.TCPACKSkippedFinWait2 += 1
@@ -136,11 +136,11 @@ def _limited(rows: Rows, row: int, settings: Settings, counters: Counters, now: 
     return Verdict.ACKNOWLEDGE
 
 
-def last_ack(rows: Rows, row: int, segment: Segment, now: Nanos) -> Segment:
-    """The last ACK once more: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    answer = Segment(segment.dst_port, segment.src_port, rows.snd_nxt[row], rows.rcv_nxt[row], ACK, rows.window[row])
+def last_ack(rows: Rows, row: int, segment: Segment, ts_offset: int, now: Nanos) -> Segment:
+    """The last ACK once more: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. `ts_offset`: where our timestamps begin."""
+    answer = Segment(segment.dst_port, segment.src_port, rows.snd_nxt[row], rows.rcv_nxt[row], ACK, rows.window(row))
     if rows.flags[row] & TIMESTAMPS:
-        answer.ts_value = (now // MILLISECOND + rows.ts_offset[row]) & MASK
+        answer.ts_value = (now // MILLISECOND + ts_offset) & MASK
         answer.ts_echo = rows.ts_recent[row]
     return answer
 

@@ -15,9 +15,24 @@ from .segment import PROTOCOL, Segment, decode_segment, encode_segment, header_l
 @mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Packet:
-    """Addresses are 4 or 16 octets. Exactly one of `segment` and `icmp` is not None."""
+    """Addresses are 4 or 16 octets. Exactly one of `segment` and `icmp` is not None.
 
-    __slots__ = ("destination", "dont_fragment", "icmp", "ident", "segment", "source", "traffic_class", "ttl")
+    `flow` is what the receiver finds its connection by (`stack.demux.four_tuple`), where the sender has it at hand;
+    empty where it has not.
+    """
+
+    __slots__ = (
+        "arrives",
+        "destination",
+        "dont_fragment",
+        "flow",
+        "icmp",
+        "ident",
+        "segment",
+        "source",
+        "traffic_class",
+        "ttl",
+    )
 
     def __init__(
         self,
@@ -27,6 +42,7 @@ class Packet:
         icmp: IcmpMessage | None = None,
         ttl: int = 64,
         ident: int = 0,
+        flow: bytes = b"",
     ) -> None:
         self.source = source
         self.destination = destination
@@ -34,9 +50,20 @@ class Packet:
         self.icmp = icmp
         self.ttl = ttl
         self.ident = ident
+        self.flow = flow
         self.traffic_class = 0
         """TOS or traffic class; its two low bits are ECN (RFC 3168)."""
         self.dont_fragment = True
+        self.arrives = 0
+        """For whoever carries it: when it is there, in ns."""
+
+    def copy(self) -> Packet:
+        """Another packet with the same contents, which are shared."""
+        other = Packet(self.source, self.destination, self.segment, self.icmp, self.ttl, self.ident, self.flow)
+        other.traffic_class = self.traffic_class
+        other.dont_fragment = self.dont_fragment
+        other.arrives = self.arrives
+        return other
 
     @property
     def size(self) -> int:
