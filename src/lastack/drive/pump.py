@@ -12,7 +12,12 @@ BATCH = 64
 
 
 class Device(ABC):
-    """Where packets come from and go to. Make your own: three methods."""
+    """Where packets come from and go to. Make your own: three methods.
+
+    `mtu`: octets of the largest packet that it takes.
+    """
+
+    mtu: int = 1 << 16
 
     @abstractmethod
     def receive(self, limit: int) -> list[Packet]:
