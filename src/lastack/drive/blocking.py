@@ -32,8 +32,8 @@ from lastack.tcp.info import TcpInfo
 from lastack.tcp.settings import Settings, SocketOptions
 
 from .application import Application
+from .pump import Wire, soonest
 from .station import Station
-from .tun import TunDevice
 
 if TYPE_CHECKING:
     from typing import Self
@@ -57,7 +57,7 @@ def socket_error(error: CallError) -> OSError:
 class Driver:
     """A stack on a device, driven by the calls of one thread. `clock` gives nanoseconds that never go back."""
 
-    def __init__(self, stack: Stack, device: TunDevice, clock: Callable[[], Nanos] = time.monotonic_ns) -> None:
+    def __init__(self, stack: Stack, device: Wire, clock: Callable[[], Nanos] = time.monotonic_ns) -> None:
         self.stack = stack
         self.device = device
         self.station = Station(stack, device)
@@ -76,7 +76,7 @@ class Driver:
         """
         now = self._clock()
         until = None if timeout is None else now + int(timeout * SECOND)
-        due = self.stack.next_timeout()
+        due = soonest(self.stack.next_timeout(), self.device.next_timeout())
         wake = due if until is None else until if due is None else min(due, until)
         # A timer goes off a little late rather than early: else the last moments would be spent in a loop.
         wait = None if wake is None else max(-((now - wake) // 1_000_000), 0)

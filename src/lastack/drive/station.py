@@ -16,7 +16,7 @@ from lastack.stack.stack import Stack
 from lastack.tcp.settings import SocketOptions
 
 from .application import Application
-from .pump import Device, pump
+from .pump import Device, pump, soonest
 from .tell import tell
 
 
@@ -64,7 +64,7 @@ class Station:
                 device.transmit(packet)
             notice = stack.next_event()
             if notice is None:
-                return stack.next_timeout()
+                return soonest(stack.next_timeout(), device.next_timeout())
             source = notice.source
             if isinstance(source, Socket):
                 owner = source.owner

@@ -9,13 +9,13 @@ from lastack.errors import DecodeError
 from lastack.linux.tun import Tun
 from lastack.wire.packet import Packet, decode_packet
 
-from .pump import Device
+from .pump import Wire
 
 if TYPE_CHECKING:
     from typing import Self
 
 
-class TunDevice(Device):
+class TunDevice(Wire):
     """`with TunDevice(Tun(["10.9.0.1/24"])) as device: ...`: closing it closes the Tun.
 
     What is no whole TCP segment or ICMP message is counted in `strange` and dropped.
