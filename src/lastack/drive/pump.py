@@ -14,10 +14,12 @@ BATCH = 64
 class Device(ABC):
     """Where packets come from and go to. Make your own: three methods.
 
-    `mtu`: octets of the largest packet that it takes.
+    `mtu`: octets of the largest packet that it takes. `gso_max_size`: octets of text in one that stands for many
+    segments, each within the MTU; 0 where it cuts none.
     """
 
     mtu: int = 1 << 16
+    gso_max_size: int = 0
 
     @abstractmethod
     def receive(self, limit: int) -> list[Packet]:

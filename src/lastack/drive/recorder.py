@@ -23,6 +23,7 @@ class Recorder(Wire):
     def __init__(self, device: Wire, file: BinaryIO, clock: Callable[[], Nanos], name: str = "lastack") -> None:
         self.device = device
         self.mtu = device.mtu
+        self.gso_max_size = device.gso_max_size
         self.packets = 0
         self._clock = clock
         self._writer = PcapngWriter(file, [name])
@@ -56,5 +57,7 @@ class Recorder(Wire):
         self.device.close()
 
     def _note(self, packet: Packet) -> None:
-        self.packets += 1
-        self._writer.write(0, self._clock(), packet.encode())
+        now = self._clock()
+        for part in packet.parts():
+            self.packets += 1
+            self._writer.write(0, now, part.encode())

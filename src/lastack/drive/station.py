@@ -29,6 +29,7 @@ class Station:
         self.device = device
         self._servers: dict[int, Callable[[], Application]] = {}
         stack.settings.mtu = min(stack.settings.mtu, device.mtu)
+        stack.settings.gso_max_size = device.gso_max_size
 
     def serve(
         self,

@@ -114,7 +114,11 @@ class Tun:
         try:
             os.write(self._descriptor, packet)
         except OSError as error:
-            raise KernelError(f"{self.name} does not take a packet: {error.strerror}") from error
+            raise self.refused(error) from error
+
+    def refused(self, error: OSError) -> KernelError:
+        """What an error of a write comes to."""
+        return KernelError(f"{self.name} does not take a packet: {error.strerror}")
 
     def fileno(self) -> int:
         """The descriptor, readable when a packet waits: for select() and event loops."""
@@ -142,7 +146,7 @@ class Tun:
         given: bytes = _FLAGS.unpack(answer)[0]
         if offload:
             _tell(self._descriptor, _TUNSETOFFLOAD, _CHECKSUM | _TSO4 | _TSO6)
-            self.offload = True
+        self.offload = offload
         return given.rstrip(b"\0").decode()
 
     def _configure(
