@@ -303,6 +303,7 @@ class BlockingListener:
     def close(self) -> None:
         """Listen no more; what was not accepted is reset."""
         self._driver.station.unserve(self.listener, self._driver.now())
+        self._driver.flush()
 
     def __enter__(self) -> Self:
         return self

@@ -44,10 +44,9 @@ class Station:
         return listener
 
     def unserve(self, listener: Listener, now: Nanos) -> None:
-        """Close a listener: those that were not accepted are reset."""
+        """Close a listener: those that were not accepted are reset, with the next `flush`."""
         self.stack.unlisten(listener, now)
         self._servers.pop(id(listener), None)
-        self.flush(now)
 
     def advance(self, now: Nanos) -> Nanos | None:
         """All that can be done at `now`. When to come back at the latest, or None: only when the device is readable."""
