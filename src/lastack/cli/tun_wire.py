@@ -178,8 +178,8 @@ def _tun(wiring: Wiring, kernel: tuple[Interface, ...]) -> Tun:
 
     try:
         if wiring.device:
-            return Tun(name=wiring.device)
-        return Tun(map(str, kernel))
+            return Tun(name=wiring.device, offload=not wiring.impaired)
+        return Tun(map(str, kernel), offload=not wiring.impaired)
     except KernelError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EPERM, errno.EACCES):
             raise KernelError(f"{error}\n{_help(wiring, kernel)}") from error

@@ -6,6 +6,7 @@ from .client import Fetch
 from .files import Files
 from .http import FileServer
 from .plain import Chargen, Discard, Echo
+from .relay import Relay
 from .stream import Stream
 
-__all__ = ["Chargen", "Discard", "Echo", "Fetch", "FileServer", "Files", "Stream"]
+__all__ = ["Chargen", "Discard", "Echo", "Fetch", "FileServer", "Files", "Relay", "Stream"]
