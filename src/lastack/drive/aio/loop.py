@@ -78,7 +78,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         """
         if sock is None and (host is not None or port is not None):
             hosts = [host] if host is None or isinstance(host, str) else list(host)
-            hints = {"family": options.get("family", 0), "flags": system.AI_PASSIVE}
+            hints = {"family": options.get("family", 0), "flags": options.get("flags", system.AI_PASSIVE)}
             ours = set()
             for one in hosts:
                 addresses = await resolve(self, one or None, port, **hints)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket as system
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -123,7 +124,7 @@ class Network:
         port: int | str | None = None,
         *,
         family: int = 0,
-        flags: int = 0,
+        flags: int = system.AI_PASSIVE,
         backlog: int = 100,
         ssl: Any = None,
         reuse_address: bool | None = None,
@@ -140,11 +141,10 @@ class Network:
             for address, number in await self._places(one, port, family, flags):
                 places[address, number] = None
         server = Server(self, list(places), protocol_factory, secure, backlog, options)
-        if start_serving:
-            self.servers.add(server)
-            await asyncio.sleep(0)
-        else:
+        self.servers.add(server)
+        if not start_serving:
             server.stop_serving()
+        await asyncio.sleep(0)
         return server
 
     async def open_connection(
@@ -186,6 +186,8 @@ class Network:
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """A transport and a protocol for a socket that is open, when they have met, and TLS has shaken hands."""
         waiter: asyncio.Future[None] = self.loop.create_future()
+        # Without an owner it is closed already.
+        missed = not isinstance(socket.owner, Opening) or socket.owner.missed
         try:
             protocol = factory()
             secured = secure.wrap(self.loop, protocol, waiter) if secure.context else None
@@ -194,9 +196,9 @@ class Network:
             self.touch()
             raise
         if secured is None:
-            transport: asyncio.Transport = Transport(self, socket, protocol, waiter)
+            transport: asyncio.Transport = Transport(self, socket, protocol, waiter, missed=missed)
         else:
-            Transport(self, socket, secured)
+            Transport(self, socket, secured, missed=missed)
             transport = transport_of(secured)
         try:
             await waiter

@@ -27,6 +27,8 @@ class Opening(Application):
         self._socket = socket
         self._address = address
         self._result: asyncio.Future[None] = network.loop.create_future()
+        self.missed = False
+        """Whether something has happened since it was opened, which a transport is to look for."""
         socket.owner = self
         network.touch()
 
@@ -46,8 +48,15 @@ class Opening(Application):
         if not self._result.done():
             self._result.set_result(None)
 
+    def on_readable(self, socket: Socket, now: Nanos) -> None:
+        """The peer was quick."""
+        self.missed = True
+
+    on_end_of_file = on_readable
+
     def on_error(self, socket: Socket, now: Nanos) -> None:
-        """It will never be; an error of one that is open already is for the transport to find."""
+        """It will never be open, or is no more."""
+        self.missed = True
         if not self._result.done():
             error = take_error(socket, now) or OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
             self._result.set_exception(connect_error(error, self._address))

@@ -80,9 +80,7 @@ class Server(asyncio.AbstractServer, Application):
 
     async def start_serving(self) -> None:
         """Accept connections. Raises OSError (EADDRINUSE) where somebody else has the address meanwhile."""
-        if not self._listeners and not self._closed:
-            for address in self._addresses:
-                self._listen(address)
+        self._serve()
         await asyncio.sleep(0)
 
     def stop_serving(self) -> None:
@@ -95,7 +93,7 @@ class Server(asyncio.AbstractServer, Application):
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         if self._closed:
             raise RuntimeError(f"server {self!r} is closed")
-        await self.start_serving()
+        self._serve()
         self._forever = self.get_loop().create_future()
         try:
             await self._forever
@@ -176,6 +174,11 @@ class Server(asyncio.AbstractServer, Application):
         Transport(self._network, socket, protocol, server=self)
 
     # -- the listeners
+
+    def _serve(self) -> None:
+        if not self._listeners and not self._closed:
+            for address in self._addresses:
+                self._listen(address)
 
     def _listen(self, address: Address) -> int:
         """Listen there, on a free port where none is named; which port it is. Raises OSError."""

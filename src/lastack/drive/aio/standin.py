@@ -66,8 +66,8 @@ class StandIn:
         return -1
 
     def gettimeout(self) -> float | None:
-        """0.0: asyncio's sockets never wait."""
-        return 0.0
+        """0: asyncio's sockets never wait."""
+        return 0
 
     def settimeout(self, value: float | None) -> None:
         """Raises ValueError for anything but 0."""

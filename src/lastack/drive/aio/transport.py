@@ -36,7 +36,10 @@ _LOST_WRITES: Final = 5
 
 
 class Transport(FlowControl, Application):
-    """Made by `Network`. `get_extra_info` knows peername, sockname, socket (a stand-in) and tcp_info (as of now)."""
+    """Made by `Network`; `missed`: something has happened to the socket that was told to somebody else.
+
+    `get_extra_info` knows peername, sockname, socket (a stand-in) and tcp_info (as of now).
+    """
 
     # What asyncio's loop asks before start_tls().
     _start_tls_compatible = True
@@ -48,6 +51,8 @@ class Transport(FlowControl, Application):
         protocol: asyncio.BaseProtocol,
         waiter: asyncio.Future[None] | None = None,
         server: Server | None = None,
+        *,
+        missed: bool = False,
     ) -> None:
         super().__init__()
         self._loop = network.loop
@@ -57,9 +62,9 @@ class Transport(FlowControl, Application):
         self._context = contextvars.copy_context()
         self._buffer = bytearray()
         self._paused = True
-        self._pending = True
+        self._pending = missed
         """There may be something to read; and, `_ended`, there may still be after all that has been read."""
-        self._ended = True
+        self._ended = missed
         self._at_end = False
         self._eof_written = False
         self._closing = False
@@ -105,7 +110,8 @@ class Transport(FlowControl, Application):
         self._protocol = protocol
         buffered = isinstance(protocol, asyncio.BufferedProtocol)
         self._deliver: Callable[[], bytes | None] = self._fill_buffer if buffered else self._hand_over
-        self._delivers = "buffer_updated" if buffered else "data_received"
+        self._delivers = "data_received"
+        """The callback that is to blame where delivering fails."""
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The present protocol."""
@@ -170,9 +176,11 @@ class Transport(FlowControl, Application):
         return data
 
     def _fill_buffer(self) -> bytes | None:
+        self._delivers = "get_buffer"
         buffer = self._protocol.get_buffer(-1)  # type: ignore[union-attr]
         if not len(buffer):
             raise RuntimeError("get_buffer() returned an empty buffer")
+        self._delivers = "buffer_updated"
         data = self._socket.receive(len(buffer), self._network.now())
         if data:
             self._network.touch()
