@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lastack.errors import CallError
+
 from .options import writing
 from .tun_bench import bench
 from .tun_options import Wiring, wiring
@@ -124,15 +126,14 @@ def fetch(url: str, file: Path | None, timeout: float, verbose: bool, quiet: boo
         watcher.drive(driver, over, sys.stderr)
         took = (driver.now() - began) / 1e9
         sink.flush()
-        if not asking.done:
-            asking.error = "stopped" if watcher.stopped else f"no news for {timeout:g} s"
+        asking.give_up("stopped" if watcher.stopped else f"no news for {timeout:g} s")
         # The last segments of the close are still to be seen.
         driver.run(min(0.05 + 6 * wiring.delay / 1e9, 1.0))
         if not quiet:
             _tell(asking, took, verbose)
             show_connections(driver, sys.stderr)
     if asking.error is not None:
-        raise click.ClickException(f"{url}: {asking.error}")
+        raise CallError(f"{url}: {asking.error}")
     if asking.status >= 400:
         sys.exit(1)
 
@@ -152,8 +153,6 @@ def reachable(address: Address, wire: Wired) -> str:
     """The address of a URL's host, as our TCP reaches it. Raises CallError where it cannot."""
     import socket
     from ipaddress import ip_address
-
-    from lastack.errors import CallError
 
     try:
         found = [ip_address(info[4][0]) for info in socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)]

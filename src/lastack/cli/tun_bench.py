@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lastack.errors import CallError
+
 from .tun_options import Wiring, wiring
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def bench(seconds: float, wiring: Wiring) -> None:
 
 
 def _measure(what: str, port: int, seconds: float, wire: Wired, watcher: Watcher) -> float:
-    """Run the client, and serve it meanwhile. Raises click.ClickException with what it complains of."""
+    """Run the client, and serve it meanwhile. Raises CallError with what it complains of."""
     from lastack.linux.namespaces import entered
 
     command = [sys.executable, "-m", "lastack.cli.tun_load", what, str(wire.addresses[0]), str(port), str(seconds)]
@@ -75,5 +77,5 @@ def _measure(what: str, port: int, seconds: float, wire: Wired, watcher: Watcher
     if watcher.stopped:
         return 0.0
     if client.returncode:
-        raise click.ClickException(f"the client failed: {complaint.strip().splitlines()[-1]}")
+        raise CallError(f"the client failed: {complaint.strip().splitlines()[-1]}")
     return float(said)

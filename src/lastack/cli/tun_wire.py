@@ -181,10 +181,15 @@ def _tun(wiring: Wiring, kernel: tuple[Interface, ...]) -> Tun:
             return Tun(name=wiring.device, offload=not wiring.impaired)
         return Tun(map(str, kernel), offload=not wiring.impaired)
     except KernelError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EPERM, errno.EACCES):
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else 0
+        if number in (errno.EPERM, errno.EACCES):
             raise KernelError(f"{error}\n{_help(wiring, kernel)}") from error
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENODEV and wiring.device:
+        if number == errno.ENODEV and wiring.device:
             raise KernelError(f"there is no device {wiring.device}\n{_help(wiring, kernel)}") from error
+        if number == errno.EINVAL and wiring.device:
+            raise KernelError(f"{wiring.device} is no TUN device") from error
+        if number == errno.EBUSY:
+            raise KernelError(f"{wiring.device} is in use: another process has it") from error
         raise
 
 

@@ -97,22 +97,23 @@ class Fetch(Stream):
 
     def on_error(self, socket: Socket, now: Nanos) -> None:
         """The connection has failed."""
-        self._fail(f"the connection failed: {socket.connection.error or self.failure or 'no answer'}")
+        self.give_up(f"the connection failed: {socket.connection.error or self.failure or 'no answer'}")
 
     def on_closed(self, socket: Socket, now: Nanos) -> None:
         """Nothing more will happen."""
         super().on_closed(socket, now)
-        self._fail("the connection ended before the answer did")
+        self.give_up("the connection ended before the answer did")
 
     def _end(self, socket: Socket, now: Nanos) -> None:
         if self._body is None:
-            self._fail("the server closed without an answer" if self.head is None else "the answer has no end")
+            self.give_up("the server closed without an answer" if self.head is None else "the answer has no end")
         elif not self._body.until_end:
-            self._fail(f"the server closed in the middle, after {self.octets} octets")
+            self.give_up(f"the server closed in the middle, after {self.octets} octets")
         self.done = True
         self.finish(socket, now)
 
-    def _fail(self, why: str) -> None:
+    def give_up(self, why: str) -> None:
+        """It will not be waited for any longer; nothing changes where it is done."""
         if not self.done:
             self.error = why
             self.done = True
