@@ -64,6 +64,17 @@ class Driver:
         self._clock = clock
         self._poll = select.poll()
         self._poll.register(device.fileno(), select.POLLIN)
+        self._watched: dict[int, Callable[[], None]] = {}
+
+    def watch(self, descriptor: int, call: Callable[[], None]) -> None:
+        """Call this whenever a descriptor of somebody else's is readable or has ended: a kernel's socket, a key."""
+        self._poll.register(descriptor, select.POLLIN)
+        self._watched[descriptor] = call
+
+    def unwatch(self, descriptor: int) -> None:
+        """Look at it no more. Raises KeyError where it was not watched."""
+        del self._watched[descriptor]
+        self._poll.unregister(descriptor)
 
     def now(self) -> Nanos:
         """The time that the stack is given."""
@@ -80,9 +91,14 @@ class Driver:
         wake = due if until is None else until if due is None else min(due, until)
         # A timer goes off a little late rather than early: else the last moments would be spent in a loop.
         wait = None if wake is None else max(-((now - wake) // 1_000_000), 0)
-        readable = bool(self._poll.poll(wait))
+        ready = self._poll.poll(wait)
+        if self._watched:
+            for descriptor, _ in ready:
+                call = self._watched.get(descriptor)
+                if call is not None:
+                    call()
         self.station.advance(self._clock())
-        return readable or (due is not None and (until is None or due <= until))
+        return bool(ready) or (due is not None and (until is None or due <= until))
 
     def run_until(self, condition: Callable[[], T | None], timeout: float | None = None) -> T:
         """Drive until `condition` gives something true, and give that back. Raises TimeoutError after `timeout` s."""

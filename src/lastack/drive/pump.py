@@ -52,11 +52,21 @@ class Wire(Device):
 
 def pump(stack: Stack, device: Device, now: Nanos) -> Nanos | None:
     """Take in what has arrived, do what is due, send what follows. When to come back at the latest, or None."""
+    take_in(stack, device, now)
+    return send_out(stack, device, now)
+
+
+def take_in(stack: Stack, device: Device, now: Nanos) -> None:
+    """Take in what has arrived and do what is due."""
     for packet in device.receive(BATCH):
         stack.on_packet(packet, now)
     stack.on_timeout(now)
-    while device.ready() and (packet_out := stack.poll(now)) is not None:
-        device.transmit(packet_out)
+
+
+def send_out(stack: Stack, device: Device, now: Nanos) -> Nanos | None:
+    """Send what there is to send. When to come back at the latest, or None."""
+    while device.ready() and (packet := stack.poll(now)) is not None:
+        device.transmit(packet)
     return soonest(stack.next_timeout(), device.next_timeout())
 
 

@@ -13,10 +13,11 @@ from lastack.model.time import Nanos
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
+from lastack.tcp.events import Event
 from lastack.tcp.settings import SocketOptions
 
 from .application import Application
-from .pump import Device, pump, soonest
+from .pump import Device, send_out, take_in
 from .tell import tell
 
 
@@ -50,28 +51,34 @@ class Station:
 
     def advance(self, now: Nanos) -> Nanos | None:
         """All that can be done at `now`. When to come back at the latest, or None: only when the device is readable."""
-        pump(self.stack, self.device, now)
+        take_in(self.stack, self.device, now)
         return self.flush(now)
 
     def flush(self, now: Nanos) -> Nanos | None:
-        """Send what there is to send and tell what there is to tell: after calls of sockets. See `advance`."""
-        stack, device = self.stack, self.device
+        """Tell what there is to tell and send what there is to send: after calls of sockets. See `advance`.
+
+        Applications come first: what they answer carries the ACK that would otherwise leave alone.
+        """
+        stack = self.stack
         while True:
-            while device.ready():
-                packet = stack.poll(now)
-                if packet is None:
-                    break
-                device.transmit(packet)
+            notice = stack.next_event()
+            while notice is not None:
+                self._tell(notice.source, notice.event, now)
+                notice = stack.next_event()
+            due = send_out(stack, self.device, now)
+            # Once nothing more is to be sent for a connection, it may have come to its end.
             notice = stack.next_event()
             if notice is None:
-                return soonest(stack.next_timeout(), device.next_timeout())
-            source = notice.source
-            if isinstance(source, Socket):
-                owner = source.owner
-                if isinstance(owner, Application):
-                    tell(owner, source, notice.event, now)
-            else:
-                self._accept(source)
+                return due
+            self._tell(notice.source, notice.event, now)
+
+    def _tell(self, source: Socket | Listener, event: Event, now: Nanos) -> None:
+        if isinstance(source, Socket):
+            owner = source.owner
+            if isinstance(owner, Application):
+                tell(owner, source, event, now)
+        else:
+            self._accept(source)
 
     def _accept(self, listener: Listener) -> None:
         make = self._servers.get(id(listener))

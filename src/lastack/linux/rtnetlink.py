@@ -11,13 +11,14 @@ from typing import Final
 
 from lastack.errors import KernelError
 
-from .netlink import HEADER
 from .required import require_linux
 
 _NEWLINK, _NEWADDR, _NEWROUTE = 16, 20, 24
 _REQUEST, _ACK, _REPLACE, _CREATE = 1, 4, 0x100, 0x400
 _ERROR: Final = 2
 
+_HEADER: Final = struct.Struct("=IHHII")
+"""struct nlmsghdr: length, type, flags, sequence number, port."""
 _LINK: Final = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, type, index, flags, which flags are meant."""
 _ADDRESS: Final = struct.Struct("=BBBBI")
@@ -82,16 +83,16 @@ class Configuration:
     def _ask(self, kind: int, flags: int, payload: bytes, doing: str) -> None:
         """One request; the kernel answers it before send() returns."""
         sequence = int.from_bytes(os.urandom(4), "little")
-        head = HEADER.pack(HEADER.size + len(payload), kind, _REQUEST | _ACK | flags, sequence, 0)
+        head = _HEADER.pack(_HEADER.size + len(payload), kind, _REQUEST | _ACK | flags, sequence, 0)
         try:
             self._socket.send(head + payload)
             answer = self._socket.recv(1 << 16)
         except OSError as error:
             raise KernelError(f"cannot {doing}: {error.strerror}") from error
-        _, answered, _, its_sequence, _ = HEADER.unpack_from(answer)
+        _, answered, _, its_sequence, _ = _HEADER.unpack_from(answer)
         if answered != _ERROR or its_sequence != sequence:
             raise KernelError(f"cannot {doing}: the kernel answers something else (message type {answered})")
-        refused = -int(struct.unpack_from("=i", answer, HEADER.size)[0])
+        refused = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
         if refused and refused != errno.EEXIST:
             needs = "; it takes root (CAP_NET_ADMIN)" if refused in (errno.EPERM, errno.EACCES) else ""
             raise KernelError(f"cannot {doing}: {os.strerror(refused)}{needs}")

@@ -17,6 +17,7 @@ from lastack.wire.icmp import IcmpMessage, Problem
 from lastack.wire.ip import address_bytes
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
+from lastack.wire.seq import expand
 
 from . import active, demux, passive, waiting
 from .dice import Dice
@@ -88,6 +89,9 @@ class Stack:
             else:
                 socket.connection.on_segment(segment, now)
             host.schedule.touch(socket)
+            if socket.accepted and socket.connection.tcb.events:
+                # At once, so that an owner can answer before an ACK leaves alone.
+                host.notice(socket)
             return
         rows = host.rows(key)
         row = rows.find(key)
@@ -123,7 +127,8 @@ class Stack:
                 host.counters.OutOfWindowIcmps += 1
             return
         mtu = message.mtu
-        if message.problem is Problem.TOO_BIG:
+        sender = socket.connection.tcb.sender
+        if message.problem is Problem.TOO_BIG and sender.una <= expand(quote.seq, sender.una) <= sender.nxt:
             mtu = host.paths.learn(quote.destination, mtu, now)
         headers = 40 if len(socket.local) == 4 else 60
         socket.connection.on_icmp(message.problem, mtu - headers, quote.seq, now)

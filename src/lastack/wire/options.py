@@ -28,7 +28,7 @@ SPACE: Final = 40
 """Octets that the data offset leaves for options."""
 
 _TIMESTAMPS: Final = Struct("!HII")
-_ALIGNED_TIMESTAMPS: Final = NOP << 24 | NOP << 16 | TIMESTAMPS << 8 | 10
+_ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 _ALIGNED: Final = Struct("!III")
 _EDGES: Final = Struct("!II")
 _LENGTHS: Final = {MSS: 4, WINDOW_SCALE: 3, SACK_PERMITTED: 2, TIMESTAMPS: 10, MD5: 18, USER_TIMEOUT: 4}
@@ -76,7 +76,7 @@ def encode_options(options: Options) -> bytes:
             if options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
                 return b""
         elif options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
-            return _ALIGNED.pack(_ALIGNED_TIMESTAMPS, timestamp, options.ts_echo)
+            return _ALIGNED_TIMESTAMPS + timestamp.to_bytes(4, "big") + options.ts_echo.to_bytes(4, "big")
     raw = b"".join(_pieces(options))
     raw += bytes((NOP,)) * (-len(raw) % 4)
     if len(raw) > SPACE:
@@ -112,7 +112,7 @@ def decode_options(raw: bytes, start: int, end: int, into: Options) -> None:
 
     Raises DecodeError where an option runs past the header or a known one has an impossible length.
     """
-    if end - start == 12 and raw[start : start + 4] == b"\x01\x01\x08\x0a":
+    if end - start == 12 and raw[start : start + 4] == _ALIGNED_TIMESTAMPS:
         _, into.ts_value, into.ts_echo = _ALIGNED.unpack_from(raw, start)
         return
     at = start
