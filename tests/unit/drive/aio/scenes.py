@@ -7,7 +7,7 @@ import contextvars
 import socket
 from contextlib import suppress
 
-from .stage import HOST, NOBODY_LISTENS, BufferedSide, Scene, Side, World, linger_zero, told
+from .stage import NOBODY_LISTENS, BufferedSide, Scene, Side, World, linger_zero, told
 
 
 async def orderly(world: World) -> None:
@@ -286,8 +286,8 @@ async def order_of_tasks(world: World) -> None:
 
     client = Side(made=lambda _: start("made"), data=lambda _: start("data"), eof=lambda _: start("eof"))
     client.on["lost"] = lambda _: start("lost")
-    listener = await world.loop.create_server(lambda: Side(made=greet), HOST, 0)
-    await world.loop.create_connection(lambda: client, HOST, listener.sockets[0].getsockname()[1])
+    listener = await world.loop.create_server(lambda: Side(made=greet), world.host, 0)
+    await world.connect(lambda: client, listener.sockets[0].getsockname()[1])
     world.note("connected")
     await client.saw("lost")
     await asyncio.sleep(0.01)
@@ -315,7 +315,7 @@ async def context_variables(world: World) -> None:
 
 async def refused(world: World) -> None:
     try:
-        await world.loop.create_connection(Side, HOST, NOBODY_LISTENS)
+        await world.connect(Side, NOBODY_LISTENS)
     except OSError as error:
         world.note(f"{told(error)}: {error}")
 

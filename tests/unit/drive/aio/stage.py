@@ -1,7 +1,7 @@
-"""Where the same scene is played twice: on the kernel's TCP with asyncio's own loop, and on ours.
+"""Where the same scene is played several times: on the kernel's TCP with asyncio's own loop, on ours, and between them.
 
-Both ends live in one loop, at 127.0.0.1. Each notes what happens to it, in order; what a scene notes itself is a third
-list. Pieces of data in a row count as one: where a stream is cut is nobody's promise.
+Both ends live in one loop. Each notes what happens to it, in order; what a scene notes itself is a third list. Pieces
+of data in a row count as one: where a stream is cut is nobody's promise.
 """
 
 from __future__ import annotations
@@ -9,21 +9,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from lastack.drive.aio import EventLoop
+from lastack.drive.aio import EventLoop, on_tun
 from lastack.drive.blocking import real_stack
 
-HOST = "127.0.0.1"
 NOBODY_LISTENS = 1
-PATIENCE = 20.0
+PATIENCE = 10.0
 
 
-def our_loop() -> EventLoop:
-    """A loop whose 127.0.0.1 is a stack of ours that talks to itself."""
-    return EventLoop(real_stack([HOST, "::1"]))
+class Stage(NamedTuple):
+    """The loop, where servers listen, and whether it is by the kernel's TCP that clients connect to them."""
+
+    name: str
+    loop: Callable[[], asyncio.AbstractEventLoop]
+    host: str
+    kernel_connects: bool = False
+
+
+KERNEL = Stage("kernel", asyncio.SelectorEventLoop, "127.0.0.1")
+OURS = Stage("ours", lambda: EventLoop(real_stack(["127.0.0.1"])), "127.0.0.1")
+# With root, in a network namespace: our TCP is 10.9.0.2 on a TUN device, the kernel's is 10.9.0.1.
+_ON_TUN = on_tun(["10.9.0.1/24"], ["10.9.0.2"])
+OUR_CLIENT = Stage("our client, the kernel's server", _ON_TUN, "10.9.0.1")
+OUR_SERVER = Stage("our server, the kernel's client", _ON_TUN, "10.9.0.2", kernel_connects=True)
 
 
 def told(error: BaseException | None) -> str:
@@ -118,9 +130,11 @@ class BufferedSide(Side, asyncio.BufferedProtocol):
 class World(Notes):
     """What a scene is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
         self.loop = asyncio.get_running_loop()
+        self.host = stage.host
+        self._kernel_connects = stage.kernel_connects
         self.sides: list[Side] = []
         self.reported: list[str] = []
         self._tasks = asyncio.all_tasks()
@@ -134,12 +148,37 @@ class World(Notes):
     async def pair(self, client: Side, server: Side, **options: Any) -> tuple[Side, Side]:
         """Two ends that are connected. The listener is gone."""
         self.sides += [client, server]
-        listener = await self.loop.create_server(lambda: server, HOST, 0)
-        port = listener.sockets[0].getsockname()[1]
-        await self.loop.create_connection(lambda: client, HOST, port, **options)
+        listener = await self.loop.create_server(lambda: server, self.host, 0)
+        await self.connect(lambda: client, listener.sockets[0].getsockname()[1], **options)
         await server.saw("made")
         listener.close()
         return client, server
+
+    async def connect(self, factory: Callable[[], asyncio.Protocol], port: int, **options: Any) -> asyncio.Transport:
+        """Connect to a server of the scene's."""
+        transport: asyncio.Transport
+        if self._kernel_connects:
+            # The loop's own methods would go by our TCP: they are passed by.
+            kernel: Any = asyncio.SelectorEventLoop
+            sock = socket.socket(proto=socket.IPPROTO_TCP)
+            sock.setblocking(False)
+            try:
+                await kernel.sock_connect(self.loop, sock, (self.host, port))
+            except OSError:
+                sock.close()
+                raise
+            options.pop("happy_eyeballs_delay", None)
+            transport, _ = await kernel.create_connection(self.loop, factory, sock=sock, **options)
+        else:
+            transport, _ = await self.loop.create_connection(factory, self.host, port, **options)
+        return transport
+
+    async def open(self, port: int, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The same as streams."""
+        reader = asyncio.StreamReader(loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        transport = await self.connect(lambda: protocol, port, **options)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self.loop)
 
     async def settled(self) -> None:
         """Wait until every task that was started meanwhile is over."""
@@ -152,22 +191,24 @@ class World(Notes):
             await side.saw("lost")
 
 
+_ADDRESS = re.compile(r"127\.0\.0\.1|10\.9\.0\.[12]")
 Scene = Callable[[World], Awaitable[None]]
 
 
-def play(scene: Scene, *, ours: bool) -> dict[str, list[str]]:
-    """What everybody noted."""
+def play(scene: Scene, stage: Stage) -> dict[str, list[str]]:
+    """What everybody noted, addresses apart."""
 
     async def whole() -> dict[str, list[str]]:
-        world = World()
+        world = World(stage)
         async with asyncio.timeout(PATIENCE):
             await scene(world)
             await world.settled()
         names = ("client", "server")
         said = {name: side.notes for name, side in zip(names, world.sides, strict=False)}
-        return {**said, "scene": world.notes, "reported": world.reported}
+        everything = {**said, "scene": world.notes, "reported": world.reported}
+        return {who: [_ADDRESS.sub("HOST", note) for note in notes] for who, notes in everything.items()}
 
-    with asyncio.Runner(loop_factory=our_loop if ours else asyncio.SelectorEventLoop) as runner:
+    with asyncio.Runner(loop_factory=stage.loop) as runner:
         result = runner.run(whole())
     gc.collect()
     return result

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from .stage import HOST, NOBODY_LISTENS, BufferedSide, Scene, Side, World, told
+from .stage import NOBODY_LISTENS, BufferedSide, Scene, Side, World, told
 
 _CERTIFICATE = Path(__file__).with_name("server.pem")
 
@@ -37,28 +37,28 @@ def port_of(server: asyncio.Server) -> int:
 
 
 async def life_of_a_server(world: World) -> None:
-    server = await world.loop.create_server(Side, HOST, 0, start_serving=False)
+    server = await world.loop.create_server(Side, world.host, 0, start_serving=False)
     world.note(f"{server.is_serving()} {len(server.sockets)} {server.get_loop() is world.loop}")
     try:
-        await world.loop.create_connection(Side, HOST, port_of(server))
+        await world.connect(Side, port_of(server))
     except OSError as error:
         world.note(told(error))
     await server.start_serving()
     await server.start_serving()
     world.note(f"{server.is_serving()}")
     client = Side()
-    await world.loop.create_connection(lambda: client, HOST, port_of(server))
+    await world.connect(lambda: client, port_of(server))
     port = port_of(server)
     async with server:
         with suppress(OSError):
-            await world.loop.create_server(Side, HOST, port)
+            await world.loop.create_server(Side, world.host, port)
             world.note("two in one place")
         server.close()
         world.note(f"{server.is_serving()} {server.sockets} {client.transport.is_closing()}")
         client.transport.close()
     server.close()
     try:
-        await world.loop.create_connection(Side, HOST, port)
+        await world.connect(Side, port)
     except OSError as error:
         world.note(told(error))
     await client.saw("lost")
@@ -69,7 +69,7 @@ async def life_of_a_server(world: World) -> None:
 
 
 async def serving_for_ever(world: World) -> None:
-    server = await world.loop.create_server(Side, HOST, 0)
+    server = await world.loop.create_server(Side, world.host, 0)
     task = asyncio.create_task(server.serve_forever())
     await asyncio.sleep(0)
     try:
@@ -85,13 +85,13 @@ async def serving_for_ever(world: World) -> None:
 
 
 async def address_in_use(world: World) -> None:
-    server = await world.loop.create_server(Side, HOST, 0)
+    server = await world.loop.create_server(Side, world.host, 0)
     try:
-        await world.loop.create_server(Side, HOST, port_of(server))
+        await world.loop.create_server(Side, world.host, port_of(server))
     except OSError as error:
         world.note(told(error))
-    shared = [await world.loop.create_server(Side, HOST, 0, reuse_port=True)]
-    shared.append(await world.loop.create_server(Side, HOST, port_of(shared[0]), reuse_port=True))
+    shared = [await world.loop.create_server(Side, world.host, 0, reuse_port=True)]
+    shared.append(await world.loop.create_server(Side, world.host, port_of(shared[0]), reuse_port=True))
     world.note(f"{len(shared)} share a port")
     for one in (server, *shared):
         one.close()
@@ -102,10 +102,10 @@ async def again_in_the_same_place(world: World) -> None:
     port = 0
     for turn in range(3):
         there = Side()
-        server = await world.loop.create_server(lambda there=there: there, HOST, port)  # type: ignore[misc]
+        server = await world.loop.create_server(lambda there=there: there, world.host, port)  # type: ignore[misc]
         port = port_of(server)
         client = Side()
-        await world.loop.create_connection(lambda client=client: client, HOST, port)  # type: ignore[misc]
+        await world.connect(lambda client=client: client, port)  # type: ignore[misc]
         await there.saw("made")
         there.transport.close()
         await client.saw("lost")
@@ -115,9 +115,9 @@ async def again_in_the_same_place(world: World) -> None:
 
 
 async def waiting_for_an_open_server(world: World) -> None:
-    server = await world.loop.create_server(Side, HOST, 0)
+    server = await world.loop.create_server(Side, world.host, 0)
     client = Side()
-    await world.loop.create_connection(lambda: client, HOST, port_of(server))
+    await world.connect(lambda: client, port_of(server))
     await asyncio.sleep(0.01)
     server.close()
     waiting = asyncio.create_task(server.wait_closed())
@@ -130,12 +130,12 @@ async def waiting_for_an_open_server(world: World) -> None:
 async def arguments_that_do_not_fit(world: World) -> None:
     loop = world.loop
     for call in (
-        lambda: loop.create_connection(Side, HOST, 1, server_hostname="name"),
-        lambda: loop.create_connection(Side, HOST, 1, ssl_handshake_timeout=1),
-        lambda: loop.create_connection(Side, HOST, 1, ssl_shutdown_timeout=1),
-        lambda: loop.create_server(Side, HOST, 0, ssl=True),
-        lambda: loop.create_server(Side, HOST, 0, ssl_handshake_timeout=1),
-        lambda: loop.create_server(Side, HOST, 0, ssl_shutdown_timeout=1),
+        lambda: loop.create_connection(Side, world.host, 1, server_hostname="name"),
+        lambda: loop.create_connection(Side, world.host, 1, ssl_handshake_timeout=1),
+        lambda: loop.create_connection(Side, world.host, 1, ssl_shutdown_timeout=1),
+        lambda: loop.create_server(Side, world.host, 0, ssl=True),
+        lambda: loop.create_server(Side, world.host, 0, ssl_handshake_timeout=1),
+        lambda: loop.create_server(Side, world.host, 0, ssl_shutdown_timeout=1),
     ):
         try:
             await call()
@@ -147,8 +147,8 @@ async def arguments_that_do_not_fit(world: World) -> None:
 
 
 async def streams(world: World) -> None:
-    server = await asyncio.start_server(_echo, HOST, 0)
-    reader, writer = await asyncio.open_connection(HOST, port_of(server))
+    server = await asyncio.start_server(_echo, world.host, 0)
+    reader, writer = await world.open(port_of(server))
     writer.write(b"one\ntwo\nthree")
     world.note(f"{await reader.readline()!r} {await reader.readuntil(b'o')!r} {await reader.readexactly(1)!r}")
     writer.write_eof()
@@ -160,8 +160,8 @@ async def streams(world: World) -> None:
 
 
 async def much_there_and_back(world: World) -> None:
-    server = await asyncio.start_server(_echo, HOST, 0)
-    reader, writer = await asyncio.open_connection(HOST, port_of(server))
+    server = await asyncio.start_server(_echo, world.host, 0)
+    reader, writer = await world.open(port_of(server))
     data = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(1 << 16))
 
     async def send() -> None:
@@ -184,8 +184,8 @@ async def streams_that_break(world: World) -> None:
         writer.transport.get_extra_info("socket").setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
 
-    server = await asyncio.start_server(reset, HOST, 0)
-    reader, writer = await asyncio.open_connection(HOST, port_of(server))
+    server = await asyncio.start_server(reset, world.host, 0)
+    reader, writer = await world.open(port_of(server))
     for attempt in (reader.read, lambda: reader.readexactly(1), writer.drain, writer.wait_closed):
         try:
             world.note(f"{await attempt()!r}")
@@ -196,8 +196,8 @@ async def streams_that_break(world: World) -> None:
 
 async def impatient(world: World) -> None:
     """A wait that times out leaves the connection as it was."""
-    server = await asyncio.start_server(_echo, HOST, 0)
-    reader, writer = await asyncio.open_connection(HOST, port_of(server))
+    server = await asyncio.start_server(_echo, world.host, 0)
+    reader, writer = await world.open(port_of(server))
     for _ in range(2):
         try:
             await asyncio.wait_for(reader.readline(), 0.02)
@@ -212,13 +212,13 @@ async def impatient(world: World) -> None:
 
 async def one_after_the_other(world: World) -> None:
     """Of several addresses the first that answers is taken; the errors of all are told."""
-    server = await asyncio.start_server(_echo, HOST, 0)
+    server = await asyncio.start_server(_echo, world.host, 0)
     for delay in (None, 0.01):
-        _, writer = await asyncio.open_connection(HOST, port_of(server), happy_eyeballs_delay=delay)
+        _, writer = await world.open(port_of(server), happy_eyeballs_delay=delay)
         writer.close()
         await writer.wait_closed()
         try:
-            await asyncio.open_connection(HOST, NOBODY_LISTENS, happy_eyeballs_delay=delay)
+            await world.open(NOBODY_LISTENS, happy_eyeballs_delay=delay)
         except OSError as error:
             world.note(f"{type(error).__name__} {error}")
     server.close()
@@ -230,14 +230,12 @@ async def one_after_the_other(world: World) -> None:
 async def spoken_in_secret(world: World) -> None:
     trusting, proven = contexts()
     side = Side(keep_open=True)
-    server = await world.loop.create_server(lambda: side, HOST, 0, ssl=proven)
+    server = await world.loop.create_server(lambda: side, world.host, 0, ssl=proven)
     client = Side()
     world.sides += [client, side]
-    there = (HOST, port_of(server))
-    transport, protocol = await world.loop.create_connection(
-        lambda: client, *there, ssl=trusting, server_hostname="server.test"
-    )
-    world.note(f"{protocol is client} {transport is client.transport} {transport.get_extra_info('peername') == there}")
+    there = (world.host, port_of(server))
+    transport = await world.connect(lambda: client, there[1], ssl=trusting, server_hostname="server.test")
+    world.note(f"{transport is client.transport} {transport.get_extra_info('peername') == there}")
     world.note(f"{transport.get_extra_info('cipher') is not None} {transport.get_extra_info('socket') is not None}")
     amount = 4 << 20
     transport.write(bytes(amount))
@@ -251,9 +249,9 @@ async def spoken_in_secret(world: World) -> None:
 
 async def a_name_that_is_not_proven(world: World) -> None:
     trusting, proven = contexts()
-    server = await world.loop.create_server(Side, HOST, 0, ssl=proven)
+    server = await world.loop.create_server(Side, world.host, 0, ssl=proven)
     try:
-        await world.loop.create_connection(Side, HOST, port_of(server), ssl=trusting, server_hostname="other.test")
+        await world.connect(Side, port_of(server), ssl=trusting, server_hostname="other.test")
     except ssl.SSLCertVerificationError as error:
         world.note(error.verify_message)
     await asyncio.sleep(0.05)
@@ -271,8 +269,8 @@ async def secret_from_now_on(world: World) -> None:
         await writer.start_tls(proven)
         await _echo(reader, writer)
 
-    server = await asyncio.start_server(serve, HOST, 0)
-    reader, writer = await asyncio.open_connection(HOST, port_of(server))
+    server = await asyncio.start_server(serve, world.host, 0)
+    reader, writer = await world.open(port_of(server))
     writer.write(b"STARTTLS\n")
     world.note(f"{await reader.readline()!r}")
     await writer.start_tls(trusting, server_hostname="server.test")
@@ -285,10 +283,10 @@ async def secret_from_now_on(world: World) -> None:
 
 async def no_answer_to_the_handshake(world: World) -> None:
     trusting, _ = contexts()
-    server = await world.loop.create_server(Side, HOST, 0)
+    server = await world.loop.create_server(Side, world.host, 0)
     try:
-        await world.loop.create_connection(
-            Side, HOST, port_of(server), ssl=trusting, server_hostname="server.test", ssl_handshake_timeout=0.05
+        await world.connect(
+            Side, port_of(server), ssl=trusting, server_hostname="server.test", ssl_handshake_timeout=0.05
         )
     except ConnectionAbortedError as error:
         world.note(str(error))
