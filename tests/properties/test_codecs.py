@@ -113,6 +113,22 @@ def test_an_error_quotes_what_it_is_about(
     assert (quote.src_port, quote.dst_port, quote.seq) == (segment.src_port, segment.dst_port, segment.seq)
 
 
+@given(addresses, st.binary(min_size=4, max_size=64))
+def test_a_message_that_is_no_error_is_written_as_it_was_read(between: tuple[bytes, bytes], body: bytes) -> None:
+    ping = IcmpMessage(Problem.PARAMETER, None, 0, body)
+    raw = bytearray(Packet(*between, None, ping).encode())
+    start = 20 if len(between[0]) == 4 else 40
+    # Another type, and the checksum that makes up for it.
+    change = (8 if start == 20 else 128) - raw[start]
+    raw[start] += change
+    check = int.from_bytes(raw[start + 2 : start + 4], "big") - (change << 8)
+    raw[start + 2 : start + 4] = (check % 0xFFFF).to_bytes(2, "big")
+    packet = decode_packet(bytes(raw))
+    assert packet.icmp is not None
+    assert packet.icmp.problem is Problem.OTHER
+    assert packet.encode()[start:] == bytes(raw[start:])
+
+
 @given(st.binary(max_size=64), st.integers(0, 1 << 40), st.text(max_size=20), st.booleans())
 def test_a_captured_packet_reads_back(data: bytes, at: int, comment: str, more: bool) -> None:
     raw = section_block("lastack") + interface_block("eth0") + packet_block(0, at, data, comment)

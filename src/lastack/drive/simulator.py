@@ -25,7 +25,6 @@ from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
-from lastack.tcp.events import Event
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.tcp.timers import NEVER
 from lastack.wire.icmp import Problem
@@ -37,16 +36,10 @@ from .handles import SimListener, SimSocket
 from .link import Channel
 from .node import Node, Port, complaint, find_routes
 from .observer import HostObserver
+from .tell import tell
 from .trace import Trace
 
 T = TypeVar("T")
-# Looked up once: a member of an enumeration costs more than what is done with it.
-_OPENED: Final = Event.OPENED
-_READABLE: Final = Event.READABLE
-_WRITABLE: Final = Event.WRITABLE
-_END_OF_FILE: Final = Event.END_OF_FILE
-_ERROR: Final = Event.ERROR
-_CLOSED: Final = Event.CLOSED
 _MOST_HEADERS: Final = 100
 """IPv6 and TCP with all the options there can be: what is smaller than the rest of the MTU needs no adding up."""
 
@@ -364,7 +357,10 @@ class Simulator:
             if socket is None:
                 break
             if socket.accepted:
-                self._tell(socket)
+                event = socket.next_event()
+                if socket.owner is not None and event is not None:
+                    # Only the simulator gives owners to the sockets of its stacks.
+                    tell(cast(Application, socket.owner), socket, event, self.now)
             elif socket.listener is not None:
                 self._accept(stack, socket.listener)
         node.deadline = stack.bound()
@@ -378,24 +374,3 @@ class Simulator:
         while socket is not None:
             socket.owner = make()
             socket = stack.accept(listener)
-
-    def _tell(self, socket: Socket) -> None:
-        """Tell its application the next thing: call the one method that this event is for."""
-        event = socket.next_event()
-        if socket.owner is None:
-            return
-        # Only the simulator gives owners to the sockets of its stacks.
-        application, now = cast(Application, socket.owner), self.now
-        if event is _READABLE:
-            application.on_readable(socket, now)
-        elif event is _OPENED:
-            application.on_opened(socket, now)
-        elif event is _WRITABLE:
-            application.on_writable(socket, now)
-        elif event is _END_OF_FILE:
-            application.on_end_of_file(socket, now)
-        elif event is _ERROR:
-            application.on_error(socket, now)
-        elif event is _CLOSED:
-            application.on_closed(socket, now)
-            socket.owner = None

@@ -17,6 +17,7 @@ from lastack.wire.icmp import IcmpMessage, Problem
 from lastack.wire.ip import address_bytes
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
+from lastack.wire.seq import expand
 
 from . import active, demux, passive, waiting
 from .dice import Dice
@@ -82,14 +83,17 @@ class Stack:
             key = demux.four_tuple(packet.destination, packet.source, segment.dst_port, segment.src_port)
         socket = host.sockets.get(key)
         if socket is not None:
-            host.counters.TcpInSegs += 1
+            host.counters.TcpInSegs += segment.count
             if socket.requesting and socket.listener is not None:
                 passive.on_request(host, socket, socket.listener, packet, segment, now)
             else:
                 socket.connection.on_segment(segment, now)
             host.schedule.touch(socket)
+            if socket.accepted and socket.connection.tcb.events:
+                # At once, so that an owner can answer before an ACK leaves alone.
+                host.schedule.notice(socket)
         elif packet.destination in host.addresses:
-            host.counters.TcpInSegs += 1
+            host.counters.TcpInSegs += segment.count
             self._on_other(packet, segment, key, now)
 
     def _on_other(self, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
@@ -132,7 +136,8 @@ class Stack:
                 host.counters.OutOfWindowIcmps += 1
             return
         mtu = message.mtu
-        if message.problem is Problem.TOO_BIG:
+        sender = socket.connection.tcb.sender
+        if message.problem is Problem.TOO_BIG and sender.una <= expand(quote.seq, sender.una) <= sender.nxt:
             mtu = host.paths.learn(quote.destination, mtu, now)
         headers = 40 if len(socket.local) == 4 else 60
         socket.connection.on_icmp(message.problem, mtu - headers, quote.seq, now)
@@ -222,7 +227,7 @@ class Stack:
         while socket is not None:
             segment = socket.connection.poll(now)
             if segment is not None:
-                host.counters.TcpOutSegs += 1
+                host.counters.TcpOutSegs += segment.count
                 ttl = host.settings.ip_default_ttl
                 return Packet(socket.local, socket.remote, segment, None, ttl, 0, socket.flow)
             schedule.drop(socket)

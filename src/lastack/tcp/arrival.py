@@ -311,7 +311,7 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
         _duplicate_seen(tcb, seq, seq + len(data) + fin)
         receiver.acks_owed += 1
         return
-    _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
+    _in_turn(tcb, segment, seq, data, fin, now)
 
 
 def _ahead(tcb: Tcb, seq: Seq, data: bytes, fin: bool) -> None:
@@ -326,7 +326,7 @@ def _ahead(tcb: Tcb, seq: Seq, data: bytes, fin: bool) -> None:
     receiver.acks_owed += 1
 
 
-def _in_turn(tcb: Tcb, seq: Seq, data: bytes, fin: bool, pushed: bool, now: Nanos64) -> None:
+def _in_turn(tcb: Tcb, segment: Segment, seq: Seq, data: bytes, fin: bool, now: Nanos64) -> None:
     """Text whose turn it is, perhaps with an end that was had before; then what waited for it; then the FIN."""
     receiver = tcb.receiver
     octets: i64 = len(data)
@@ -336,7 +336,7 @@ def _in_turn(tcb: Tcb, seq: Seq, data: bytes, fin: bool, pushed: bool, now: Nano
     if end > receiver.nxt:
         tcb.tally.octets_in += end - receiver.nxt
         receiver.take(data if seq == receiver.nxt else data[receiver.nxt - seq :])
-        receiver.arrived(octets, pushed, tcb.sender.rtt.rto, now)
+        receiver.arrived(segment.gso or octets, bool(segment.flags & PSH), tcb.sender.rtt.rto, now)
         tcb.events |= events.READABLE
     elif end + fin <= receiver.nxt:
         _duplicate_seen(tcb, seq, end + fin)

@@ -74,14 +74,19 @@ class IcmpMessage:
         self.quote = quote
         self.mtu = mtu
         self.quoted = quoted
-        """The octets of the packet at fault, IP header first."""
+        """The octets of the packet at fault, IP header first; of OTHER the whole message."""
 
     def __str__(self) -> str:
         return f"ICMP {self.problem.name.lower().replace('_', ' ')}" + (f" mtu {self.mtu}" if self.mtu else "")
 
 
 def encode_icmp(message: IcmpMessage, source: bytes, destination: bytes) -> bytes:
-    """The octets of an error between two addresses. OTHER cannot be written: raises ValueError."""
+    """The octets of a message between two addresses: an error, or OTHER as it was read.
+
+    Raises ValueError for an OTHER that was never read.
+    """
+    if message.problem is Problem.OTHER and message.quoted:
+        return message.quoted
     wire = _V4_WIRE if len(source) == 4 else _V6_WIRE
     if message.problem not in wire:
         raise ValueError(f"{message.problem.name} has no type and code")
@@ -106,8 +111,9 @@ def decode_icmp(raw: bytes, source: bytes, destination: bytes) -> IcmpMessage:
     mtu = 0
     if problem is Problem.TOO_BIG:
         mtu = int.from_bytes(raw[6:8] if four else raw[4:8], "big")
-    quoted = raw[8:] if problem is not Problem.OTHER else b""
-    return IcmpMessage(problem, read_quote(quoted), mtu, quoted)
+    if problem is Problem.OTHER:
+        return IcmpMessage(problem, None, 0, raw)
+    return IcmpMessage(problem, read_quote(raw[8:]), mtu, raw[8:])
 
 
 def read_quote(quoted: bytes) -> Quote | None:

@@ -28,7 +28,7 @@ SPACE: Final = 40
 """Octets that the data offset leaves for options."""
 
 _TIMESTAMPS: Final = Struct("!HII")
-_ALIGNED_TIMESTAMPS: Final = NOP << 24 | NOP << 16 | TIMESTAMPS << 8 | 10
+_ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 _ALIGNED: Final = Struct("!III")
 _EDGES: Final = Struct("!II")
 _LENGTHS: Final = {MSS: 4, WINDOW_SCALE: 3, SACK_PERMITTED: 2, TIMESTAMPS: 10, MD5: 18, USER_TIMEOUT: 4}
@@ -39,8 +39,9 @@ class Options:
     """The options of one segment. Absent is None (False, or no blocks).
 
     `mss` octets; `window_scale` a shift; `sack` blocks of (left edge, right edge); `ts_value` and `ts_echo` the
-    timestamps option's two fields, `stamp` the first of them as a plain number, -1 for absent; `user_timeout` the 16 bits of RFC 5482; `fast_open` the cookie (empty: asked for);
-    `others` everything else as (kind, octets after the length).
+    timestamps option's two fields, `stamp` the first of them as a plain number, -1 for absent; `user_timeout` the 16
+    bits of RFC 5482; `fast_open` the cookie (empty: asked for); `others` everything else as (kind, octets after the
+    length).
     """
 
     __slots__ = (
@@ -85,7 +86,9 @@ def encode_options(options: Options) -> bytes:
             if options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
                 return b""
         elif options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
-            return _ALIGNED.pack(_ALIGNED_TIMESTAMPS, stamp, options.ts_echo)
+            value: int = stamp
+            echo: int = options.ts_echo
+            return _ALIGNED_TIMESTAMPS + value.to_bytes(4, "big") + echo.to_bytes(4, "big")
     raw = b"".join(_pieces(options))
     raw += bytes((NOP,)) * (-len(raw) % 4)
     if len(raw) > SPACE:
@@ -121,7 +124,7 @@ def decode_options(raw: bytes, start: int, end: int, into: Options) -> None:
 
     Raises DecodeError where an option runs past the header or a known one has an impossible length.
     """
-    if end - start == 12 and raw[start : start + 4] == b"\x01\x01\x08\x0a":
+    if end - start == 12 and raw[start : start + 4] == _ALIGNED_TIMESTAMPS:
         _, into.stamp, into.ts_echo = _ALIGNED.unpack_from(raw, start)
         return
     at = start
