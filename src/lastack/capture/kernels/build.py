@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any, Final, TypeVar
 
 PACKAGE: Final = "lastack.capture.kernels"
-MODULES: Final[tuple[str, ...]] = ()
+MODULES: Final = ("lastack.capture.kernels.records",)
 """The modules with kernels to compile ahead. Each has KERNELS: name of a function -> its Numba signature."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

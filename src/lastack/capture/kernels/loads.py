@@ -24,7 +24,7 @@ def _load(bits: int, swap: bool, signed: bool) -> Any:
             place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             value = builder.load(builder.bitcast(builder.gep(place, [arguments[1]]), ir.IntType(bits).as_pointer()))
             value.align = 1
-            if swap:
+            if swap and bits > 8:
                 value = builder.bswap(value)
             if bits == 64:
                 return value
@@ -48,6 +48,29 @@ def _replace(function: Callable[..., int], bits: int, big: bool, signed: bool = 
     overload(function, inline="never")(choose)
 
 
+def _store(_typing: Any, array: Any, _at: Any, _value: Any) -> Any:
+    """A store without the look for a negative index."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        builder.store(arguments[2], builder.gep(place, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, types.int64), generate
+
+
+store: Any = intrinsic(_store)
+
+
+@overload(octets.put, inline="never")
+def _put(_numbers: Any, _at: Any, _value: Any) -> Any:
+    def implementation(_numbers: Any, _at: Any, _value: Any) -> Any:
+        store(_numbers, _at, _value)
+
+    return implementation
+
+
+_replace(octets.u8, 8, big=True)
 _replace(octets.u16, 16, big=True)
 _replace(octets.u32, 32, big=True)
 _replace(octets.u16_little, 16, big=False)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
+
+
+def u8(octets: Sequence[int], at: int) -> int:
+    """One octet."""
+    return octets[at]
 
 
 def u16(octets: Sequence[int], at: int) -> int:
@@ -29,3 +34,8 @@ def s64(octets: Sequence[int], at: int) -> int:
     """64 bits in network order, as a signed number (half an IPv6 address in a column)."""
     high = u32(octets, at)
     return ((high ^ 0x8000_0000) - 0x8000_0000) << 32 | u32(octets, at + 4)
+
+
+def put(numbers: MutableSequence[int], at: int, value: int) -> None:
+    """`numbers[at] = value` for an index known to be in range."""
+    numbers[at] = value

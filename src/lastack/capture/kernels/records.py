@@ -1,0 +1,186 @@
+"""The walks over records of a buffer: pcap, and the packet blocks of pcapng."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence, Sequence
+from typing import Final
+
+from lastack.capture.kernels.codes import (
+    BIG,
+    BLOCK,
+    BROKEN,
+    CAPTURED,
+    COUNT,
+    DIVIDE,
+    FARTHEST,
+    FIRST_TIME,
+    FRAGMENT,
+    FRAGMENTED,
+    FRAME,
+    FRAMES,
+    FULL,
+    HEADER,
+    HIGHEST,
+    INTERFACE,
+    INTERFACES,
+    LAST_TIME,
+    LIMIT,
+    LINK_TYPE,
+    MORE,
+    MULTIPLY,
+    OFFSET,
+    OLD,
+    PLACE_TIME,
+    POSITION,
+    ROOM,
+    ROW,
+    SHIFT,
+    STOP,
+)
+from lastack.capture.kernels.frame import frame
+from lastack.capture.kernels.octets import put, u32, u32_little
+from lastack.capture.packets import NUMBER, TIME, WIDTH
+
+_ENHANCED: Final = 6
+_NUMBERS: Final = "int64[::1]"
+KERNELS: Final = {
+    "walk_pcap": f"int64(uint8[::1], {_NUMBERS}, {_NUMBERS}, {_NUMBERS}, {_NUMBERS})",
+    "walk_pcapng": f"int64(uint8[::1], {_NUMBERS}, {_NUMBERS}, {_NUMBERS}, {_NUMBERS})",
+}
+"""The functions to compile, and for which arguments."""
+
+
+def word(octets: Sequence[int], at: int, big: int) -> int:
+    """32 bits in the file's order."""
+    return u32(octets, at) if big else u32_little(octets, at)
+
+
+def instant(high: int, low: int, interfaces: Sequence[int], of: int) -> int:
+    """Ticks of an interface, as two halves, in nanoseconds since 1970."""
+    if high >= interfaces[of + HIGHEST]:
+        return FARTHEST
+    ticks = high << 32 | low
+    if interfaces[of + MULTIPLY]:
+        ticks *= interfaces[of + MULTIPLY]
+    elif interfaces[of + DIVIDE]:
+        ticks //= interfaces[of + DIVIDE]
+    else:
+        shift = interfaces[of + SHIFT]
+        part = ticks & ((1 << shift) - 1)
+        # No more than 33 bits of the fraction: 10^9 times more would not fit, and less than a nanosecond is lost.
+        less = shift - 33 if shift > 33 else 0
+        ticks = (ticks >> shift) * 1_000_000_000 + ((part >> less) * 1_000_000_000 >> (shift - less))
+    at = ticks + interfaces[of + OFFSET]
+    return at if at < FARTHEST else FARTHEST
+
+
+def walk_pcap(
+    octets: Sequence[int],
+    state: MutableSequence[int],
+    interfaces: MutableSequence[int],
+    counts: MutableSequence[int],
+    packets: MutableSequence[int],
+) -> int:
+    """Decode records from POSITION on until something ends it: MORE, FULL, FRAGMENTED or BROKEN."""
+    at, stop, big, header = state[POSITION], state[STOP], state[BIG], state[HEADER]
+    number, limit = state[FRAME], state[LIMIT]
+    row, full = state[COUNT] * WIDTH, state[ROOM] * WIDTH
+    first, last = state[FIRST_TIME], state[LAST_TIME]
+    link, multiply, offset = interfaces[LINK_TYPE], interfaces[MULTIPLY], interfaces[OFFSET]
+    seen = number
+    total = 0
+    why = FULL
+    while row < full:
+        if stop - at < header:
+            why = MORE
+            break
+        captured = word(octets, at + 8, big)
+        original = word(octets, at + 12, big)
+        if captured > original and state[OLD]:
+            captured, original = original, captured
+        if captured > limit:
+            why = BROKEN
+            break
+        if stop - at - header < captured:
+            why = MORE
+            break
+        time = word(octets, at, big) * 1_000_000_000 + word(octets, at + 4, big) * multiply + offset
+        start = at + header
+        at = start + captured
+        number += 1
+        total += captured
+        first = min(first, time)
+        last = max(last, time)
+        got = frame(octets, start, at, start + max(captured, original), link, packets, row, counts, state)
+        if got == ROW:
+            put(packets, row + TIME, time)
+            put(packets, row + NUMBER, number)
+            row += WIDTH
+        elif got == FRAGMENT:
+            state[PLACE_TIME] = time
+            why = FRAGMENTED
+            break
+    state[POSITION], state[COUNT], state[FRAME] = at, row // WIDTH, number
+    state[FIRST_TIME], state[LAST_TIME] = first, last
+    interfaces[FRAMES] += number - seen
+    interfaces[CAPTURED] += total
+    return why
+
+
+def walk_pcapng(
+    octets: Sequence[int],
+    state: MutableSequence[int],
+    interfaces: MutableSequence[int],
+    counts: MutableSequence[int],
+    packets: MutableSequence[int],
+) -> int:
+    """Decode enhanced packet blocks from POSITION on until something ends it: as `walk_pcap`, or BLOCK."""
+    at, stop, big = state[POSITION], state[STOP], state[BIG]
+    number, limit = state[FRAME], state[LIMIT]
+    row, full = state[COUNT] * WIDTH, state[ROOM] * WIDTH
+    first, last = state[FIRST_TIME], state[LAST_TIME]
+    why = FULL
+    while row < full:
+        if stop - at < 12:
+            why = MORE
+            break
+        if word(octets, at, big) != _ENHANCED:
+            why = BLOCK
+            break
+        length = word(octets, at + 4, big)
+        if length < 32 or length & 3 or length > limit:
+            why = BROKEN
+            break
+        if stop - at < length:
+            why = MORE
+            break
+        of = word(octets, at + 8, big) * INTERFACE
+        captured = word(octets, at + 20, big)
+        if (
+            word(octets, at + length - 4, big) != length
+            or captured > length - 32
+            or of >= state[INTERFACES] * INTERFACE
+        ):
+            why = BROKEN
+            break
+        time = instant(word(octets, at + 12, big), word(octets, at + 16, big), interfaces, of)
+        start = at + 28
+        number += 1
+        first = min(first, time)
+        last = max(last, time)
+        interfaces[of + FRAMES] += 1
+        interfaces[of + CAPTURED] += captured
+        wire_end = start + max(captured, word(octets, at + 24, big))
+        at += length
+        got = frame(octets, start, start + captured, wire_end, interfaces[of + LINK_TYPE], packets, row, counts, state)
+        if got == ROW:
+            put(packets, row + TIME, time)
+            put(packets, row + NUMBER, number)
+            row += WIDTH
+        elif got == FRAGMENT:
+            state[PLACE_TIME] = time
+            why = FRAGMENTED
+            break
+    state[POSITION], state[COUNT], state[FRAME] = at, row // WIDTH, number
+    state[FIRST_TIME], state[LAST_TIME] = first, last
+    return why
