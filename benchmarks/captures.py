@@ -85,7 +85,7 @@ def transport_header(
     big_endian(records, transport + 4, mine + seq & 0xFFFF_FFFF, 4)
     if flags & ACK:
         big_endian(records, transport + 8, other + ack & 0xFFFF_FFFF, 4)
-    big_endian(records, transport + 12, (20 + options) // 4 << 12 | flags, 2)
+    big_endian(records, transport + 12, (length - transport - payload) // 4 << 12 | flags, 2)
     big_endian(records, transport + 14, 64240 if flags & SYN else 502, 2)
     words = "020405b40402080a" if flags & SYN else "0101080a"
     after = transport + 20 + len(words) // 2
