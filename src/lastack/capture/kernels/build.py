@@ -76,7 +76,7 @@ def _compiled(function: FunctionType, signature: str) -> Callable[..., Any]:
     assert loads is not None
     for helper in _helpers(function, set()):
         if helper.__module__ != octets.__name__:
-            register_jitable(nogil=True, error_model="numpy")(helper)
+            register_jitable(nogil=True, error_model="numpy", forceinline=True)(helper)
     directory = cache_directory()
     cached = _writable(directory)
     if not (cached and any(directory.glob(f"**/{function.__module__.rpartition('.')[2]}.{function.__name__}-*.nbi"))):

@@ -9,6 +9,7 @@ from lastack.capture.kernels.between import step
 from lastack.capture.kernels.codes import CUT_SHORT, FRAGMENT, FRAGMENTS, LAYERS, MALFORMED, NOTHING
 from lastack.capture.kernels.internet import PART, ipv4, ipv6
 from lastack.capture.kernels.link import IPV4, IPV6, SHORT, first_header, unwrap
+from lastack.capture.kernels.octets import bump
 from lastack.capture.kernels.segment import quoted, segment
 from lastack.capture.kernels.tunnels import inside
 from lastack.capture.packets import TUNNEL
@@ -70,9 +71,9 @@ def decode(
             marks |= seen
         if kind < 0:
             if kind == PART:
-                counts[FRAGMENTS] += 1
+                bump(counts, FRAGMENTS, 1)
                 return FRAGMENT
-            counts[-1 - kind if kind != SHORT else CUT_SHORT if end < wire_end else MALFORMED] += 1
+            bump(counts, -1 - kind if kind != SHORT else CUT_SHORT if end < wire_end else MALFORMED, 1)
             return NOTHING
-    counts[LAYERS] += 1
+    bump(counts, LAYERS, 1)
     return NOTHING

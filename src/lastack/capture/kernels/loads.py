@@ -15,29 +15,46 @@ from numba.extending import intrinsic, overload
 from lastack.capture.kernels import octets
 
 
-def _load(bits: int, swap: bool, signed: bool) -> Any:
-    """An intrinsic that reads `bits` at an offset of a contiguous array, swapped or not, widened to 64 bits."""
+def _place(context: Any, builder: Any, kind: Any, value: Any, at: Any, width: int) -> Any:
+    """A pointer to element `at`, `width` octets each, of an array or of what an address points to."""
+    element = ir.IntType(8 * width).as_pointer()
+    if isinstance(kind, types.Array):
+        start = builder.bitcast(context.make_array(kind)(context, builder, value).data, element)
+    else:
+        start = builder.inttoptr(value, element)
+    return builder.gep(start, [at])
 
-    @intrinsic
-    def load(_typing: Any, array: Any, at: Any) -> Any:
+
+def _load(bits: int, swap: bool, index: int) -> Any:
+    """An intrinsic that reads `bits` at an index counted in units of `index` octets, widened to 64 bits."""
+
+    def load(_typing: Any, array: Any, _at: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-            value = builder.load(builder.bitcast(builder.gep(place, [arguments[1]]), ir.IntType(bits).as_pointer()))
-            value.align = 1
+            place = _place(context, builder, signature.args[0], arguments[0], arguments[1], index)
+            value = builder.load(builder.bitcast(place, ir.IntType(bits).as_pointer()))
+            value.align = index
             if swap and bits > 8:
                 value = builder.bswap(value)
-            if bits == 64:
-                return value
-            return builder.sext(value, ir.IntType(64)) if signed else builder.zext(value, ir.IntType(64))
+            return value if bits == 64 else builder.zext(value, ir.IntType(64))
 
         return types.int64(array, types.int64), generate
 
-    return load
+    return intrinsic(load)
 
 
-def _replace(function: Callable[..., int], bits: int, big: bool, signed: bool = False) -> None:
+def _store(_typing: Any, array: Any, _at: Any, _value: Any) -> Any:
+    """Set one element of a column."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _place(context, builder, signature.args[0], arguments[0], arguments[1], 8))
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, types.int64), generate
+
+
+def _replace(function: Callable[..., int], bits: int, big: bool = True, index: int = 1) -> None:
     """Make compiled code call the load wherever its source calls the function of `octets`."""
-    load = _load(bits, swap=big == (sys.byteorder == "little"), signed=signed)
+    load = _load(bits, swap=index == 1 and big == (sys.byteorder == "little"), index=index)
 
     def choose(_octets: Any, _at: Any) -> Any:
         def implementation(_octets: Any, _at: Any) -> Any:
@@ -48,16 +65,13 @@ def _replace(function: Callable[..., int], bits: int, big: bool, signed: bool = 
     overload(function, inline="never")(choose)
 
 
-def _store(_typing: Any, array: Any, _at: Any, _value: Any) -> Any:
-    """A store without the look for a negative index."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store(arguments[2], builder.gep(place, [arguments[1]]))
-        return context.get_dummy_value()
-
-    return types.none(array, types.int64, types.int64), generate
-
+_replace(octets.u8, 8)
+_replace(octets.u16, 16)
+_replace(octets.u32, 32)
+_replace(octets.u16_little, 16, big=False)
+_replace(octets.u32_little, 32, big=False)
+_replace(octets.s64, 64)
+_replace(octets.get, 64, index=8)
 
 store: Any = intrinsic(_store)
 
@@ -70,9 +84,9 @@ def _put(_numbers: Any, _at: Any, _value: Any) -> Any:
     return implementation
 
 
-_replace(octets.u8, 8, big=True)
-_replace(octets.u16, 16, big=True)
-_replace(octets.u32, 32, big=True)
-_replace(octets.u16_little, 16, big=False)
-_replace(octets.u32_little, 32, big=False)
-_replace(octets.s64, 64, big=True, signed=True)
+@overload(octets.bump, inline="never")
+def _bump(_numbers: Any, _at: Any, _by: Any) -> Any:
+    def implementation(_numbers: Any, _at: Any, _by: Any) -> Any:
+        store(_numbers, _at, octets.get(_numbers, _at) + _by)
+
+    return implementation

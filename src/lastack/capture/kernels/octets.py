@@ -1,4 +1,8 @@
-"""Numbers in octets. Under Numba these become single unaligned loads (`loads.py`); none of them looks at bounds."""
+"""Numbers in octets and in columns. Under Numba these become single loads and stores (`loads.py`), without bounds.
+
+Compiled, the sequence may be a NumPy array or the address of its first element as an integer. Addresses are much
+faster in kernels of many functions: an array that is passed on is counted in and out at every call.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +40,16 @@ def s64(octets: Sequence[int], at: int) -> int:
     return ((high ^ 0x8000_0000) - 0x8000_0000) << 32 | u32(octets, at + 4)
 
 
+def get(numbers: Sequence[int], at: int) -> int:
+    """One number of a column, at an index known to be in range."""
+    return numbers[at]
+
+
 def put(numbers: MutableSequence[int], at: int, value: int) -> None:
-    """`numbers[at] = value` for an index known to be in range."""
+    """Set one number of a column."""
     numbers[at] = value
+
+
+def bump(numbers: MutableSequence[int], at: int, by: int) -> None:
+    """Add to one number of a column."""
+    numbers[at] += by

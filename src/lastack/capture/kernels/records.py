@@ -38,16 +38,15 @@ from lastack.capture.kernels.codes import (
     STOP,
 )
 from lastack.capture.kernels.frame import frame
-from lastack.capture.kernels.octets import put, u32, u32_little
+from lastack.capture.kernels.octets import bump, get, put, u32, u32_little
 from lastack.capture.packets import NUMBER, TIME, WIDTH
 
 _ENHANCED: Final = 6
-_NUMBERS: Final = "int64[::1]"
 KERNELS: Final = {
-    "walk_pcap": f"int64(uint8[::1], {_NUMBERS}, {_NUMBERS}, {_NUMBERS}, {_NUMBERS})",
-    "walk_pcapng": f"int64(uint8[::1], {_NUMBERS}, {_NUMBERS}, {_NUMBERS}, {_NUMBERS})",
+    "walk_pcap": "int64(int64, int64, int64, int64, int64)",
+    "walk_pcapng": "int64(int64, int64, int64, int64, int64)",
 }
-"""The functions to compile, and for which arguments."""
+"""The functions to compile, and for which arguments: addresses."""
 
 
 def word(octets: Sequence[int], at: int, big: int) -> int:
@@ -57,20 +56,20 @@ def word(octets: Sequence[int], at: int, big: int) -> int:
 
 def instant(high: int, low: int, interfaces: Sequence[int], of: int) -> int:
     """Ticks of an interface, as two halves, in nanoseconds since 1970."""
-    if high >= interfaces[of + HIGHEST]:
+    if high >= get(interfaces, of + HIGHEST):
         return FARTHEST
     ticks = high << 32 | low
-    if interfaces[of + MULTIPLY]:
-        ticks *= interfaces[of + MULTIPLY]
-    elif interfaces[of + DIVIDE]:
-        ticks //= interfaces[of + DIVIDE]
+    if get(interfaces, of + MULTIPLY):
+        ticks *= get(interfaces, of + MULTIPLY)
+    elif get(interfaces, of + DIVIDE):
+        ticks //= get(interfaces, of + DIVIDE)
     else:
-        shift = interfaces[of + SHIFT]
+        shift = get(interfaces, of + SHIFT)
         part = ticks & ((1 << shift) - 1)
         # No more than 33 bits of the fraction: 10^9 times more would not fit, and less than a nanosecond is lost.
         less = shift - 33 if shift > 33 else 0
         ticks = (ticks >> shift) * 1_000_000_000 + ((part >> less) * 1_000_000_000 >> (shift - less))
-    at = ticks + interfaces[of + OFFSET]
+    at = ticks + get(interfaces, of + OFFSET)
     return at if at < FARTHEST else FARTHEST
 
 
@@ -82,11 +81,11 @@ def walk_pcap(
     packets: MutableSequence[int],
 ) -> int:
     """Decode records from POSITION on until something ends it: MORE, FULL, FRAGMENTED or BROKEN."""
-    at, stop, big, header = state[POSITION], state[STOP], state[BIG], state[HEADER]
-    number, limit = state[FRAME], state[LIMIT]
-    row, full = state[COUNT] * WIDTH, state[ROOM] * WIDTH
-    first, last = state[FIRST_TIME], state[LAST_TIME]
-    link, multiply, offset = interfaces[LINK_TYPE], interfaces[MULTIPLY], interfaces[OFFSET]
+    at, stop, big, header = get(state, POSITION), get(state, STOP), get(state, BIG), get(state, HEADER)
+    number, limit = get(state, FRAME), get(state, LIMIT)
+    row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
+    first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
+    link, multiply, offset = get(interfaces, LINK_TYPE), get(interfaces, MULTIPLY), get(interfaces, OFFSET)
     seen = number
     total = 0
     why = FULL
@@ -96,7 +95,7 @@ def walk_pcap(
             break
         captured = word(octets, at + 8, big)
         original = word(octets, at + 12, big)
-        if captured > original and state[OLD]:
+        if captured > original and get(state, OLD):
             captured, original = original, captured
         if captured > limit:
             why = BROKEN
@@ -117,13 +116,16 @@ def walk_pcap(
             put(packets, row + NUMBER, number)
             row += WIDTH
         elif got == FRAGMENT:
-            state[PLACE_TIME] = time
+            put(state, PLACE_TIME, time)
             why = FRAGMENTED
             break
-    state[POSITION], state[COUNT], state[FRAME] = at, row // WIDTH, number
-    state[FIRST_TIME], state[LAST_TIME] = first, last
-    interfaces[FRAMES] += number - seen
-    interfaces[CAPTURED] += total
+    put(state, POSITION, at)
+    put(state, COUNT, row // WIDTH)
+    put(state, FRAME, number)
+    put(state, FIRST_TIME, first)
+    put(state, LAST_TIME, last)
+    bump(interfaces, FRAMES, number - seen)
+    bump(interfaces, CAPTURED, total)
     return why
 
 
@@ -135,10 +137,10 @@ def walk_pcapng(
     packets: MutableSequence[int],
 ) -> int:
     """Decode enhanced packet blocks from POSITION on until something ends it: as `walk_pcap`, or BLOCK."""
-    at, stop, big = state[POSITION], state[STOP], state[BIG]
-    number, limit = state[FRAME], state[LIMIT]
-    row, full = state[COUNT] * WIDTH, state[ROOM] * WIDTH
-    first, last = state[FIRST_TIME], state[LAST_TIME]
+    at, stop, big = get(state, POSITION), get(state, STOP), get(state, BIG)
+    number, limit = get(state, FRAME), get(state, LIMIT)
+    row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
+    first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
     why = FULL
     while row < full:
         if stop - at < 12:
@@ -159,7 +161,7 @@ def walk_pcapng(
         if (
             word(octets, at + length - 4, big) != length
             or captured > length - 32
-            or of >= state[INTERFACES] * INTERFACE
+            or of >= get(state, INTERFACES) * INTERFACE
         ):
             why = BROKEN
             break
@@ -168,19 +170,24 @@ def walk_pcapng(
         number += 1
         first = min(first, time)
         last = max(last, time)
-        interfaces[of + FRAMES] += 1
-        interfaces[of + CAPTURED] += captured
+        bump(interfaces, of + FRAMES, 1)
+        bump(interfaces, of + CAPTURED, captured)
         wire_end = start + max(captured, word(octets, at + 24, big))
         at += length
-        got = frame(octets, start, start + captured, wire_end, interfaces[of + LINK_TYPE], packets, row, counts, state)
+        got = frame(
+            octets, start, start + captured, wire_end, get(interfaces, of + LINK_TYPE), packets, row, counts, state
+        )
         if got == ROW:
             put(packets, row + TIME, time)
             put(packets, row + NUMBER, number)
             row += WIDTH
         elif got == FRAGMENT:
-            state[PLACE_TIME] = time
+            put(state, PLACE_TIME, time)
             why = FRAGMENTED
             break
-    state[POSITION], state[COUNT], state[FRAME] = at, row // WIDTH, number
-    state[FIRST_TIME], state[LAST_TIME] = first, last
+    put(state, POSITION, at)
+    put(state, COUNT, row // WIDTH)
+    put(state, FRAME, number)
+    put(state, FIRST_TIME, first)
+    put(state, LAST_TIME, last)
     return why

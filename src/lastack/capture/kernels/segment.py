@@ -6,7 +6,7 @@ from collections.abc import MutableSequence, Sequence
 from typing import Final
 
 from lastack.capture.kernels.codes import CUT_SHORT, ICMP_ERRORS, MALFORMED, NOTHING, ROW
-from lastack.capture.kernels.octets import put, s64, u8, u16, u32
+from lastack.capture.kernels.octets import bump, put, s64, u8, u16, u32
 from lastack.capture.packets import (
     ACK,
     DSACK,
@@ -52,12 +52,12 @@ def segment(
     The first 14 octets, with the flags, are enough: a snap length of 68 leaves that much behind IPv6.
     """
     if end - at < 14:
-        counts[CUT_SHORT if end < wire_end and wire_end - at >= 20 else MALFORMED] += 1
+        bump(counts, CUT_SHORT if end < wire_end and wire_end - at >= 20 else MALFORMED, 1)
         return NOTHING
     word = u16(octets, at + 12)
     header = (word >> 12) << 2
     if header < 20 or header > wire_end - at:
-        counts[MALFORMED] += 1
+        bump(counts, MALFORMED, 1)
         return NOTHING
     ack = u32(octets, at + 8)
     put(packets, row + PORTS, u32(octets, at))
@@ -76,7 +76,7 @@ def segment(
         if header > 20:
             marks |= options(octets, at + 20, at + header, end, ack, packets, row)
     put(packets, row + FLAGS, word & 0x1FF | marks)
-    counts[_TCP] += 1
+    bump(counts, _TCP, 1)
     return ROW
 
 
@@ -144,7 +144,7 @@ def quoted(
     counts: MutableSequence[int],
 ) -> int:
     """An ICMP message (RFC 792, 4443): ROW where it is an error that quotes a TCP segment, else NOTHING counted."""
-    counts[1 if version == 4 else 58] += 1
+    bump(counts, 1 if version == 4 else 58, 1)
     if end - at < 8 + 20 + 8:
         return NOTHING
     kind = u8(octets, at)
@@ -178,5 +178,5 @@ def quoted(
     put(packets, row + TS_VALUE, -1)
     put(packets, row + TS_ECHO, -1)
     put(packets, row + OPTIONS, 0)
-    counts[ICMP_ERRORS] += 1
+    bump(counts, ICMP_ERRORS, 1)
     return ROW
