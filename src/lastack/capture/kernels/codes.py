@@ -43,7 +43,7 @@ COUNT: Final = 2
 ROOM: Final = 3
 """Rows that the batch can hold."""
 FRAME: Final = 4
-"""Frames read so far, with the file's ordinal above them (NUMBER of the last)."""
+"""NUMBER of the last frame read: how many they were, with the file's ordinal above."""
 FIRST_TIME: Final = 5
 LAST_TIME: Final = 6
 LIMIT: Final = 7
@@ -60,7 +60,9 @@ PLACE: Final = 12
 PLACE_END: Final = 13
 PLACE_MARKS: Final = 14
 PLACE_TIME: Final = 15
-STATE: Final = 16
+WANTED: Final = 16
+"""The number of a frame to stop before, or 0."""
+STATE: Final = 17
 
 # An interface, a row of numbers in a flat table.
 LINK_TYPE: Final = 0
@@ -74,10 +76,14 @@ OFFSET: Final = 4
 """Nanoseconds to add."""
 HIGHEST: Final = 5
 """The upper 32 bits of a tick count beyond which no time is believed."""
-FRAMES: Final = 6
-CAPTURED: Final = 7
-"""Octets captured on it."""
+SNAP_LENGTH: Final = 6
+FRAMES: Final = 7
 INTERFACE: Final = 8
+
+# Kinds of pcapng blocks that hold packets (draft-ietf-opsawg-pcapng 4.3, 4.4, and obsolete ones).
+OBSOLETE_PACKET: Final = 2
+SIMPLE_PACKET: Final = 3
+ENHANCED_PACKET: Final = 6
 
 # Why a walk ended.
 MORE: Final = 0
@@ -90,6 +96,8 @@ BLOCK: Final = 3
 """A pcapng block that is not a packet is next."""
 BROKEN: Final = 4
 """The next record cannot be one."""
+FOUND: Final = 5
+"""The frame that is WANTED is next."""
 
 FARTHEST: Final = 1 << 62
 """The latest time that is believed, in nanoseconds: the year 2116. What claims to be later is taken for this."""

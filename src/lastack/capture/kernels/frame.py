@@ -10,7 +10,7 @@ from lastack.capture.kernels.codes import CUT_SHORT, FRAGMENT, FRAGMENTS, LAYERS
 from lastack.capture.kernels.internet import PART, ipv4, ipv6
 from lastack.capture.kernels.link import IPV4, IPV6, SHORT, first_header, unwrap
 from lastack.capture.kernels.octets import bump
-from lastack.capture.kernels.segment import quoted, segment
+from lastack.capture.kernels.tcp import quoted, segment
 from lastack.capture.kernels.tunnels import inside
 from lastack.capture.packets import TUNNEL
 

@@ -9,11 +9,12 @@ from lastack.capture.kernels.codes import (
     BIG,
     BLOCK,
     BROKEN,
-    CAPTURED,
     COUNT,
     DIVIDE,
+    ENHANCED_PACKET,
     FARTHEST,
     FIRST_TIME,
+    FOUND,
     FRAGMENT,
     FRAGMENTED,
     FRAME,
@@ -28,6 +29,7 @@ from lastack.capture.kernels.codes import (
     LINK_TYPE,
     MORE,
     MULTIPLY,
+    OBSOLETE_PACKET,
     OFFSET,
     OLD,
     PLACE_TIME,
@@ -35,13 +37,15 @@ from lastack.capture.kernels.codes import (
     ROOM,
     ROW,
     SHIFT,
+    SIMPLE_PACKET,
+    SNAP_LENGTH,
     STOP,
+    WANTED,
 )
 from lastack.capture.kernels.frame import frame
 from lastack.capture.kernels.octets import bump, get, put, u32, u32_little
 from lastack.capture.packets import NUMBER, TIME, WIDTH
 
-_ENHANCED: Final = 6
 KERNELS: Final = {
     "walk_pcap": "int64(int64, int64, int64, int64, int64)",
     "walk_pcapng": "int64(int64, int64, int64, int64, int64)",
@@ -82,12 +86,11 @@ def walk_pcap(
 ) -> int:
     """Decode records from POSITION on until something ends it: MORE, FULL, FRAGMENTED or BROKEN."""
     at, stop, big, header = get(state, POSITION), get(state, STOP), get(state, BIG), get(state, HEADER)
-    number, limit = get(state, FRAME), get(state, LIMIT)
+    number, limit, wanted = get(state, FRAME), get(state, LIMIT), get(state, WANTED)
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
     link, multiply, offset = get(interfaces, LINK_TYPE), get(interfaces, MULTIPLY), get(interfaces, OFFSET)
     seen = number
-    total = 0
     why = FULL
     while row < full:
         if stop - at < header:
@@ -103,11 +106,13 @@ def walk_pcap(
         if stop - at - header < captured:
             why = MORE
             break
+        if number + 1 == wanted:
+            why = FOUND
+            break
         time = word(octets, at, big) * 1_000_000_000 + word(octets, at + 4, big) * multiply + offset
         start = at + header
         at = start + captured
         number += 1
-        total += captured
         first = min(first, time)
         last = max(last, time)
         got = frame(octets, start, at, start + max(captured, original), link, packets, row, counts, state)
@@ -125,7 +130,6 @@ def walk_pcap(
     put(state, FIRST_TIME, first)
     put(state, LAST_TIME, last)
     bump(interfaces, FRAMES, number - seen)
-    bump(interfaces, CAPTURED, total)
     return why
 
 
@@ -136,9 +140,9 @@ def walk_pcapng(
     counts: MutableSequence[int],
     packets: MutableSequence[int],
 ) -> int:
-    """Decode enhanced packet blocks from POSITION on until something ends it: as `walk_pcap`, or BLOCK."""
+    """Decode packet blocks from POSITION on until something ends it: as `walk_pcap`, or BLOCK."""
     at, stop, big = get(state, POSITION), get(state, STOP), get(state, BIG)
-    number, limit = get(state, FRAME), get(state, LIMIT)
+    number, limit, wanted = get(state, FRAME), get(state, LIMIT), get(state, WANTED)
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
     why = FULL
@@ -146,37 +150,50 @@ def walk_pcapng(
         if stop - at < 12:
             why = MORE
             break
-        if word(octets, at, big) != _ENHANCED:
+        kind = word(octets, at, big)
+        if kind not in (ENHANCED_PACKET, SIMPLE_PACKET, OBSOLETE_PACKET):
             why = BLOCK
             break
         length = word(octets, at + 4, big)
-        if length < 32 or length & 3 or length > limit:
+        if length < (16 if kind == SIMPLE_PACKET else 32) or length & 3 or length > limit:
             why = BROKEN
             break
         if stop - at < length:
             why = MORE
             break
-        of = word(octets, at + 8, big) * INTERFACE
-        captured = word(octets, at + 20, big)
+        of, start, captured, original = 0, at + 12, 0, 0
+        if kind == SIMPLE_PACKET:
+            # 4.4: of the first interface, without a time, and as long as the block and the snap length allow.
+            original = word(octets, at + 8, big)
+            captured = min(original, length - 16)
+            if get(interfaces, SNAP_LENGTH):
+                captured = min(captured, get(interfaces, SNAP_LENGTH))
+        else:
+            of, start = word(octets, at + 8, big), at + 28
+            if kind == OBSOLETE_PACKET:
+                of = of >> 16 if big else of & 0xFFFF
+            captured, original = word(octets, at + 20, big), word(octets, at + 24, big)
         if (
             word(octets, at + length - 4, big) != length
-            or captured > length - 32
-            or of >= get(state, INTERFACES) * INTERFACE
+            or captured > length - 4 - (start - at)
+            or of >= get(state, INTERFACES)
         ):
             why = BROKEN
             break
-        time = instant(word(octets, at + 12, big), word(octets, at + 16, big), interfaces, of)
-        start = at + 28
+        if number + 1 == wanted:
+            why = FOUND
+            break
+        of *= INTERFACE
+        time = 0
+        if kind != SIMPLE_PACKET:
+            time = instant(word(octets, at + 12, big), word(octets, at + 16, big), interfaces, of)
+            first = min(first, time)
+            last = max(last, time)
         number += 1
-        first = min(first, time)
-        last = max(last, time)
         bump(interfaces, of + FRAMES, 1)
-        bump(interfaces, of + CAPTURED, captured)
-        wire_end = start + max(captured, word(octets, at + 24, big))
         at += length
-        got = frame(
-            octets, start, start + captured, wire_end, get(interfaces, of + LINK_TYPE), packets, row, counts, state
-        )
+        end, wire_end = start + captured, start + max(captured, original)
+        got = frame(octets, start, end, wire_end, get(interfaces, of + LINK_TYPE), packets, row, counts, state)
         if got == ROW:
             put(packets, row + TIME, time)
             put(packets, row + NUMBER, number)
