@@ -138,7 +138,7 @@ def _gzip(packed: Octets) -> Iterator[bytes]:
     data = packed.read(_PIECE)
     while data:
         member = zlib.decompressobj(wbits=31)
-        while not member.eof:
+        while True:
             try:
                 piece = member.decompress(data, _PIECE)
             except zlib.error as error:
@@ -146,7 +146,9 @@ def _gzip(packed: Octets) -> Iterator[bytes]:
             data = member.unconsumed_tail
             if piece:
                 yield piece
-            elif not data and not member.eof and not (data := packed.read(_PIECE)):
+            if member.eof:
+                break
+            if not piece and not data and not (data := packed.read(_PIECE)):
                 raise CaptureError(f"{packed.name}: gzip cut short")
         data = (member.unused_data or packed.read(_PIECE)).lstrip(b"\0")
 

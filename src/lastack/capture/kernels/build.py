@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any, Final, TypeVar
 
 PACKAGE: Final = "lastack.capture.kernels"
-MODULES: Final = ("lastack.capture.kernels.records",)
+MODULES: Final = ("lastack.capture.kernels.records", "lastack.capture.kernels.runs")
 """The modules with kernels to compile ahead. Each has KERNELS: name of a function -> its Numba signature."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ def _digest() -> str:
     whole = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         whole.update(path.read_bytes())
-    for name in ("packets.py",):  # its constants are compiled in
+    for name in ("packets.py", "../model/state.py"):  # their constants are compiled in
         whole.update((Path(__file__).parent.parent / name).read_bytes())
     return whole.hexdigest()[:16]
 
