@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
+from numba import carray, types
 from numba.extending import intrinsic, overload
 
 from lastack.capture.kernels import octets
@@ -88,5 +88,24 @@ def _put(_numbers: Any, _at: Any, _value: Any) -> Any:
 def _bump(_numbers: Any, _at: Any, _by: Any) -> Any:
     def implementation(_numbers: Any, _at: Any, _by: Any) -> Any:
         store(_numbers, _at, octets.get(_numbers, _at) + _by)
+
+    return implementation
+
+
+@intrinsic
+def _pointer(_typing: Any, _address: Any) -> Any:
+    """An address as a pointer to 64-bit numbers."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+@overload(octets.column, inline="never")
+def _column(_numbers: Any) -> Any:
+    def implementation(_numbers: Any) -> Any:
+        # As long as memory: nothing looks at the end.
+        return carray(_pointer(_numbers), 1 << 60)
 
     return implementation
