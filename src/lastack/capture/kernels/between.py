@@ -28,6 +28,7 @@ _VLAN: Final = 0x8100
 _SERVICE_VLAN: Final = 0x88A8
 _OLD_QINQ: Final = 0x9100
 _BACKBONE: Final = 0x88E7
+_FABRIC_PATH: Final = 0x8903
 _MPLS: Final = 0x8847
 _MPLS_MULTICAST: Final = 0x8848
 _PPPOE_SESSION: Final = 0x8864
@@ -52,6 +53,8 @@ def step(octets: Sequence[int], at: int, end: int, kind: int) -> tuple[int, int,
         return labels(octets, at, end)
     if kind == _BACKBONE:
         return ETHERNET, at + 4, VLAN
+    if kind == _FABRIC_PATH:
+        return ETHERNET, at + 2, 0
     return RESOLUTION if kind == _ARP else OTHER, at, 0
 
 

@@ -9,7 +9,7 @@ from lastack.capture.kernels.between import step
 from lastack.capture.kernels.codes import CUT_SHORT, FRAGMENT, FRAGMENTS, LAYERS, MALFORMED, NOTHING
 from lastack.capture.kernels.internet import PART, ipv4, ipv6
 from lastack.capture.kernels.link import IPV4, IPV6, SHORT, first_header, unwrap
-from lastack.capture.kernels.octets import bump
+from lastack.capture.kernels.octets import bump, u8
 from lastack.capture.kernels.tcp import quoted, segment
 from lastack.capture.kernels.tunnels import inside
 from lastack.capture.packets import TUNNEL
@@ -53,15 +53,22 @@ def decode(
     ROW, NOTHING (a count says why), or FRAGMENT: it is part of a datagram, and `state` says where it lies.
     """
     for _ in range(_DEEPEST):
+        if kind < 0:
+            if kind == PART:
+                bump(counts, FRAGMENTS, 1)
+                return FRAGMENT
+            bump(counts, -1 - kind if kind != SHORT else CUT_SHORT if end < wire_end else MALFORMED, 1)
+            return NOTHING
         if kind in (IPV4, IPV6):
-            version = 4 if kind == IPV4 else 6
-            if version == 4:
-                kind, at, end, wire_end, marks = ipv4(octets, at, end, wire_end, marks, packets, row, state)
-            else:
+            # The packet's own version counts: more than one program gets the type before it wrong.
+            version = u8(octets, at) >> 4 if end > at else 0
+            if version == 6:
                 kind, at, end, wire_end, marks = ipv6(octets, at, end, wire_end, marks, packets, row, state)
+            else:
+                kind, at, end, wire_end, marks = ipv4(octets, at, end, wire_end, marks, packets, row, state)
             if kind == _TCP:
                 return segment(octets, at, end, wire_end, marks, packets, row, counts)
-            if kind == (1 if version == 4 else 58):
+            if kind == (58 if version == 6 else 1):
                 return quoted(octets, at, end, version, marks, packets, row, counts)
             if kind >= 0:
                 kind, at = inside(octets, at, end, kind)
@@ -69,11 +76,5 @@ def decode(
         else:
             kind, at, seen = step(octets, at, end, kind)
             marks |= seen
-        if kind < 0:
-            if kind == PART:
-                bump(counts, FRAGMENTS, 1)
-                return FRAGMENT
-            bump(counts, -1 - kind if kind != SHORT else CUT_SHORT if end < wire_end else MALFORMED, 1)
-            return NOTHING
     bump(counts, LAYERS, 1)
     return NOTHING

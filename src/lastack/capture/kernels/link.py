@@ -48,6 +48,7 @@ LINK_ENC: Final = 109
 LINK_SLL: Final = 113
 LINK_PFLOG: Final = 117
 LINK_RADIOTAP: Final = 127
+LINK_ARCNET: Final = 129
 LINK_PPP_PPPD: Final = 166
 LINK_PPI: Final = 192
 LINK_IPV4: Final = 228
@@ -139,10 +140,27 @@ def cooked(octets: Sequence[int], at: int, end: int, link: int) -> tuple[int, in
     return kind, after, marks
 
 
+def arcnet(octets: Sequence[int], at: int, end: int) -> tuple[int, int, int]:
+    """ARCNET as Linux captures it: IP by RFC 1051, or by RFC 1201 with its split flag and sequence number."""
+    if end - at < 9:
+        return SHORT, at, 0
+    protocol = u8(octets, at + 4)
+    at += 5
+    if protocol == 240:
+        return IPV4, at, 0
+    if protocol not in (196, 212):
+        return OTHER, at, 0
+    # A split flag of 255 announces a frame whose length ARCNET cannot send: the header comes again.
+    at += 7 if u8(octets, at) == 0xFF else 3
+    return (IPV4 if protocol == 212 else IPV6), at, 0
+
+
 def point_to_point(octets: Sequence[int], at: int, end: int, link: int) -> tuple[int, int, int]:
-    """PPP in its framings."""
+    """PPP in its framings, and Cisco's HDLC, which the same link types are used for."""
     if end - at < 4:
         return SHORT, at, 0
+    if link != LINK_PPP_ETHER and u8(octets, at) in (0x0F, 0x8F):
+        return u16(octets, at + 2), at + 4, 0
     if link == LINK_PPP_ETHER:
         return PPP, at + 6, 0
     if link == LINK_PPP_PPPD:
@@ -178,6 +196,8 @@ def first_header(octets: Sequence[int], at: int, end: int, link: int) -> tuple[i
         return (family(u8(octets, at + 1)), at + ((u8(octets, at) + 3) & ~3), 0) if end - at >= 2 else (SHORT, at, 0)
     if link == LINK_NFLOG:
         return nflog(octets, at, end)
+    if link == LINK_ARCNET:
+        return arcnet(octets, at, end)
     if link == LINK_80211:
         return wireless(octets, at, end)
     if link == LINK_RADIOTAP:
