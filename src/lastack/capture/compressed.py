@@ -192,5 +192,5 @@ def _library(name: str, packed: Octets) -> Any:  # noqa: ANN401 (a module withou
     try:
         return import_module(name)
     except ImportError:
-        form = name.partition(".")[0].replace("standard", "")
+        form = "zstd" if name == "zstandard" else "lz4"
         raise CaptureError(f"{packed.name} is compressed with {form}: pip install 'lastack[captures]'") from None

@@ -27,8 +27,6 @@ class PcapHeader(NamedTuple):
     """Octets of a record's header."""
     old: bool
     """Before version 2.4 programs disagreed on the order of the two lengths of a record."""
-    offset: int
-    """Seconds to add to every time: the zone, which everybody leaves 0."""
     snap_length: int
     link: int
 
@@ -38,11 +36,9 @@ def read_header(octets: bytes) -> PcapHeader | None:
     if len(octets) < SIZE:
         return None
     for big in (False, True):
-        magic, major, minor, zone, _, snap_length, network = Struct(">IHHiIII" if big else "<IHHiIII").unpack_from(
-            octets
-        )
+        magic, major, minor, _, snap_length, network = Struct(">IHHQII" if big else "<IHHQII").unpack_from(octets)
         if magic in _DIALECTS:
             multiply, record = _DIALECTS[magic]
             # The upper half of the last field is about frame check sequences.
-            return PcapHeader(big, multiply, record, (major, minor) < (2, 4), zone, snap_length, network & 0xFFFF)
+            return PcapHeader(big, multiply, record, (major, minor) < (2, 4), snap_length, network & 0xFFFF)
     return None

@@ -38,9 +38,9 @@ class Interface:
     divide: int = 0
     """Ticks a nanosecond, where that is whole; else 0."""
     shift: int = 0
-    """The exponent, where a tick is a negative power of two of a second."""
+    """The exponent, where a tick is a negative power of two of a second; with `divide`, what to divide by once more."""
     offset_ns: int = 0
-    highest: int = 1 << 31
+    highest: int = 1 << 32
     """The upper 32 bits of a tick count beyond which no time is believed."""
     frames: int = 0
     dropped: int | None = None
@@ -91,18 +91,18 @@ def _resolve(of: Interface, resolution: int) -> None:
     """Set how its ticks become nanoseconds: 10^-n seconds each, or 2^-n with the upper bit set (4.2, if_tsresol)."""
     exponent = resolution & 0x7F
     of.multiply = of.divide = of.shift = 0
+    of.highest = 1 << 32
     if resolution & 0x80:
-        of.shift = exponent
-        ticks = FARTHEST // _SECOND << exponent
+        # Finer than 2^-62 all of the 64 bits are less than 4 seconds; nobody means that.
+        of.shift = min(exponent, 62)
+        if exponent < 32:
+            of.highest = max(1, FARTHEST // _SECOND << exponent >> 32)
     elif exponent <= 9:
         of.multiply = 10 ** (9 - exponent)
-        ticks = FARTHEST // of.multiply
+        of.highest = max(1, FARTHEST // of.multiply >> 32)
     else:
-        # Ticks have 64 bits: where one is less than 10^-27 s, none of their sums is a nanosecond.
-        of.divide = 10 ** min(exponent - 9, 18)
-        ticks = FARTHEST * of.divide
-    # Beyond 2^63 a tick count is not believed whatever its unit.
-    of.highest = max(1, min(ticks >> 32, 1 << 31))
+        of.divide = 10 ** min(exponent - 9, 9)
+        of.shift = 10 ** min(max(exponent - 18, 0), 18)
 
 
 def statistics(body: bytes, big: bool) -> tuple[int, int | None]:

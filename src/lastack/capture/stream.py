@@ -189,7 +189,7 @@ class Stream:
             self._state[c.HEADER] = header.record
             self._state[c.OLD] = header.old
             only = pcapng.Interface(self.name, header.link, header.snap_length)
-            only.multiply, only.offset_ns = header.multiply, header.offset * 1_000_000_000
+            only.multiply = header.multiply
             self._add(only)
             self._choose("pcap")
         elif pcapng.section_order(head) is not None:
@@ -332,7 +332,7 @@ class Stream:
             if captured > length and self._state[c.OLD]:
                 captured, length = length, captured
             only = self.interfaces[0]
-            time = seconds * 1_000_000_000 + part * only.multiply + only.offset_ns
+            time = seconds * 1_000_000_000 + part * only.multiply
             start = at + int(self._state[c.HEADER])
             return Frame(number, time, only.link, length, bytes(self._view[start : start + captured]))
         kind, size = Struct(order + "II").unpack_from(self._view, at)

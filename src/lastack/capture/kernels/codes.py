@@ -71,7 +71,7 @@ MULTIPLY: Final = 1
 DIVIDE: Final = 2
 """Ticks a nanosecond, where that is whole; else 0."""
 SHIFT: Final = 3
-"""The exponent, where ticks are negative powers of two of a second."""
+"""The exponent, where ticks are negative powers of two of a second; with DIVIDE, what to divide by once more."""
 OFFSET: Final = 4
 """Nanoseconds to add."""
 HIGHEST: Final = 5

@@ -59,22 +59,26 @@ def word(octets: Sequence[int], at: int, big: int) -> int:
 
 
 def instant(high: int, low: int, interfaces: Sequence[int], of: int) -> int:
-    """Ticks of an interface, as two halves, in nanoseconds since 1970."""
+    """Ticks of an interface, as two halves of 64 unsigned bits, in nanoseconds since 1970."""
     if high >= get(interfaces, of + HIGHEST):
         return FARTHEST
-    ticks = high << 32 | low
-    if get(interfaces, of + MULTIPLY):
-        ticks *= get(interfaces, of + MULTIPLY)
-    elif get(interfaces, of + DIVIDE):
-        ticks //= get(interfaces, of + DIVIDE)
+    multiply, divide, shift = get(interfaces, of + MULTIPLY), get(interfaces, of + DIVIDE), get(interfaces, of + SHIFT)
+    if multiply:
+        passed = (high << 32 | low) * multiply
+    elif divide:
+        # By hand, half by half: all of the 64 bits may be in use.
+        passed = ((high // divide << 32) + ((high % divide << 32 | low) // divide)) // shift
+    elif shift <= 32:
+        seconds = high << (32 - shift) | low >> shift
+        passed = seconds * 1_000_000_000 + ((low & ((1 << shift) - 1)) * 1_000_000_000 >> shift)
     else:
-        shift = get(interfaces, of + SHIFT)
-        part = ticks & ((1 << shift) - 1)
-        # No more than 33 bits of the fraction: 10^9 times more would not fit, and less than a nanosecond is lost.
-        less = shift - 33 if shift > 33 else 0
-        ticks = (ticks >> shift) * 1_000_000_000 + ((part >> less) * 1_000_000_000 >> (shift - less))
-    at = ticks + get(interfaces, of + OFFSET)
-    return at if at < FARTHEST else FARTHEST
+        # Of the fraction no more than 33 bits, which are finer than a nanosecond: with 10^9 times more it fits.
+        more = shift - 32
+        part = high & ((1 << more) - 1)
+        fraction = (part << 32 | low) >> (more - 1)
+        passed = (high >> more) * 1_000_000_000 + (fraction * 1_000_000_000 >> 33)
+    passed += get(interfaces, of + OFFSET)
+    return passed if passed < FARTHEST else FARTHEST
 
 
 def walk_pcap(
@@ -89,7 +93,7 @@ def walk_pcap(
     number, limit, wanted = get(state, FRAME), get(state, LIMIT), get(state, WANTED)
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
-    link, multiply, offset = get(interfaces, LINK_TYPE), get(interfaces, MULTIPLY), get(interfaces, OFFSET)
+    link, multiply = get(interfaces, LINK_TYPE), get(interfaces, MULTIPLY)
     seen = number
     why = FULL
     while row < full:
@@ -109,7 +113,7 @@ def walk_pcap(
         if number + 1 == wanted:
             why = FOUND
             break
-        time = word(octets, at, big) * 1_000_000_000 + word(octets, at + 4, big) * multiply + offset
+        time = word(octets, at, big) * 1_000_000_000 + word(octets, at + 4, big) * multiply
         start = at + header
         at = start + captured
         number += 1
