@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lastack.diagnose.captures.run import CAPTURE_RULES
 from lastack.diagnose.run import RULES
 from lastack.diagnose.thresholds import threshold_rows
 from lastack.model.record import COLUMNS
@@ -32,11 +33,15 @@ def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def rules() -> str:
     """What `lastack check` may find, and the numbers it compares with."""
     found = [(f"`{name}`", meaning) for rule in RULES for name, meaning in rule.ids.items()]
+    in_captures = [(f"`{name}`", meaning) for rule in CAPTURE_RULES for name, meaning in rule.ids.items()]
     limits = [(f"`{name}`", value, meaning) for name, value, meaning in threshold_rows()]
     return (
         "# Rules\n\nWhat `lastack check` may find on a live host. Every finding comes with the evidence that proves "
         "it, advice with its effect in numbers, and the popular remedies that will not help.\n\n"
         + table(("rule", "what it says"), found)
+        + "\n## In captures\n\nWhat `lastack check CAPTURE...` may find. A capture shows both sides, and nothing of "
+        "the processes.\n\n"
+        + table(("rule", "what it says"), in_captures)
         + "\n## Thresholds\n\nEvery number that a rule compares with. `--min-age` sets the first; from Python "
         "all of them can be set: `lastack.check(thresholds=Thresholds(...))`.\n\n"
         + table(("threshold", "value", "of what"), limits)

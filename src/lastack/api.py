@@ -1,8 +1,9 @@
-"""The main job in one call: look at this host, diagnose it, and give the report."""
+"""The main job in one call: look at this host, or at captures, diagnose, and give the report."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
@@ -16,21 +17,30 @@ if TYPE_CHECKING:
     from .model.address import FourTuple
     from .model.filters import Filter
     from .model.record import ConnectionTable
+    from .recorded import Progress
 
 
 def check(
+    *captures: str | Path,
     netns: str = "own",
-    *,
     where: Filter | str | None = None,
     thresholds: Thresholds | None = None,
     pause_ns: Nanos = SECOND,
+    memory: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
-    """What is wrong with the closing of connections on this host, whose it is, why, and what to do.
+    """What is wrong with the closing of connections, whose it is, why, and what to do: here, or in `captures`.
 
-    `netns`: `own`, `all`, or one namespace's name, inode or process id. `where` restricts what is judged
-    (the language of `docs/filters.md`). Suspect CLOSE_WAIT are looked at again after `pause_ns`.
-    Raises KernelError where the kernel refuses or is not Linux, FilterError for a bad filter.
+    Of this host: `netns` is `own`, `all`, or one namespace's name, inode or process id; suspect CLOSE_WAIT are looked
+    at again after `pause_ns`. Of captures: `memory` bounds the octets kept of live connections, `progress` is told how
+    many octets were read. `where` restricts what is judged (the language of `docs/filters.md`).
+    Raises KernelError where the kernel refuses or is not Linux, CaptureError where no capture can be read, FilterError
+    for a bad filter.
     """
+    if captures:
+        from .recorded import check as check_captures
+
+        return check_captures(captures, where=_filter(where), thresholds=thresholds, memory=memory, progress=progress)
     from .diagnose.context import Context
     from .diagnose.headroom import headroom
     from .diagnose.run import run
@@ -68,11 +78,21 @@ def check(
     )
 
 
-def connections(netns: str = "own", *, where: Filter | str | None = None) -> ConnectionTable:
-    """The connections of this host, listening sockets included, as a table. Raises as `check` does."""
+def connections(
+    *captures: str | Path,
+    netns: str = "own",
+    where: Filter | str | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> ConnectionTable:
+    """The connections of this host, listening sockets included, or of captures, as a table. Raises as `check` does."""
     from .model.record import ConnectionTable
 
     wanted = _filter(where)
+    if captures:
+        from .recorded import analyse, kept
+
+        return kept(analyse(captures, memory=memory, progress=progress), wanted)
     tables = [_kept(snapshot, wanted) for snapshot in _snapshots(netns, None, wanted)]
     return ConnectionTable.concatenate(_numbered(tables))
 

@@ -8,7 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .options import duration, out, output, paper, wanted, where
+from .options import captures, duration, out, output, paper, wanted, where
+from .progress import progress
 
 if TYPE_CHECKING:
     from lastack.model.report import Report
@@ -17,9 +18,10 @@ GRAVITIES = ("info", "warning", "error")
 
 
 @click.command(
-    short_help="What is wrong on this host, whose it is, what to do.",
-    epilog="Example: lastack check --process nginx --min-age 5min",
+    short_help="What is wrong on this host, or in captures; whose it is, what to do.",
+    epilog="Example: lastack check --process nginx --min-age 5min; lastack check eth0.pcapng.gz",
 )
+@captures
 @where
 @click.option(
     "--min-age",
@@ -48,6 +50,8 @@ GRAVITIES = ("info", "warning", "error")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @out("table", "json", "html")
 def check(
+    paths: tuple[str, ...],
+    memory: int | None,
     netns: str,
     expression: str,
     process: str,
@@ -62,16 +66,23 @@ def check(
     file: Path | None,
     no_color: bool,
 ) -> None:
-    """Tell what is wrong with this host's closing connections, whose they are, why, and what to do."""
+    """Tell what is wrong with closing connections, whose they are, why, and what to do.
+
+    Of this host, or of the captures named (pcap, pcapng, compressed or not; - is standard input).
+    """
     from lastack.api import check as run
     from lastack.diagnose.thresholds import Thresholds
 
-    report = run(
-        netns,
-        where=wanted(expression, process, unit, container),
-        thresholds=Thresholds(min_age_ns=min_age),
-        pause_ns=pause,
-    )
+    with progress(quiet or not paths) as told:
+        report = run(
+            *paths,
+            netns=netns,
+            where=wanted(expression, process, unit, container),
+            thresholds=Thresholds(min_age_ns=min_age),
+            pause_ns=pause,
+            memory=memory,
+            progress=told,
+        )
     with output(file) as paper_:
         write(report, form, paper_, verbose, no_color)
     if file is not None and not quiet:

@@ -10,10 +10,14 @@ import click
 
 from lastack.errors import CallError
 
-from .options import duration, out, output, paper, wanted, where, writing
+from .options import captures, duration, out, output, paper, wanted, where, writing
+from .progress import progress
 
 
-@click.command(epilog="Example: lastack connections -f 'state close-wait and age > 5min'")
+@click.command(
+    epilog="Example: lastack connections -f 'state close-wait and age > 5min'; lastack connections -w eth0.pcap"
+)
+@captures
 @where
 @click.option(
     "--min-age", metavar="TIME", callback=duration, default="0s", help="Only those at least as long in their state."
@@ -22,6 +26,8 @@ from .options import duration, out, output, paper, wanted, where, writing
 @click.option("-w", "--wide", is_flag=True, help="All columns, however wide.")
 @out("table", "json", "jsonl", "csv", "parquet")
 def connections(
+    paths: tuple[str, ...],
+    memory: int | None,
     netns: str,
     expression: str,
     process: str,
@@ -34,25 +40,25 @@ def connections(
     file: Path | None,
     no_color: bool,
 ) -> None:
-    """List this host's connections: states, ages, queues, owners."""
+    """List connections: this host's with states, ages, queues, owners; those of captures with how they ended."""
     from lastack.api import connections as read
     from lastack.model.filters import condition, parse
     from lastack.model.filters.values import duration_text
 
     chosen = wanted(expression, process, unit, container)
     # As with ss: listening sockets are shown to who asks for them, or names states.
-    if not everything and not re.search(r"\bstate\b", expression, re.IGNORECASE):
+    if not paths and not everything and not re.search(r"\bstate\b", expression, re.IGNORECASE):
         chosen &= parse("exclude listening")
     if min_age:
         chosen &= condition("age", ">=", duration_text(min_age))
-    if form == "parquet":
-        if file is None:
-            raise CallError("a Parquet file needs a name: -o FILE")
-        found = read(netns, where=chosen)
+    if form == "parquet" and file is None:
+        raise CallError("a Parquet file needs a name: -o FILE")
+    with progress(not paths) as told:
+        table = read(*paths, netns=netns, where=chosen, memory=memory, progress=told)
+    if form == "parquet" and file is not None:
         with writing(file):
-            found.write_parquet(file)
+            table.write_parquet(file)
         return
-    table = read(netns, where=chosen)
     with output(file) as paper_:
         if form == "table":
             from lastack.report.listing import render_connections

@@ -31,6 +31,30 @@ def duration(_context: click.Context, _parameter: click.Parameter, value: str) -
         raise click.BadParameter(str(error)) from None
 
 
+def size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """An option's callback: `512M`, `2G` as octets."""
+    if value is None:
+        return None
+    units = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number, unit = value[:-1], value[-1:].upper()
+    if unit.isdigit():
+        number, unit = value, ""
+    if not number.isdigit() or unit not in units:
+        raise click.BadParameter(f"{value!r} is no size: 512M, 2G")
+    return int(number) * units[unit]
+
+
+def captures(command: Command) -> Command:
+    """The argument that names captures, and how much memory reading them may take."""
+    command = click.option(
+        "--memory",
+        metavar="SIZE",
+        callback=size,
+        help="Of captures: keep no more than this of live connections (512M, 2G); older ones leave early.",
+    )(command)
+    return click.argument("paths", nargs=-1, metavar="[CAPTURE...]")(command)
+
+
 def where(command: Command) -> Command:
     """The options that say which connections: a namespace, a filter, an owner."""
     for option in reversed(

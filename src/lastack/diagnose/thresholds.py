@@ -66,6 +66,16 @@ class Thresholds:
     memory_warning: Annotated[float, Limit("share", "of tcp_mem's third number")] = 0.80
     conntrack_warning: Annotated[float, Limit("share", "of nf_conntrack_max")] = 0.80
     limit_error: Annotated[float, Limit("share", "of tcp_mem, conntrack or orphans, from which it is an error")] = 0.95
+    slow_close_ns: Annotated[Nanos, Limit("ns", "in CLOSE_WAIT, in a capture, from which a close is late")] = SECOND
+    silence_ns: Annotated[Nanos, Limit("ns", "of silence before a RST, in a capture: the path has forgotten")] = (
+        30 * SECOND
+    )
+    repeated_answers: Annotated[
+        int, Limit("connections", "of a server with repeated SYN or SYN,ACK, in a capture, worth a word")
+    ] = 3
+    resets: Annotated[int, Limit("connections", "of a server ended by RST, in a capture, worth a word")] = 10
+    reuses: Annotated[int, Limit("connections", "of a server whose four-tuple is used again within 60 s")] = 3
+    closed_windows: Annotated[int, Limit("times", "that a window is shut in one connection, worth a word")] = 3
 
 
 def threshold_rows() -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lastack.model.address import address_text
+from lastack.model.close import Viewpoint
 from lastack.model.record import ADDRESS, COLUMN, TEXT
 from lastack.model.time import SECOND, Nanos
 
@@ -41,7 +42,22 @@ HEADINGS: Final[tuple[Heading, ...]] = (
     Heading("container", "CONTAINER", "container of the process"),
     Heading("listener", "LISTENER", "the listening socket that it came in by"),
 )
+CAPTURE_HEADINGS: Final[tuple[Heading, ...]] = (
+    HEADINGS[0],
+    Heading("local", "CLIENT", "address and port of the side that opened"),
+    Heading("remote", "SERVER", "address and port of the other side"),
+    Heading("close_kind", "CLOSE", "how it ended"),
+    Heading("first_closer", "BY", "who sent the first FIN or RST"),
+    Heading("lasted", "LASTED", "from its first segment to its last", numeric=True),
+    Heading("octets_out", "OUT", "octets of payload from the client", numeric=True),
+    Heading("octets_in", "IN", "octets of payload from the server", numeric=True),
+    Heading("local_state", "CLIENT IN", "state of the client's side at the end of the capture"),
+    Heading("remote_state", "SERVER IN", "state of the server's side at the end of the capture"),
+    Heading("reset_cause", "RESET FOR", "why it was reset, as far as can be seen"),
+    Heading("unseen", "UNSEEN", "what the capture lacks of it"),
+)
 _NEEDS: Final = {
+    "lasted": "last_ns",
     "state": "local_state",
     "local": "local_port",
     "remote": "remote_port",
@@ -52,8 +68,9 @@ _NEEDS: Final = {
 
 def headings(table: ConnectionTable) -> tuple[Heading, ...]:
     """The columns worth showing of a table: those with a value in some row; the namespace where there are several."""
+    captured = "viewpoint" in table and bool((table.values("viewpoint") == Viewpoint.CAPTURE).all())
     chosen = []
-    for heading in HEADINGS:
+    for heading in CAPTURE_HEADINGS if captured and len(table) else HEADINGS:
         column = source(table, heading.key)
         if column not in table or not table.valid(column).any():
             continue
@@ -109,6 +126,9 @@ def listed(table: ConnectionTable, key: str, now: Nanos) -> tuple[Sequence[Cell]
         return ages, _each_once(ages, lambda age: brief(None if age is None else int(age)))
     if key == "timer":
         return _timers(table, now)
+    if key == "lasted":
+        spans = [int(span) for span in (table.values("last_ns") - table.values("first_ns")).tolist()]
+        return spans, _each_once(spans, lambda span: brief(None if span is None else int(span)))
     values: Sequence[Cell]
     if key in ("local", "remote"):
         values = _endpoints(table, key)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from lastack.model.time import Nanos
 
 _CHUNK: Final = 8_192
-_SACRIFICED: Final = ("container", "listener", "unit", "timer", "send_q", "recv_q", "netns")
+_SACRIFICED: Final = (
+    *("container", "listener", "unit", "timer", "send_q", "recv_q", "netns"),
+    *("unseen", "local_state", "remote_state", "reset_cause", "octets_out", "octets_in"),
+)
 """What is left out of a narrow listing, in this order."""
 
 _AGE: Final = 6
@@ -73,7 +76,7 @@ def _width(table: ConnectionTable, heading: Heading) -> int:
         content = widest(addresses) + brackets + 1 + widest(distinct(f"{heading.key}_port"))
     elif heading.key == "process":
         content = widest(distinct("command")) + 1 + widest(distinct("pid"))
-    elif heading.key == "age":
+    elif heading.key in ("age", "lasted"):
         content = _AGE
     elif heading.key == "timer":
         content = widest(distinct("timer")) + 1 + _AGE

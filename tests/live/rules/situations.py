@@ -137,7 +137,7 @@ class Stage:
     def check(self, where: str = "", pause_ns: int = 20 * MILLISECOND, **thresholds: Any) -> Report:
         """`lastack.check` of the namespace; a closing state counts as old from MOMENT on unless told otherwise."""
         table = Thresholds(**{"min_age_ns": MOMENT, **thresholds})
-        return lastack.check("own", where=where or self._where(), thresholds=table, pause_ns=pause_ns)
+        return lastack.check(netns="own", where=where or self._where(), thresholds=table, pause_ns=pause_ns)
 
     def until_told(self, rule: str, count: int | None = None, **thresholds: Any) -> Finding:
         """Check again and again until the rule speaks (of `count` connections); its one finding.

@@ -1,0 +1,1 @@
+"""What captures tell: every TCP connection on the wire, from files to decoded packets to lives."""

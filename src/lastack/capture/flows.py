@@ -1,0 +1,223 @@
+"""Follows connections through batches of packets, in one pass: who they are, which state each side is in, since when.
+
+The same kernels run compiled over NumPy arrays or plain over `array('q')`. A row is kept for a connection while it
+lives and 120 s beyond its end, so that late segments find it; then it leaves as part of a table (`Analyser.drain`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+
+from lastack.model.time import Nanos
+
+from .kernels import keep, table
+from .kernels.rows import (
+    BOOK,
+    GIVEN_UP,
+    LAST,
+    LOG_ROOM,
+    LOGGED,
+    META,
+    NOW,
+    ROOM,
+    ROW,
+    SKIPPED,
+    SLOT_MASK,
+    SUPERSEDED,
+    USED,
+)
+from .packets import Packets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lastack.model.record import ConnectionTable
+
+    Array = NDArray[Any]
+
+_FIRST_ROOM: Final = 256
+_CHUNK: Final = 1 << 16
+"""Rows from which on it is worth looking for those that have ended; and rows made into a table at a time."""
+_SIGNATURES: Final = {**table.KERNELS, **keep.KERNELS}
+Numbers: TypeAlias = Any
+"""A flat sequence of 64-bit numbers: NumPy `int64` where the kernels are compiled, `array('q')` where not."""
+
+
+@final
+class Analyser:
+    """Takes batches, gives tables.
+
+    `compiled`: run the kernels under Numba; batches are then contiguous NumPy `int64` arrays. `memory` limits the
+    octets of live rows: over it connections leave before they have ended, those silent longest first (`given_up`
+    counts them). `part` of `parts` (a power of two): mind only that share of the four-tuples, so that several threads
+    can read one stream. `log`: keep the packets that a merge needs (see `merge`). Frames' numbers must grow from packet
+    to packet. Raises ValueError where `memory` holds no table at all.
+    """
+
+    def __init__(
+        self, *, compiled: bool = False, memory: int | None = None, part: int = 0, parts: int = 1, log: bool = False
+    ) -> None:
+        if memory is not None and memory < _FIRST_ROOM * ROW * 8:
+            raise ValueError(f"a table of connections needs {_FIRST_ROOM * ROW * 8} octets, not {memory}")
+        self.compiled = compiled
+        self.given_up = 0
+        self._most = None if memory is None else memory // (ROW * 8)
+        self._tables: list[ConnectionTable] = []
+        self.book = self.numbers(BOOK)
+        self.rows = self.numbers(_FIRST_ROOM * ROW)
+        self.slots = self.numbers(_FIRST_ROOM * 2)
+        self.log = self.numbers(_FIRST_ROOM * table.LOG_WIDTH if log else 1)
+        self.book[ROOM], self.book[SLOT_MASK] = _FIRST_ROOM, _FIRST_ROOM * 2 - 1
+        self.book[LOG_ROOM] = len(self.log) if log else 0
+        if parts > 1:
+            self.book[SKIPPED] = (parts - 1) << 8 | part
+
+    @property
+    def now(self) -> Nanos:
+        """The latest instant that was seen."""
+        return int(self.book[NOW])
+
+    @property
+    def live(self) -> int:
+        """Rows in use."""
+        return int(self.book[USED])
+
+    # -- packets in
+
+    def feed(self, packets: Packets, count: int) -> None:
+        """Take the next packets of the stream: `count` rows of a batch (see `packets`)."""
+        at = 0
+        while at < count:
+            at = self._run(table.follow, packets, at, count, self.rows, self.slots, self.book, self.log)
+            if at < count:
+                self.make_room()
+
+    def make_room(self) -> None:
+        """For more rows, and for more of the log."""
+        if self.book[LOG_ROOM] and self.book[LOGGED] + table.LOG_WIDTH > self.book[LOG_ROOM]:
+            self._grow_log()
+        if self.live < self.book[ROOM]:
+            return
+        if self.live >= _CHUNK and not self.book[LOG_ROOM]:
+            self.sweep()
+        if self._most is not None and 4 * self.live > 3 * self._most:
+            self._give_up()
+        if 4 * self.live > 3 * self.book[ROOM]:
+            self._grow(2 * self.book[ROOM])
+
+    # -- connections out
+
+    def sweep(self) -> None:
+        """Let go of the rows of connections that ended over 120 s ago; `drain` has them then."""
+        marks = self.numbers(self.live)
+        if self._run(keep.ended, self.rows, self.live, self.now, marks):
+            self._leave(marks)
+
+    def drain(self) -> ConnectionTable | None:
+        """The connections that have left since the last call, or None."""
+        from lastack.model.record import ConnectionTable
+
+        tables, self._tables = self._tables, []
+        return ConnectionTable.concatenate(tables) if tables else None
+
+    def finish(self) -> ConnectionTable:
+        """The end of the stream: every connection that was not drained, in the order of their first frames."""
+        from .connections import ordered
+
+        tables, self._tables = [*self._tables, *self.take_rows()], []
+        return ordered(tables)
+
+    def take_rows(self) -> list[ConnectionTable]:
+        """All live rows as tables, from the last on; their memory is given back on the way."""
+        from .connections import connections
+
+        tables = []
+        while self.live:
+            first = (self.live - 1) // _CHUNK * _CHUNK
+            tables.append(connections(self.matrix(first, self.live), self.now, last=True))
+            self.book[USED] = first
+            self._resize(max(first, 1))
+        self._index()
+        return tables[::-1]
+
+    def matrix(self, first: int, stop: int) -> Array:
+        """Some rows as a copy of two dimensions (NumPy)."""
+        import numpy as np
+
+        return np.array(self.rows[first * ROW : stop * ROW], np.int64).reshape(-1, ROW)
+
+    def _leave(self, marks: Numbers) -> None:
+        """Make the marked rows part of the table, and close the gaps."""
+        import numpy as np
+
+        from .connections import connections
+
+        for first in range(0, self.live, _CHUNK):
+            stop = min(first + _CHUNK, self.live)
+            chosen = self.matrix(first, stop)[np.array(marks[first:stop], np.bool_)]
+            if len(chosen):
+                self._tables.append(connections(chosen, self.now))
+        self.book[USED] = self._run(keep.compact, self.rows, self.live, marks)
+        self._index()
+
+    def _give_up(self) -> None:
+        """Let a quarter of the connections go, those silent longest."""
+        marks = self.numbers(self.live)
+        for row in sorted(range(self.live), key=lambda row: int(self.rows[row * ROW + LAST]))[: self.live // 4 + 1]:
+            marks[row] = 1
+            if not self.rows[row * ROW + META] & SUPERSEDED:
+                self.rows[row * ROW + META] |= GIVEN_UP
+                self.given_up += 1
+        self._leave(marks)
+
+    # -- memory
+
+    def numbers(self, length: int) -> Numbers:
+        """So many zeros, as what the kernels take."""
+        if not self.compiled:
+            return array("q", bytes(length * 8))
+        import numpy as np
+
+        return np.zeros(length, np.int64)
+
+    def _run(self, kernel: Callable[..., int], *arguments: int | Numbers) -> int:
+        """Call a kernel, compiled or plain. Compiled it takes addresses."""
+        if not self.compiled:
+            return kernel(*arguments)
+        from .kernels.build import compiled
+
+        places = [found.ctypes.data if hasattr(found, "ctypes") else int(found) for found in arguments]
+        return compiled(kernel, _SIGNATURES[kernel.__name__])(*places)
+
+    def _grow(self, room: int) -> None:
+        self._resize(room)
+        self._index()
+
+    def _resize(self, room: int) -> None:
+        if self.compiled:
+            self.rows.resize(room * ROW, refcheck=False)
+        elif room < self.book[ROOM]:
+            del self.rows[room * ROW :]
+        else:
+            self.rows.frombytes(bytes((room - self.book[ROOM]) * ROW * 8))
+        self.book[ROOM] = room
+
+    def _grow_log(self) -> None:
+        from .pieces import without_settled
+
+        kept = without_settled(self.log, self.book[LOGGED], self.rows)
+        room = max(2 * len(kept), len(self.log))
+        self.log = self.numbers(room)
+        self.log[: len(kept)] = kept
+        self.book[LOGGED], self.book[LOG_ROOM] = len(kept), room
+
+    def _index(self) -> None:
+        """Lead the slots to the rows anew, two slots a row at least."""
+        room = len(self.slots)
+        while room < 2 * self.book[ROOM]:
+            room *= 2
+        self.slots = self.numbers(room)
+        self.book[SLOT_MASK] = room - 1
+        self._run(keep.index, self.rows, self.live, self.slots, room - 1)

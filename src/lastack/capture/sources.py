@@ -1,0 +1,271 @@
+"""The captures that somebody names, as one stream of decoded packets: the reader's public face.
+
+captures = open_captures(["eth0.pcapng.gz"])
+for packets, count in captures.batches():
+    ...
+captures.summary()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISREG
+from typing import Final
+
+from lastack.capture.compressed import EXPANSION, STANDARD_INPUT, open_octets
+from lastack.capture.kernels import build
+from lastack.capture.kernels import codes as c
+from lastack.capture.merge import merged
+from lastack.capture.packets import FILE_SHIFT, FRAME_MASK, Packets
+from lastack.capture.pcapng import Interface
+from lastack.capture.stream import ROOM, Frame, Stream
+from lastack.capture.unread import link_name, not_tcp
+from lastack.errors import CaptureError
+
+WORTH_COMPILING: Final = 3 << 20
+"""Octets of captures from which on loading the compiled kernels takes less time than it saves."""
+_PACKED: Final = 5
+"""How many times longer compressed captures are taken to be."""
+_POLL_S: Final = 0.1
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was in the captures beside the packets that the batches held."""
+
+    frames: int = 0
+    packets: int = 0
+    """TCP segments decoded."""
+    icmp_errors: int = 0
+    """ICMP errors that quote a segment; they are rows too."""
+    not_tcp: dict[str, int] = field(default_factory=dict)
+    """Frames that hold no TCP, by what they are."""
+    cut: int = 0
+    """Frames of which too little was captured to say."""
+    malformed: int = 0
+    """Frames whose headers contradict themselves."""
+    fragments: int = 0
+    """Frames with a fragment of an IP datagram."""
+    fragments_lost: int = 0
+    """Fragments whose datagram never became whole."""
+    dropped: int | None = None
+    """Frames that the capturing system says it lost; None where it does not say."""
+    interfaces: list[Interface] = field(default_factory=list)
+    first_time: int | None = None
+    last_time: int | None = None
+    broken: list[str] = field(default_factory=list)
+    """Where captures ended before they should, and why; one a file at most."""
+
+
+class Captures:
+    """Captures as one stream; made by `open_captures`. `fast` says whether batches are NumPy arrays."""
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        fast: bool,
+        follow: Callable[[], bool] | None,
+        expansion: int,
+        room: int,
+    ) -> None:
+        self.paths = [str(path) for path in paths]
+        self.fast = fast
+        self._follow = follow
+        self._expansion = expansion
+        self._room = room
+        self._streams: dict[int, Stream] = {}
+        self._done = Summary()
+        self._counts = [0] * c.COUNTS
+        self._consumed = 0
+
+    def batches(self) -> Iterator[tuple[Packets, int]]:
+        """All packets, `(packets, count)` at a time as `packets.py` says; `packets` is overwritten by the next batch.
+
+        Where a capture breaks off, what was readable has been given and `summary().broken` says where. Raises
+        CaptureError only where no capture had a single readable frame and something was wrong.
+        """
+        last = len(self.paths) - 1
+        if last == 0:
+            yield from self._read(0, self._follow)
+        else:
+            starts = [self._first_time(i) for i in range(last + 1)]
+            sources = [
+                (start, lambda i=i: self._read(i, self._follow if i == last else None))
+                for i, start in enumerate(starts)
+                if start is not None
+            ]
+            yield from merged(sources, self._room, self.fast)
+        found = self.summary()
+        if found.broken and not found.frames:
+            raise CaptureError("; ".join(found.broken))
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[Frame]:
+        """Raw frames by NUMBER (`file << 40 | frame`), in ascending order. Reads the captures anew.
+
+        Raises CaptureError for standard input, which cannot be read twice.
+        """
+        by_file: dict[int, list[int]] = {}
+        for number in sorted(set(numbers)):
+            by_file.setdefault(number >> FILE_SHIFT, []).append(number & FRAME_MASK)
+        for ordinal, wanted in by_file.items():
+            if self.paths[ordinal] == STANDARD_INPUT:
+                raise CaptureError("standard input cannot be read twice: save it to a file first")
+            stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=self.fast, room=self._room)
+            try:
+                for number in wanted:
+                    frame = stream.find(number)
+                    if frame is None:
+                        break
+                    yield frame._replace(number=ordinal << FILE_SHIFT | number)
+            finally:
+                stream.close()
+
+    def progress(self) -> tuple[int, int | None]:
+        """Octets of the files read so far, and in all (None where nobody knows)."""
+        sizes = [_size(path) for path in self.paths]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        return self._consumed + sum(stream.consumed() for stream in self._streams.values()), total
+
+    def summary(self) -> Summary:
+        """What has been seen so far."""
+        found = Summary(
+            frames=self._done.frames,
+            interfaces=list(self._done.interfaces),
+            broken=list(self._done.broken),
+            fragments_lost=self._done.fragments_lost,
+            first_time=self._done.first_time,
+            last_time=self._done.last_time,
+        )
+        counts = list(self._counts)
+        for stream in self._streams.values():
+            _add(found, counts, stream)
+        found.packets = counts[6]
+        found.icmp_errors = counts[c.ICMP_ERRORS]
+        found.cut = counts[c.CUT_SHORT]
+        found.malformed = counts[c.MALFORMED]
+        found.fragments = counts[c.FRAGMENTS]
+        if unread := counts[c.LINK]:
+            found.not_tcp = _unread_links(found.interfaces, unread)
+            counts[c.LINK] = 0
+        found.not_tcp |= not_tcp(counts)
+        said = [one.dropped for one in found.interfaces if one.dropped is not None]
+        found.dropped = sum(said) if said else None
+        return found
+
+    def _read(self, ordinal: int, follow: Callable[[], bool] | None) -> Iterator[tuple[Packets, int]]:
+        """The batches of one file, which is closed at their end."""
+        try:
+            octets = open_octets(self.paths[ordinal], self._expansion)
+        except CaptureError as error:
+            self._done.broken.append(str(error))
+            return
+        stream = Stream(octets, ordinal, fast=self.fast, room=self._room, wait=follow)
+        self._streams[ordinal] = stream
+        try:
+            yield from stream.batches()
+        finally:
+            _add(self._done, self._counts, self._streams.pop(ordinal))
+            self._consumed += stream.consumed()
+            stream.close()
+
+    def _first_time(self, ordinal: int) -> int | None:
+        """The time of a file's first frame; None, with a word in `broken`, where it has none."""
+        if self.paths[ordinal] == STANDARD_INPUT:
+            # It cannot be looked into before its turn: it is taken to be there from the beginning.
+            return -(1 << 62)
+        try:
+            stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=False, room=1)
+        except CaptureError as error:
+            self._done.broken.append(str(error))
+            return None
+        try:
+            first = stream.find(1)
+        finally:
+            stream.close()
+        if first is None and stream.broken:
+            self._done.broken.append(stream.broken)
+        return first.time if first else None
+
+
+def open_captures(
+    paths: Sequence[str | Path],
+    *,
+    follow: bool | Callable[[], bool] = False,
+    fast: bool | None = None,
+    expansion: int = EXPANSION,
+    room: int = ROOM,
+) -> Captures:
+    """The captures of these files (`-` is standard input), merged in the order of time.
+
+    pcap and pcapng in all their dialects, as they are or in gzip, zstd or lz4. `follow` waits for more at the end of
+    the last file: true for ever, or a function that waits and says whether to go on. `fast` chooses the compiled
+    kernels or the plain ones; None takes the compiled ones where they are installed and there is enough to read.
+    `expansion` bounds how many times its file's size a compressed capture may have, `room` is the rows of a batch.
+    Nothing is read before `batches`; raises CaptureError where no path is given.
+    """
+    if not paths:
+        raise CaptureError("no capture named")
+    wait = _wait if follow is True else follow or None
+    if fast is None:
+        fast = build.available() and _worth_compiling([str(path) for path in paths], wait is not None)
+    return Captures(paths, fast=fast, follow=wait, expansion=expansion, room=room)
+
+
+def _worth_compiling(paths: Sequence[str], endless: bool) -> bool:
+    """Whether there is enough to read, as far as the sizes of files say. A stream without a size is taken for long."""
+    total = 0
+    for path in paths:
+        size = _size(path)
+        if size is None or endless:
+            return True
+        total += size * (_PACKED if path.endswith((".gz", ".zst", ".lz4")) else 1)
+    return total >= WORTH_COMPILING
+
+
+def _size(path: str) -> int | None:
+    """Octets of a file, None where it is no plain file, 0 where there is none."""
+    if path == STANDARD_INPUT:
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return 0
+    return status.st_size if S_ISREG(status.st_mode) else None
+
+
+def _wait() -> bool:
+    time.sleep(_POLL_S)
+    return True
+
+
+def _add(to: Summary, counts: list[int], stream: Stream) -> None:
+    """Add what a stream has seen."""
+    stream.settle()
+    to.frames += stream.frames
+    to.interfaces += stream.interfaces
+    to.fragments_lost += stream.fragments.lost
+    if stream.broken:
+        to.broken.append(stream.broken)
+    if stream.times:
+        first, last = stream.times
+        to.first_time = first if to.first_time is None else min(first, to.first_time)
+        to.last_time = last if to.last_time is None else max(last, to.last_time)
+    for i in range(c.COUNTS):
+        counts[i] += int(stream.counts[i])
+
+
+def _unread_links(interfaces: Sequence[Interface], unread: int) -> dict[str, int]:
+    """Frames of link types that are not read, by name."""
+    from lastack.capture.kernels.link import UNREAD, first_header
+
+    found: dict[str, int] = {}
+    for one in interfaces:
+        if one.frames and first_header(b"", 0, 0, one.link)[0] == UNREAD:
+            found[link_name(one.link)] = found.get(link_name(one.link), 0) + one.frames
+    # What a header of headers (PKTAP, PPI) named.
+    rest = unread - sum(found.values())
+    return found | {"an unread link type": rest} if rest else found
