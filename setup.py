@@ -24,6 +24,8 @@ SINGLE = (
     "drive/link.py",
     "drive/node.py",
     "drive/simulator.py",
+    "drive/station.py",
+    "drive/tell.py",
     "drive/trace.py",
 )
 # Classes that are there to be inherited from stay plain, and so does what only NumPy is waited for in.

@@ -14,6 +14,7 @@ from lastack.errors import LastackError
 from .check import check
 from .connections import connections
 from .show import show
+from .tun import tun
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -34,6 +35,7 @@ def app() -> None:
 app.add_command(check)
 app.add_command(connections)
 app.add_command(show)
+app.add_command(tun)
 
 
 def main() -> None:

@@ -24,7 +24,6 @@ from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
-from lastack.tcp.events import Event
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.tcp.timers import NEVER
 from lastack.wire.icmp import Problem
@@ -36,16 +35,10 @@ from .handles import SimListener, SimSocket
 from .link import Channel
 from .node import Node, Port, complaint, find_routes
 from .observer import HostObserver
+from .tell import tell
 from .trace import Trace
 
 T = TypeVar("T")
-# Looked up once: a member of an enumeration costs more than what is done with it.
-_OPENED: Final = Event.OPENED
-_READABLE: Final = Event.READABLE
-_WRITABLE: Final = Event.WRITABLE
-_END_OF_FILE: Final = Event.END_OF_FILE
-_ERROR: Final = Event.ERROR
-_CLOSED: Final = Event.CLOSED
 _MOST_HEADERS: Final = 100
 """IPv6 and TCP with all the options there can be: what is smaller than the rest of the MTU needs no adding up."""
 
@@ -353,7 +346,7 @@ class Simulator:
             if isinstance(source, Socket):
                 owner = source.owner
                 if isinstance(owner, Application):
-                    self._tell(owner, source, notice.event)
+                    tell(owner, source, notice.event, self.now)
             else:
                 self._accept(stack, source)
         node.deadline = stack.bound()
@@ -367,20 +360,3 @@ class Simulator:
         while socket is not None:
             socket.owner = make()
             socket = stack.accept(listener)
-
-    def _tell(self, application: Application, socket: Socket, event: Event) -> None:
-        """Call the one method that an event is for."""
-        now = self.now
-        if event is _READABLE:
-            application.on_readable(socket, now)
-        elif event is _OPENED:
-            application.on_opened(socket, now)
-        elif event is _WRITABLE:
-            application.on_writable(socket, now)
-        elif event is _END_OF_FILE:
-            application.on_end_of_file(socket, now)
-        elif event is _ERROR:
-            application.on_error(socket, now)
-        elif event is _CLOSED:
-            application.on_closed(socket, now)
-            socket.owner = None

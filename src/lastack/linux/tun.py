@@ -1,7 +1,8 @@
-"""A TUN device: IP packets as octets, to and from the kernel of the network namespace that the calling thread is in.
+"""A TUN device: IP packets as octets, to and from the kernel of a network namespace.
 
-The device lives as long as its descriptor: it is gone, addresses and routes with it, whenever the process ends.
-Sources: Documentation/networking/tuntap.rst, netdevice(7), drivers/net/tun.c.
+A device that is made here lives as long as its descriptor: it is gone, addresses and routes with it, whenever the
+process ends. One that was made before for its user is only attached to, and left as it was found.
+Sources: Documentation/networking/tuntap.rst, netdevice(7), drivers/net/tun.c, linux/virtio_net.h.
 """
 
 from __future__ import annotations
@@ -11,39 +12,39 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from lastack.errors import KernelError
 
+from . import namespaces
+from .namespaces import Namespace
 from .required import require_linux
+from .rtnetlink import Configuration
 
 if TYPE_CHECKING:
     from typing import Self
 
 _TUNSETIFF: Final = 0x4004_54CA
+_TUNSETOFFLOAD: Final = 0x4004_54D0
 _IFF_TUN: Final = 1
 _IFF_NO_PI: Final = 0x1000
-_SIOCGIFFLAGS: Final = 0x8913
-_SIOCSIFFLAGS: Final = 0x8914
-_SIOCSIFADDR: Final = 0x8916
-_SIOCSIFNETMASK: Final = 0x891C
-_SIOCSIFMTU: Final = 0x8922
+_IFF_VNET_HDR: Final = 0x4000
+_CHECKSUM, _TSO4, _TSO6 = 1, 2, 4
+_SIOCGIFMTU: Final = 0x8921
 _SIOCGIFINDEX: Final = 0x8933
-_IFF_UP: Final = 1
 
-_FLAGS: Final = struct.Struct("16sh22x")
+_FLAGS: Final = struct.Struct("16sH22x")
 """struct ifreq with a short."""
 _NUMBER: Final = struct.Struct("16si20x")
 """struct ifreq with an int."""
-_ADDRESS: Final = struct.Struct("16sHH4s16x")
-"""struct ifreq with a sockaddr_in."""
-_ADDRESS6: Final = struct.Struct("16sIi")
-"""struct in6_ifreq: address, length of the prefix, index of the device."""
 
-_LARGEST: Final = 1 << 16
+_LARGEST: Final = (1 << 16) + 64
 _DEVICE: Final = "/dev/net/tun"
+_QUEUE: Final = 10_000
+"""Packets that wait to be read: a burst of new connections must not lose some to the 500 that there would be."""
 
 
 class Tun:
@@ -51,34 +52,59 @@ class Tun:
 
     `with Tun(["10.9.0.1/24"]) as tun: ...`
 
-    `addresses` are the kernel's own, each with the length of its prefix, which becomes a route. `name` may be left
-    to the kernel. `mtu` in octets. Raises KernelError where the kernel refuses, ValueError where an address is none.
+    `addresses` are the kernel's own, each with the length of its prefix, which becomes a route; `routes` are further
+    networks to be reached through the device. `name` may be left to the kernel, `mtu` is in octets. `netns` is where
+    the device lives: a Namespace, its name, a process id or a path; None is that of the calling thread. With `offload`
+    every packet has a header of ten octets before it (`wire.offload`), and may be up to 64 KiB long without
+    checksums; `self.offload` says whether the kernel has agreed.
+
+    Without addresses an existing device of that name is attached to, as its owner may without privileges.
+
+    Raises KernelError where the kernel refuses, ValueError where an address is none.
     """
 
-    __slots__ = ("_descriptor", "name")
+    __slots__ = ("_descriptor", "mtu", "name", "offload")
 
-    def __init__(self, addresses: Iterable[str], *, name: str = "", mtu: int = 1500) -> None:
+    def __init__(
+        self,
+        addresses: Iterable[str] = (),
+        *,
+        name: str = "",
+        mtu: int = 1500,
+        routes: Iterable[str] = (),
+        netns: Namespace | str | int | None = None,
+        offload: bool = False,
+    ) -> None:
         require_linux("a TUN device")
         wanted = [ipaddress.ip_interface(address) for address in addresses]
-        self._descriptor = _open()
-        try:
-            self.name = self._create(name)
-            for address in wanted:
-                self._configure(address)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                self._tell(control, _SIOCSIFMTU, _NUMBER.pack(self.name.encode(), mtu))
-                flags = _FLAGS.unpack(self._tell(control, _SIOCGIFFLAGS, _FLAGS.pack(self.name.encode(), 0)))[1]
-                self._tell(control, _SIOCSIFFLAGS, _FLAGS.pack(self.name.encode(), flags | _IFF_UP))
-        except BaseException:
-            self.close()
-            raise
+        further = [ipaddress.ip_network(route) for route in routes]
+        if not wanted and not name:
+            raise ValueError("a TUN device needs addresses to be made with, or the name of one that is there")
+        self.offload = False
+        with _inside(netns):
+            self._descriptor = _open()
+            try:
+                if not wanted:
+                    _index(name)
+                self.name = self._create(name, offload)
+                if wanted:
+                    self._configure(wanted, further, mtu)
+                self.mtu = _query(_SIOCGIFMTU, self.name)
+            except BaseException:
+                self.close()
+                raise
 
     def read(self) -> bytes | None:
-        """The next packet that left the kernel, or None: there is none at present."""
+        """The next packet that left the kernel, or None: there is none at present.
+
+        Raises KernelError where the device is gone or down.
+        """
         try:
             return os.read(self._descriptor, _LARGEST)
         except BlockingIOError:
             return None
+        except OSError as error:
+            raise KernelError(f"{self.name} gives no packets: {error.strerror}") from error
 
     def write(self, packet: bytes) -> None:
         """Let a packet arrive. When this returns the kernel has dealt with it, and its answer can be read.
@@ -88,14 +114,18 @@ class Tun:
         try:
             os.write(self._descriptor, packet)
         except OSError as error:
-            raise KernelError(f"{self.name} does not take a packet: {error.strerror}") from error
+            raise self.refused(error) from error
+
+    def refused(self, error: OSError) -> KernelError:
+        """What an error of a write comes to."""
+        return KernelError(f"{self.name} does not take a packet: {error.strerror}")
 
     def fileno(self) -> int:
         """The descriptor, readable when a packet waits: for select() and event loops."""
         return self._descriptor
 
     def close(self) -> None:
-        """Remove the device. Harmless when repeated."""
+        """Remove the device, or leave one that is its user's. Harmless when repeated."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -108,34 +138,72 @@ class Tun:
     ) -> None:
         self.close()
 
-    def _create(self, name: str) -> str:
+    def _create(self, name: str, offload: bool) -> str:
         if len(name.encode()) > 15:
             raise KernelError(f"the name of a device has 15 octets at most: {name!r}")
-        answer = self._tell(self._descriptor, _TUNSETIFF, _FLAGS.pack(name.encode(), _IFF_TUN | _IFF_NO_PI))
+        flags = _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if offload else 0)
+        answer = _tell(self._descriptor, _TUNSETIFF, _FLAGS.pack(name.encode(), flags))
         given: bytes = _FLAGS.unpack(answer)[0]
+        if offload:
+            _tell(self._descriptor, _TUNSETOFFLOAD, _CHECKSUM | _TSO4 | _TSO6)
+        self.offload = offload
         return given.rstrip(b"\0").decode()
 
-    def _configure(self, interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> None:
-        """Give the device one address with its prefix."""
-        name = self.name.encode()
-        family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
-        with socket.socket(family, socket.SOCK_DGRAM) as control:
-            if interface.version == 4:
-                for request, octets in ((_SIOCSIFADDR, interface.packed), (_SIOCSIFNETMASK, interface.netmask.packed)):
-                    self._tell(control, request, _ADDRESS.pack(name, socket.AF_INET, 0, octets))
-                return
-            index = _NUMBER.unpack(self._tell(control, _SIOCGIFINDEX, _NUMBER.pack(name, 0)))[1]
-            self._tell(control, _SIOCSIFADDR, _ADDRESS6.pack(interface.packed, interface.network.prefixlen, index))
+    def _configure(
+        self,
+        addresses: list[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
+        routes: list[ipaddress.IPv4Network | ipaddress.IPv6Network],
+        mtu: int,
+    ) -> None:
+        index = _index(self.name)
+        with Configuration() as devices:
+            devices.raise_link(index, mtu, _QUEUE)
+            for address in addresses:
+                devices.add_address(index, address)
+            for network in routes:
+                devices.add_route(index, network)
 
-    @staticmethod
-    def _tell(descriptor: int | socket.socket, request: int, argument: bytes) -> bytes:
-        import fcntl
 
+@contextmanager
+def _inside(netns: Namespace | str | int | None) -> Iterator[None]:
+    """The calling thread where the device is to be: a device lives where its descriptor was opened."""
+    if netns is None:
+        yield
+        return
+    with namespaces.entered(_namespace(netns)):
+        yield
+
+
+def _namespace(netns: Namespace | str | int) -> Namespace:
+    if isinstance(netns, Namespace):
+        return netns
+    if isinstance(netns, str) and "/" in netns:
         try:
-            return fcntl.ioctl(descriptor, request, argument)
+            return Namespace(netns, os.stat(netns).st_ino, netns)  # noqa: PTH116 (the descriptor of a path, no file)
         except OSError as error:
-            needs = "; it takes root (CAP_NET_ADMIN)" if isinstance(error, PermissionError) else ""
-            raise KernelError(f"cannot set up a TUN device: {error.strerror}{needs}") from error
+            raise KernelError(f"cannot look at the network namespace {netns}: {error.strerror}") from error
+    return namespaces.choose(str(netns))[0]
+
+
+def _index(name: str) -> int:
+    return _query(_SIOCGIFINDEX, name)
+
+
+def _query(request: int, name: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        answer: int = _NUMBER.unpack(_tell(control, request, _NUMBER.pack(name.encode(), 0)))[1]
+    return answer
+
+
+def _tell(descriptor: int | socket.socket, request: int, argument: bytes | int) -> bytes:
+    import fcntl
+
+    try:
+        answer = fcntl.ioctl(descriptor, request, argument)
+    except OSError as error:
+        needs = "; it takes root (CAP_NET_ADMIN)" if isinstance(error, PermissionError) else ""
+        raise KernelError(f"cannot set up a TUN device: {error.strerror}{needs}") from error
+    return answer if isinstance(answer, bytes) else b""
 
 
 def _open() -> int:

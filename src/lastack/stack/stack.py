@@ -79,7 +79,7 @@ class Stack:
             if packet.icmp is not None:
                 self._on_icmp(packet.icmp, now)
             return
-        host.counters.TcpInSegs += 1
+        host.counters.TcpInSegs += segment.count
         key = demux.four_tuple(packet.destination, packet.source, segment.dst_port, segment.src_port)
         socket = host.sockets.get(key)
         if socket is not None:
@@ -209,7 +209,7 @@ class Stack:
             socket = schedule.ready[schedule.head]
             segment = socket.connection.poll(now)
             if segment is not None:
-                host.counters.TcpOutSegs += 1
+                host.counters.TcpOutSegs += segment.count
                 return Packet(socket.local, socket.remote, segment, None, host.settings.ip_default_ttl)
             schedule.drop()
             host.settle(socket, now)

@@ -303,7 +303,7 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:
         _duplicate_seen(tcb, seq, seq + len(data) + fin)
         receiver.acks_owed += 1
         return
-    _in_turn(tcb, seq, data, fin, bool(segment.flags & PSH), now)
+    _in_turn(tcb, segment, seq, data, fin, now)
 
 
 def _ahead(tcb: Tcb, seq: int, data: bytes, fin: bool) -> None:
@@ -318,7 +318,7 @@ def _ahead(tcb: Tcb, seq: int, data: bytes, fin: bool) -> None:
     receiver.acks_owed += 1
 
 
-def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nanos) -> None:
+def _in_turn(tcb: Tcb, segment: Segment, seq: int, data: bytes, fin: bool, now: Nanos) -> None:
     """Text whose turn it is, perhaps with an end that was had before; then what waited for it; then the FIN."""
     receiver = tcb.receiver
     end = seq + len(data)
@@ -328,7 +328,7 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         data = data[receiver.nxt - seq :]
         octets = len(data)
         receiver.take(data)
-        receiver.arrived(end - seq, pushed, tcb.sender.rtt.rto, now)
+        receiver.arrived(segment.gso or end - seq, bool(segment.flags & PSH), tcb.sender.rtt.rto, now)
         tcb.tally.octets_in += octets
         tcb.events |= events.READABLE
     elif seq + len(data) + fin <= receiver.nxt:

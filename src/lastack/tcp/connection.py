@@ -52,7 +52,7 @@ class Connection:
         """A segment for this connection has arrived (RFC 9293 3.10.7)."""
         tcb = self.tcb
         tally = tcb.tally
-        tally.segments_in += 1
+        tally.segments_in += segment.count
         if segment.flags & (SYN | FIN | RST):
             tally.control(segment.flags, out=False)
         if tcb.bit & SYN_SENT_BIT:

@@ -29,7 +29,7 @@ def next_segment(tcb: Tcb, now: Nanos) -> Segment | None:
     segment = _choose(tcb, now)
     if segment is not None:
         tally = tcb.tally
-        tally.segments_out += 1
+        tally.segments_out += segment.count
         tally.octets_out += len(segment.payload)
         if segment.flags & (SYN | FIN | RST):
             tally.control(segment.flags, out=True)
@@ -154,11 +154,20 @@ def _new(tcb: Tcb, now: Nanos) -> Segment | None:
             _arm_probe(tcb, now)
         return None
     _restart_after_idle(tcb, now)
-    return _first(tcb, octets, fin, octets == unsent, now)
+    if octets == size and tcb.settings.gso_max_size:
+        octets = _burst(tcb, size, min(unsent, usable))
+    return _first(tcb, octets, size, fin, octets == unsent, now)
 
 
-def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
-    """Send what was never sent: `octets` octets, the FIN with them or alone."""
+def _burst(tcb: Tcb, size: int, octets: int) -> int:
+    """Octets of whole segments that a device with offload takes at once, as far as the windows let them go."""
+    room = tcb.sender.control.window - tcb.sender.recovery.in_network()
+    most = min(octets, tcb.settings.gso_max_size) // size
+    return size * max(min(most, room), 1)
+
+
+def _first(tcb: Tcb, octets: int, size: int, fin: bool, last: bool, now: Nanos) -> Segment:
+    """Send what was never sent: `octets` octets in segments of `size`, the FIN with them or alone."""
     sender = tcb.sender
     seq = sender.nxt
     payload = sender.buffer.read(seq, octets) if octets else b""
@@ -166,8 +175,13 @@ def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
     if octets < sender.mss:
         sender.small_end = seq + octets
     _note_reply(tcb, now, octets)
-    sender.sent(seq + octets + (1 if fin else 0), flags, now)
+    end = seq + octets
+    while sender.nxt + size < end:
+        sender.sent(sender.nxt + size, 0, now)
+    sender.sent(end + (1 if fin else 0), flags, now)
     segment = tcb.segment(seq, flags, payload, now)
+    if octets > size:
+        segment.gso = size
     timers = tcb.timers
     if timers.purpose != RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
@@ -232,7 +246,7 @@ def _probe(tcb: Tcb, now: Nanos) -> Segment:
         # The window is open, only too small to be worth it: now it is worth it (tcp_write_wakeup).
         octets = min(sender.unsent, sender.mss, usable)
         last = octets == sender.unsent
-        return _first(tcb, octets, sender.fin_queued and last and usable > octets, last, now)
+        return _first(tcb, octets, sender.mss, sender.fin_queued and last and usable > octets, last, now)
     if keepalive:
         tcb.counters.TCPKeepAlive += 1
     else:
@@ -355,7 +369,7 @@ def send_tail_probe(tcb: Tcb, now: Nanos) -> None:
     if octets:
         last = octets == sender.unsent
         fin = sender.fin_queued and last and sender.usable() > octets
-        tcb.replies.append(_first(tcb, octets, fin, last, now))
+        tcb.replies.append(_first(tcb, octets, sender.mss, fin, last, now))
     else:
         tcb.replies.append(_again(tcb, sender.flight.records[-1], now))
     _arm_retransmit(tcb, now)

@@ -66,6 +66,8 @@ class Settings:
     ip_local_reserved_ports: tuple[int, ...] = ()
     ip_default_ttl: int = 64
     mtu: int = 1500
+    gso_max_size: int = 0
+    """Octets of text that the device below cuts into segments itself; 0: none, every segment leaves alone."""
     # -- constants of Linux's source
     time_wait_ms: int = 60_000
     tcp_tw_recycle: int = 0

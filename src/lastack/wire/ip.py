@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, final
 
 from lastack.errors import DecodeError
+from lastack.native import mypyc_attr
 
 from .checksum import ones_sum
 
@@ -23,18 +24,34 @@ _PARSED: Final[dict[str, bytes]] = {}
 _MOST_PARSED: Final = 4096
 
 
-class Header(NamedTuple):
+@mypyc_attr(acyclic=True, free_list_len=1)
+@final
+class Header:
     """What an IP header says, and where its payload lies: octets [start, end)."""
 
-    source: bytes
-    destination: bytes
-    protocol: int
-    ttl: int
-    traffic_class: int
-    ident: int
-    dont_fragment: bool
-    start: int
-    end: int
+    __slots__ = ("destination", "dont_fragment", "end", "ident", "protocol", "source", "start", "traffic_class", "ttl")
+
+    def __init__(
+        self,
+        source: bytes,
+        destination: bytes,
+        protocol: int,
+        ttl: int,
+        traffic_class: int,
+        ident: int,
+        dont_fragment: bool,
+        start: int,
+        end: int,
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.protocol = protocol
+        self.ttl = ttl
+        self.traffic_class = traffic_class
+        self.ident = ident
+        self.dont_fragment = dont_fragment
+        self.start = start
+        self.end = end
 
 
 def address_bytes(text: str) -> bytes:
@@ -90,49 +107,55 @@ def encode_ip(
     if len(source) == 16:
         return _IPV6.pack(6 << 28 | traffic_class << 20, length, protocol, ttl, source, destination)
     flags = DONT_FRAGMENT if dont_fragment else 0
-    head = _IPV4.pack(0x45, traffic_class, IPV4_HEADER + length, ident, flags, ttl, protocol, 0, source, destination)
-    return head[:10] + (0xFFFF - ones_sum(head)).to_bytes(2, "big") + head[12:]
+    total = IPV4_HEADER + length
+    # The sum over the words of the header; the addresses are one number, whose words fold into it alike.
+    words = 0x4500 + traffic_class + total + ident + flags + (ttl << 8) + protocol
+    check = 0xFFFF - ones_sum(source + destination, words)
+    return _IPV4.pack(0x45, traffic_class, total, ident, flags, ttl, protocol, check, source, destination)
 
 
-def decode_ip(raw: bytes) -> Header:
-    """Read an IPv4 or IPv6 header. Octets after the packet's own length are padding and left out.
+def decode_ip(raw: bytes, start: int = 0) -> Header:
+    """Read the IPv4 or IPv6 header at `start`. Octets after the packet's own length are padding and left out.
 
     Raises DecodeError on a short, lying, damaged or fragmented packet.
     """
-    if not raw:
-        raise DecodeError("an empty packet", at=0)
-    version = raw[0] >> 4
+    if start >= len(raw):
+        raise DecodeError("an empty packet", at=start)
+    version = raw[start] >> 4
     if version == 4:
-        return _decode_ipv4(raw)
+        return _decode_ipv4(raw, start)
     if version == 6:
-        return _decode_ipv6(raw)
-    raise DecodeError(f"IP version {version}", at=0)
+        return _decode_ipv6(raw, start)
+    raise DecodeError(f"IP version {version}", at=start)
 
 
-def _decode_ipv4(raw: bytes) -> Header:
-    if len(raw) < IPV4_HEADER:
-        raise DecodeError(f"an IPv4 header needs {IPV4_HEADER} octets, {len(raw)} are there", at=len(raw))
-    first, tos, length, ident, fragment, ttl, protocol, _, source, destination = _IPV4.unpack_from(raw)
+def _decode_ipv4(raw: bytes, start: int) -> Header:
+    there = len(raw) - start
+    if there < IPV4_HEADER:
+        raise DecodeError(f"an IPv4 header needs {IPV4_HEADER} octets, {there} are there", at=len(raw))
+    first, tos, length, ident, fragment, ttl, protocol, _, source, destination = _IPV4.unpack_from(raw, start)
     header = (first & 15) * 4
     if header < IPV4_HEADER or header > length:
-        raise DecodeError(f"header length of {header} octets in a packet of {length}", at=0)
-    if length > len(raw):
-        raise DecodeError(f"total length {length}, {len(raw)} octets are there", at=2)
+        raise DecodeError(f"header length of {header} octets in a packet of {length}", at=start)
+    if length > there:
+        raise DecodeError(f"total length {length}, {there} octets are there", at=start + 2)
     if fragment & 0x3FFF:
-        raise DecodeError("a fragment", at=6)
-    if ones_sum(raw[:header]) != 0xFFFF:
-        raise DecodeError("wrong header checksum", at=10)
-    return Header(source, destination, protocol, ttl, tos, ident, bool(fragment & DONT_FRAGMENT), header, length)
+        raise DecodeError("a fragment", at=start + 6)
+    if ones_sum(raw[start : start + header]) != 0xFFFF:
+        raise DecodeError("wrong header checksum", at=start + 10)
+    unfragmented = bool(fragment & DONT_FRAGMENT)
+    return Header(source, destination, protocol, ttl, tos, ident, unfragmented, start + header, start + length)
 
 
-def _decode_ipv6(raw: bytes) -> Header:
-    if len(raw) < IPV6_HEADER:
-        raise DecodeError(f"an IPv6 header needs {IPV6_HEADER} octets, {len(raw)} are there", at=len(raw))
-    first, length, following, ttl, source, destination = _IPV6.unpack_from(raw)
-    end = IPV6_HEADER + length
+def _decode_ipv6(raw: bytes, start: int) -> Header:
+    there = len(raw) - start
+    if there < IPV6_HEADER:
+        raise DecodeError(f"an IPv6 header needs {IPV6_HEADER} octets, {there} are there", at=len(raw))
+    first, length, following, ttl, source, destination = _IPV6.unpack_from(raw, start)
+    at = start + IPV6_HEADER
+    end = at + length
     if end > len(raw):
-        raise DecodeError(f"payload length {length}, {len(raw) - IPV6_HEADER} octets are there", at=4)
-    at = IPV6_HEADER
+        raise DecodeError(f"payload length {length}, {there - IPV6_HEADER} octets are there", at=start + 4)
     for _ in range(_MOST_EXTENSIONS):
         if following not in _EXTENSIONS:
             break

@@ -9,7 +9,7 @@ from lastack.native import mypyc_attr
 
 from .icmp import ICMP, ICMPV6, IcmpMessage, decode_icmp, encode_icmp
 from .ip import IPV4_HEADER, IPV6_HEADER, address_words, decode_ip, encode_ip
-from .segment import PROTOCOL, Segment, decode_segment, encode_segment, header_length
+from .segment import PROTOCOL, Segment, decode_segment, encode_segment, header_length, split
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)
@@ -48,52 +48,66 @@ class Packet:
 
     def encode(self) -> bytes:
         """The packet's octets, checksums included."""
-        four = len(self.source) == 4
         if self.segment is not None:
-            protocol, body = PROTOCOL, encode_segment(self.segment, self.source, self.destination)
-        elif self.icmp is not None:
-            protocol = ICMP if four else ICMPV6
+            body = encode_segment(self.segment, self.source, self.destination)
+            return self.encode_ip(PROTOCOL, len(body)) + body
+        if self.icmp is not None:
             body = encode_icmp(self.icmp, self.source, self.destination)
-        else:
-            raise ValueError("a packet with nothing in it")
-        head = encode_ip(
+            return self.encode_ip(ICMP if len(self.source) == 4 else ICMPV6, len(body)) + body
+        raise ValueError("a packet with nothing in it")
+
+    def encode_ip(self, protocol: int, length: int) -> bytes:
+        """The octets of its IP header, before `length` octets of that protocol."""
+        return encode_ip(
             self.source,
             self.destination,
             protocol,
-            len(body),
+            length,
             self.ttl,
             self.traffic_class,
             self.ident,
             self.dont_fragment,
         )
-        return head + body
+
+    def parts(self) -> list[Packet]:
+        """The packets that this one is on a wire: itself, or those that a device with offload makes of it."""
+        segment = self.segment
+        if segment is None or not segment.gso:
+            return [self]
+        return [self.with_segment(part) for part in split(segment)]
+
+    def with_segment(self, segment: Segment) -> Packet:
+        """Another segment between the same addresses."""
+        other = Packet(self.source, self.destination, segment, None, self.ttl, self.ident)
+        other.traffic_class = self.traffic_class
+        other.dont_fragment = self.dont_fragment
+        return other
 
     def __str__(self) -> str:
         what = self.segment if self.segment is not None else self.icmp
         return f"{address_words(self.source)} > {address_words(self.destination)}: {what}"
 
 
-def decode_packet(raw: bytes, *, verify: bool = True) -> Packet:
-    """A packet from its octets, IP header first.
+def decode_packet(raw: bytes, *, verify: bool = True, start: int = 0) -> Packet:
+    """A packet from its octets from `start` on, IP header first.
 
     Raises DecodeError on anything that is not a whole, undamaged TCP segment or ICMP message. `verify=False` leaves
     the TCP checksum unread, for a device that has checked it.
     """
-    header = decode_ip(raw)
-    body = raw[header.start : header.end]
+    header = decode_ip(raw, start)
+    source, destination = header.source, header.destination
     segment: Segment | None = None
     message: IcmpMessage | None = None
-    try:
-        if header.protocol == PROTOCOL:
-            segment = decode_segment(body, header.source, header.destination, verify=verify)
-        elif header.protocol == (ICMP if len(header.source) == 4 else ICMPV6):
-            message = decode_icmp(body, header.source, header.destination)
-        else:
-            raise DecodeError(f"protocol {header.protocol} is neither TCP nor ICMP", at=0)
-    except DecodeError as error:
-        at = None if error.at is None else error.at + header.start
-        raise DecodeError(error.message, at=at) from None
-    packet = Packet(header.source, header.destination, segment, message, header.ttl, header.ident)
+    if header.protocol == PROTOCOL:
+        segment = decode_segment(raw, source, destination, verify=verify, start=header.start, end=header.end)
+    elif header.protocol == (ICMP if len(source) == 4 else ICMPV6):
+        try:
+            message = decode_icmp(raw[header.start : header.end], source, destination)
+        except DecodeError as error:
+            raise DecodeError(error.message, at=header.start + (error.at or 0)) from None
+    else:
+        raise DecodeError(f"protocol {header.protocol} is neither TCP nor ICMP", at=header.start)
+    packet = Packet(source, destination, segment, message, header.ttl, header.ident)
     packet.traffic_class = header.traffic_class
     packet.dont_fragment = header.dont_fragment
     return packet

@@ -1,0 +1,335 @@
+"""A stack on a device, driven by an event loop: what asyncio's loop does with a selector and the kernel's sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+from lastack.drive.pump import Wire
+from lastack.drive.station import Station
+from lastack.errors import CallError, KernelError
+from lastack.model.time import SECOND, Nanos
+from lastack.stack.sock import Socket
+from lastack.stack.stack import Stack
+from lastack.tcp.settings import SocketOptions
+from lastack.wire.ip import address_words
+
+from .connecting import first_of, interleaved
+from .errors import connect_error, socket_error
+from .hairpin import Hairpin
+from .opening import Opening
+from .resolve import Address, resolve
+from .server import Server
+from .tls import Secure, transport_of
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from typing import Self
+
+LINGER: Final = 3.0
+"""Seconds that closed connections have to deliver what is under way when the network is closed."""
+
+
+class Network:
+    """Connections and servers on our TCP, for programs on any event loop; see also `EventLoop`.
+
+        async with Network(stack, TunDevice(Tun(["10.9.0.1/24"])), ["10.9.0.0/24"]) as network:
+            reader, writer = await network.open_connection("10.9.0.1", 80)
+
+    Without a `device` the stack can only talk to itself. `networks` is what is to be reached
+    through it. The device is not closed with the network. `loop` may be left out while one is running.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        device: Wire | None = None,
+        networks: Iterable[str] = (),
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        linger: float = LINGER,
+    ) -> None:
+        self.loop = loop or asyncio.get_running_loop()
+        self.stack = stack
+        self.linger = linger
+        self.servers: set[Server] = set()
+        self.addresses = [address_words(address) for address in stack.host.addresses]
+        self._networks = [ip_network(network) for network in networks]
+        self._device = Hairpin(stack.host.addresses, device)
+        self._descriptor: int = -1 if device is None else device.fileno()
+        self.station = Station(stack, self._device)
+        self._open: set[Transport] = set()
+        self._idle: asyncio.Future[None] | None = None
+        self._passing = False
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Nanos = 0
+        self._closed = False
+        if self._descriptor >= 0:
+            self.loop.add_reader(self._descriptor, self._advance)
+
+    # -- what a program calls
+
+    def reaches(self, address: str) -> bool:
+        """Whether connections to an address go by this TCP: it is ours, or of one of the networks."""
+        if address in self.addresses:
+            return True
+        wanted = ip_address(address)
+        return any(wanted in network for network in self._networks if network.version == wanted.version)
+
+    def holds(self, address: str) -> bool:
+        """Whether listening at an address is this TCP's affair: it is ours, or none in particular."""
+        return address in self.addresses or ip_address(address).is_unspecified
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | None = None,
+        port: int | str | None = None,
+        *,
+        ssl: Any = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        local_addr: tuple[str, int] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """As the event loop's, through this network alone. Raises OSError, also where no address of `host` is in it."""
+        secure = Secure(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout).check(host)
+        addresses = await resolve(self.loop, host, port, family=family, proto=proto, flags=flags)
+        near = [address for address in addresses if self.reaches(address[0])]
+        if not near:
+            raise OSError(f"no address of {host!r} is reached through this network")
+        if interleave or (happy_eyeballs_delay is not None and interleave is None):
+            near = interleaved(near, interleave or 1)
+        connect = partial(self.connect, local=local_addr)
+        socket = await first_of(near, connect, delay=happy_eyeballs_delay, all_errors=all_errors)
+        return await self.adopt(socket, protocol_factory, secure)
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str | Iterable[str | None] | None = None,
+        port: int | str | None = None,
+        *,
+        family: int = 0,
+        flags: int = 0,
+        backlog: int = 100,
+        ssl: Any = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
+        """As the event loop's, on this network. A host that is none in particular means every address of ours."""
+        secure = Secure(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout).check(None, server=True)
+        options = SocketOptions(so_reuseaddr=reuse_address is not False, so_reuseport=bool(reuse_port))
+        places: dict[Address, None] = {}
+        for one in [host] if host is None or isinstance(host, str) else host:
+            for address, number in await self._places(one, port, family, flags):
+                places[address, number] = None
+        server = Server(self, list(places), protocol_factory, secure, backlog, options)
+        if start_serving:
+            self.servers.add(server)
+            await asyncio.sleep(0)
+        else:
+            server.stop_serving()
+        return server
+
+    async def open_connection(
+        self, host: str, port: int | str, *, limit: int = 1 << 16, **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """As `asyncio.open_connection`."""
+        reader = asyncio.StreamReader(limit=limit, loop=self.loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self.loop)
+        transport, _ = await self.create_connection(lambda: protocol, host, port, **options)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self.loop)
+
+    async def start_server(
+        self,
+        client_connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any],
+        host: str | None = None,
+        port: int | str | None = None,
+        *,
+        limit: int = 1 << 16,
+        **options: Any,
+    ) -> Server:
+        """As `asyncio.start_server`."""
+
+        def factory() -> asyncio.StreamReaderProtocol:
+            reader = asyncio.StreamReader(limit=limit, loop=self.loop)
+            return asyncio.StreamReaderProtocol(reader, client_connected, loop=self.loop)
+
+        return await self.create_server(factory, host, port, **options)
+
+    async def connect(self, address: Address, local: Address | None = None) -> Socket:
+        """Open a connection and give the stack's own socket. Raises OSError; when cancelled, nothing is left of it."""
+        try:
+            socket = self.stack.connect(address, self.now(), SocketOptions(tcp_nodelay=True), local)
+        except CallError as error:
+            raise connect_error(socket_error(error), address) from error
+        return await Opening(self, socket, address).opened()
+
+    async def adopt(
+        self, socket: Socket, factory: Callable[[], asyncio.BaseProtocol], secure: Secure
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """A transport and a protocol for a socket that is open, when they have met, and TLS has shaken hands."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        try:
+            protocol = factory()
+            secured = secure.wrap(self.loop, protocol, waiter) if secure.context else None
+        except BaseException:
+            socket.close(self.now())
+            self.touch()
+            raise
+        if secured is None:
+            transport: asyncio.Transport = Transport(self, socket, protocol, waiter)
+        else:
+            Transport(self, socket, secured)
+            transport = transport_of(secured)
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        return transport, protocol
+
+    async def aclose(self) -> None:
+        """Close servers and connections, give them `linger` seconds to deliver what is under way, and stop."""
+        if self._closed:
+            return
+        for server in list(self.servers):
+            server.close()
+        for transport in list(self._open):
+            transport.abort()
+        if self._open:
+            self._idle = self.loop.create_future()
+            await asyncio.wait([self._idle], timeout=self.linger)
+        self.close()
+
+    def close(self) -> None:
+        """Stop at once: who is still connected is reset. Harmless when repeated."""
+        if self._closed:
+            return
+        for transport in self._open:
+            transport.reset()
+        if self._open and not self._passing:
+            self._advance()
+        self._stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # -- what the transports call
+
+    def now(self) -> Nanos:
+        """The time that the stack is given."""
+        return time.monotonic_ns()
+
+    def touch(self) -> None:
+        """Something may have to be sent: once in this turn of the loop, for all who say so."""
+        if self._soon is None and not self._passing and not self._closed:
+            self._soon = self.loop.call_soon(self._flush)
+
+    def opened(self, transport: Transport) -> None:
+        """One more connection that the network is to look after."""
+        self._open.add(transport)
+
+    def closed(self, transport: Transport) -> None:
+        """The stack has done with one."""
+        self._open.discard(transport)
+        if self._idle is not None and not self._open and not self._idle.done():
+            self._idle.set_result(None)
+
+    # -- driving
+
+    def _advance(self) -> None:
+        self._pass(self.station.advance)
+
+    def _flush(self) -> None:
+        self._soon = None
+        self._pass(self.station.flush)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._pass(self.station.advance)
+
+    def _pass(self, act: Callable[[Nanos], Nanos | None]) -> None:
+        """Let the station do what there is to do, and see to it that it is called again in time."""
+        if self._closed:
+            return
+        self._passing = True
+        try:
+            due = act(self.now())
+        except KernelError as error:
+            self._passing = False
+            self._fail(error)
+            return
+        except BaseException:
+            # What a callback raises that is no Exception ends the loop's run; the rest is done in the next one.
+            self._passing = False
+            self.touch()
+            raise
+        self._passing = False
+        if due is not None:
+            self._arm(due)
+        if not self._device.ready():
+            self.loop.add_writer(self._descriptor, self._write_on)
+
+    def _write_on(self) -> None:
+        self.loop.remove_writer(self._descriptor)
+        self._flush()
+
+    def _arm(self, at: Nanos) -> None:
+        """Come back at `at`. A timer that is set for earlier stays: it costs less to look in vain than to set anew."""
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self.loop.call_later(max(at - self.now(), 0) / SECOND, self._due)
+
+    def _fail(self, error: KernelError) -> None:
+        """The device is gone, and every connection with it."""
+        self.loop.call_exception_handler({"message": "the device of a network has failed", "exception": error})
+        gone = OSError(str(error))
+        for transport in list(self._open):
+            transport.fail(gone)
+        self._stop()
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._open.clear()
+        if self._descriptor >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._descriptor)
+            self.loop.remove_writer(self._descriptor)
+        for handle in (self._soon, self._timer):
+            if handle is not None:
+                handle.cancel()
+
+    async def _places(self, host: str | None, port: int | str | None, family: int, flags: int) -> list[Address]:
+        """Where to listen for one host. Raises OSError where an address is not ours."""
+        places: list[Address] = []
+        for address, number in await resolve(self.loop, host or None, port, family=family, flags=flags):
+            wanted = ip_address(address)
+            if wanted.is_unspecified:
+                places += [(own, number) for own in self.addresses if ip_address(own).version == wanted.version]
+            elif address in self.addresses:
+                places.append((address, number))
+            else:
+                raise OSError(errno.EADDRNOTAVAIL, f"error while attempting to bind on {address!r}: it is not ours")
+        return places
