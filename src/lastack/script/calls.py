@@ -22,10 +22,11 @@ _NEVER_GIVEN: Final = 1 << 30
 
 
 class Ends(NamedTuple):
-    """Where bind() and connect() lead when the script leaves that open: (address, port) each."""
+    """Where bind() and connect() lead when the script leaves that open: (address, port) each; and socket()'s family."""
 
     local: tuple[str, int]
     remote: tuple[str, int]
+    family: int
 
 
 class Made(NamedTuple):
@@ -126,7 +127,7 @@ class Calls:
 
     def _socket(self, line: CallLine) -> Made:
         family, kind, protocol = (line.arguments[i] for i in range(3))
-        wanted = SYMBOLS["AF_INET"] if isinstance(family, Anything) else number(family)
+        wanted = self._ends.family if isinstance(family, Anything) else number(family)
         flags, proto = number(kind), number(protocol)
         return Made(lambda sockets: sockets.socket(wanted, flags, proto), lambda fd: self._named(line, fd), None)
 

@@ -11,6 +11,7 @@ from lastack.errors import ScriptError
 from lastack.model.time import MICROSECOND, MILLISECOND, Nanos
 
 from .calls import Ends
+from .symbols import SYMBOLS
 from .syntax import Script
 
 _FOUR: Final = ("192.168.0.1", "192.0.2.1", 16)
@@ -35,7 +36,7 @@ _IGNORED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Config:
-    """`tolerance` in ns; `prefix` the length of the local network's; `tick` the length of a timestamp's tick, 0: any."""
+    """`prefix` is the length of the local network's, `tolerance` in ns, `tick` a timestamp's (0: not looked at)."""
 
     local_ip: str = _FOUR[0]
     remote_ip: str = _FOUR[1]
@@ -51,7 +52,8 @@ class Config:
     @property
     def ends(self) -> Ends:
         """Where bind() and connect() lead by themselves."""
-        return Ends((self.local_ip, self.bind_port), (self.remote_ip, self.connect_port))
+        family = SYMBOLS["AF_INET" if self.ip_version == "ipv4" else "AF_INET6"]
+        return Ends((self.local_ip, self.bind_port), (self.remote_ip, self.connect_port), family)
 
 
 def configured(script: Script, given: Sequence[tuple[str, str]] = (), tolerance: Nanos | None = None) -> Config:

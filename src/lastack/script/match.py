@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lastack.model.time import MILLISECOND, Nanos
+from lastack.model.time import Nanos
 from lastack.wire.flags import ACK, URG, spelled
 from lastack.wire.icmp import IcmpMessage
 from lastack.wire.packet import Packet
@@ -20,9 +20,12 @@ _PADDING: Final = ("nop", "eol")
 
 
 def segment_differences(
-    line: SegmentLine, packet: Packet, segment: Segment, flow: Flow, tolerance: Nanos
+    line: SegmentLine, packet: Packet, segment: Segment, flow: Flow, tolerance: Nanos, tick: Nanos
 ) -> Iterator[str]:
-    """What is not as the line has it; nothing where all is. Timestamps may be `tolerance` off."""
+    """What is not as the line has it; nothing where all is.
+
+    Timestamps, of `tick` ns each, may be `tolerance` off; with a tick of 0 they are not looked at.
+    """
     if segment.flags != line.flags:
         yield f"flags: {spelled(line.flags)} expected, {spelled(segment.flags)} came"
     if flow.seq(segment) != line.seq:
@@ -36,7 +39,7 @@ def segment_differences(
     if line.flags & URG and segment.urgent != line.urgent:
         yield f"urgent pointer: {line.urgent} expected, {segment.urgent} came"
     if line.options is not None:
-        yield from _options(line.options, segment, flow, tolerance)
+        yield from _options(line.options, segment, flow, tolerance, tick)
     yield from _ip(line.ip, packet)
 
 
@@ -60,7 +63,9 @@ def _ip(info: IpInfo, packet: Packet) -> Iterator[str]:
         yield f"time to live: {info.ttl} expected, {packet.ttl} came"
 
 
-def _options(expected: tuple[Option, ...], segment: Segment, flow: Flow, tolerance: Nanos) -> Iterator[str]:
+def _options(
+    expected: tuple[Option, ...], segment: Segment, flow: Flow, tolerance: Nanos, tick: Nanos
+) -> Iterator[str]:
     """Options one by one; their order and padding are the sender's own affair."""
     came = {word.split()[0]: word for word in flow.option_words(segment)}
     for option in expected:
@@ -68,19 +73,20 @@ def _options(expected: tuple[Option, ...], segment: Segment, flow: Flow, toleran
             continue
         word = came.pop(option.kind, None)
         if option.kind == "TS" and word is not None:
-            yield from _stamps(option, segment, flow, tolerance)
+            if tick:
+                yield from _stamps(option, segment, flow, tolerance, tick)
         elif word is None or word != _said(option):
             yield f"option {option.kind}: {_said(option)} expected, {word or 'none'} came"
     for word in came.values():
         yield f"option {word.split()[0]}: none expected, {word} came"
 
 
-def _stamps(option: Option, segment: Segment, flow: Flow, tolerance: Nanos) -> Iterator[str]:
+def _stamps(option: Option, segment: Segment, flow: Flow, tolerance: Nanos, tick: Nanos) -> Iterator[str]:
     """TSval within the tolerance, TSecr exactly."""
     value = ((segment.ts_value or 0) - (flow.stamp_offset or 0)) & MASK
     late = (value - option.numbers[0]) & MASK
-    off = min(late, MASK + 1 - late) * MILLISECOND
-    if off > tolerance + MILLISECOND:
+    off = min(late, MASK + 1 - late) * tick
+    if off > tolerance + tick:
         yield f"TS val: {option.numbers[0]} expected, {value} came"
     if segment.ts_echo != option.numbers[1]:
         yield f"TS ecr: {option.numbers[1]} expected, {segment.ts_echo} came"

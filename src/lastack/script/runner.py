@@ -78,7 +78,11 @@ class Run:
 
 
 class Mismatch(ScriptError):
-    """Something did not go as an event says."""
+    """Something did not go as an event says; `line` where that is not the event that is being done."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def run(script: Script, target: Target, config: Config, shell: Hook | None = None, python: Hook | None = None) -> Run:
@@ -129,7 +133,7 @@ class _Runner:
                 place = self._waiting.event
                 self._finish(self._waiting)
         except ScriptError as error:
-            line = place.line
+            line = getattr(error, "line", 0) or place.line
             source = self._script.source[line - 1] if line <= len(self._script.source) else ""
             around = tuple(self._result.packets[-_AROUND:])
             now = self._target.now()
@@ -199,6 +203,8 @@ class _Runner:
         arrival = self._target.receive(deadline) or self._target.receive(deadline + _PATIENCE)
         if arrival is None:
             raise Mismatch(f"no packet came{'' if when.anytime else f' by {deadline / SECOND:.6f} s'}")
+        if isinstance(line, SegmentLine) and arrival.packet.segment is not None:
+            self._learn(line, arrival.packet.segment)
         flow = self._noted(arrival)
         if isinstance(line, IcmpLine):
             self._compare_error(line, arrival)
@@ -210,6 +216,16 @@ class _Runner:
                 f"the packet is right, its time is not: {expected} s expected, {arrival.at / SECOND:.6f} came"
             )
         return arrival.at
+
+    def _learn(self, line: SegmentLine, segment: Segment) -> None:
+        """Take over the numbers that a connection begins with. A RST begins none."""
+        if segment.flags & RST:
+            return
+        flow = self._flow(segment.src_port, segment.dst_port)
+        if segment.flags & SYN and line.flags & SYN:
+            # A new incarnation may begin, with other numbers.
+            flow.local_offset = None
+        flow.learn(line, segment)
 
     def _noted(self, arrival: Arrival) -> Flow | None:
         segment = arrival.packet.segment
@@ -228,14 +244,10 @@ class _Runner:
             ports = f"{segment.src_port} > {segment.dst_port}"
             raise Mismatch(f"ports: {line.ports[0]} > {line.ports[1]} expected, {ports} came")
         self._current = flow
-        if segment.flags & SYN and not segment.flags & RST and line.flags & SYN:
-            # A new incarnation may begin, with other numbers.
-            flow.local_offset = None
-        if not segment.flags & RST:
-            flow.learn(line, segment)
         if len(segment.payload) < line.length and not self._config.strict_segments:
             segment = self._joined(line, segment, arrival.at)
-        differences = list(match.segment_differences(line, arrival.packet, segment, flow, self._config.tolerance))
+        tolerance, tick = self._config.tolerance, self._config.tick
+        differences = list(match.segment_differences(line, arrival.packet, segment, flow, tolerance, tick))
         if differences:
             raise Mismatch("another packet came than expected\n" + "\n".join(f"    {text}" for text in differences))
 
@@ -282,15 +294,15 @@ class _Runner:
         pending, tolerance = waiting.pending, self._config.tolerance
         if pending.at is None:
             self._target.wait(pending, waiting.until + tolerance)
-        where = "" if waiting.line.until is None else f" (line {waiting.event.line})"
+        name, line = waiting.line.name, waiting.event.line
         if pending.at is None:
-            raise Mismatch(f"{waiting.line.name}(){where} has not returned by {waiting.until / SECOND:.6f} s")
+            raise Mismatch(f"{name}() has not returned by {waiting.until / SECOND:.6f} s", line)
         if abs(pending.at - waiting.until) > tolerance:
             expected, came = waiting.until / SECOND, pending.at / SECOND
-            raise Mismatch(f"{waiting.line.name}(){where} returned at {came:.6f} s, {expected:.6f} expected")
+            raise Mismatch(f"{name}() returned at {came:.6f} s, {expected:.6f} expected", line)
         wrong = self._calls.outcome(waiting.line, waiting.made, pending.result, pending.error)
         if wrong is not None:
-            raise Mismatch(wrong)
+            raise Mismatch(wrong, line)
         if waiting.line.name in ("accept", "accept4") and isinstance(pending.result, int):
             self._socket = pending.result
 
