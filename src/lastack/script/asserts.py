@@ -16,7 +16,7 @@ from lastack.errors import ScriptError
 Value: TypeAlias = Any
 """Whatever an assertion computes with: numbers, strings, None."""
 _LONGEST: Final = 10_000
-_LARGEST_SHIFT: Final = 128
+_LARGEST: Final = 1 << 64
 _BINARY: Final[Mapping[type[ast.operator], Callable[[Value, Value], Value]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
     ast.Div: operator.truediv, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
@@ -73,7 +73,7 @@ def _value(node: ast.expr, names: Mapping[str, int]) -> Value:
         return _name(node.id, names)
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         left, right = _value(node.left, names), _value(node.right, names)
-        if isinstance(node.op, (ast.LShift, ast.Mult)) and not _small(left, right):
+        if isinstance(node.op, (ast.LShift, ast.Mult)) and not _small(node.op, left, right):
             raise ScriptError("cannot be computed: too large")
         return _BINARY[type(node.op)](left, right)
     if isinstance(node, ast.UnaryOp):
@@ -93,11 +93,11 @@ def _value(node: ast.expr, names: Mapping[str, int]) -> Value:
     raise Refused(f"only assertions with names, numbers and comparisons are understood, not {ast.unparse(node)!r}")
 
 
-def _small(left: Value, right: Value) -> bool:
+def _small(sign: ast.operator, left: Value, right: Value) -> bool:
     """Whether a product or a shift stays a number that a computer likes."""
     if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
         return False
-    return abs(right) <= _LARGEST_SHIFT or (abs(left) < 1 << 64 and abs(right) < 1 << 64)
+    return abs(left) < _LARGEST and abs(right) < (_LARGEST if isinstance(sign, ast.Mult) else 64)
 
 
 def _compare(node: ast.Compare, names: Mapping[str, int]) -> bool:

@@ -5,6 +5,7 @@ Descriptors in a script are the script's own: `socket(...) = 3` calls whatever c
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
@@ -19,6 +20,8 @@ Result: TypeAlias = int | bytes | tuple[int, ...] | list[int]
 
 _EVENTS: Final = {value: name for name, value in SYMBOLS.items() if name.startswith("POLL") and "NORM" not in name}
 _NEVER_GIVEN: Final = 1 << 30
+_LARGEST: Final = 64 << 20
+"""Octets that one call sends."""
 
 
 class Ends(NamedTuple):
@@ -165,7 +168,14 @@ class Calls:
         where = usual[0]
         if isinstance(addr, Function) and addr.arguments and isinstance(addr.arguments[0], bytes):
             where = addr.arguments[0].decode("latin-1")
-        return where, usual[1] if port is None else number(port)
+        at = usual[1] if port is None else number(port)
+        try:
+            ipaddress.ip_address(where)
+        except ValueError as error:
+            raise ScriptError(str(error)) from None
+        if not 0 <= at <= 0xFFFF:
+            raise ScriptError(f"a port is 0 to 65,535, not {at:,}")
+        return where, at
 
     def _receive(self, line: CallLine) -> Made:
         limit, flags = _sizes(line)
@@ -174,6 +184,8 @@ class Calls:
 
     def _send(self, line: CallLine) -> Made:
         size, flags = _sizes(line)
+        if not 0 <= size <= _LARGEST:
+            raise ScriptError(f"{line.name}() of {size:,} octets: {_LARGEST:,} at most are made")
         given = line.arguments[1]
         data = given[:size].ljust(size, b"\0") if isinstance(given, bytes) else bytes(size)
         return self._on(line, lambda sockets, fd: sockets.send(fd, data, flags))

@@ -138,6 +138,8 @@ class EngineSockets(Sockets):
     def connect(self, fd: int, address: tuple[str, int]) -> int:
         """Open a connection."""
         file = self._file(fd)
+        if file.listener is not None:
+            raise _failed("EISCONN")
         if file.socket is None:
             with _Errors():
                 file.socket = self._stack.connect(address, self._clock(), file.options, file.local)

@@ -11,6 +11,8 @@ from lastack.model.time import SECOND, Nanos
 from .tokens import END, FLOAT, INTEGER, Token, error
 
 _SHOWN: Final = 30
+_LONGEST: Final = 8
+"""Digits of a time in seconds."""
 
 
 class Reader:
@@ -66,7 +68,10 @@ class Reader:
         """A time in seconds, exact to the nanosecond. Raises ScriptError."""
         if self.next.kind not in (INTEGER, FLOAT) or not re.fullmatch(r"\d*\.?\d*", self.next.text):
             raise self.wrong("a time in seconds")
-        whole, _, part = self.take().text.partition(".")
+        token = self.take()
+        whole, _, part = token.text.partition(".")
+        if len(whole) > _LONGEST:
+            raise self.at(token, "a time of more than three years")
         return int(whole or 0) * SECOND + int(part[:9].ljust(9, "0"))
 
     def wrong(self, expected: str) -> ScriptError:

@@ -130,7 +130,7 @@ def _defined(token: Token, defined: Mapping[str, str]) -> Token:
         kind = STRING if value[0] == '"' else COMMAND
         return token._replace(kind=kind, value=unescaped(value[1:-1]) if kind == STRING else value[1:-1])
     if re.fullmatch(r"-?(0[xX][0-9a-fA-F]+|\d+)", value):
-        return token._replace(kind=INTEGER, text=value, value=int(value, 0))
+        return token._replace(kind=INTEGER, text=value, value=int(value, 16 if "x" in value.lower() else 10))
     return token._replace(text=value, value=value)
 
 
