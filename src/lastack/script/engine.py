@@ -1,0 +1,133 @@
+"""The engine as a script's target: one host in virtual time, nothing but the script at the other end of its wire."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from lastack.errors import ScriptError
+from lastack.model.time import SECOND, Nanos
+from lastack.stack.dice import Dice
+from lastack.stack.stack import Stack
+from lastack.tcp.settings import Settings
+from lastack.wire.packet import Packet
+
+from .engine_sockets import Blocks, EngineSockets
+from .target import Arrival, Call, Pending, Target
+
+_BEGIN: Final[Nanos] = 3600 * SECOND
+"""What the host's clock says when the script begins: nothing of its past is younger than an hour."""
+
+
+class EngineTarget(Target):
+    """A host with `addresses`. The same seed gives the same packets, octet for octet."""
+
+    def __init__(self, addresses: list[str], settings: Settings | None = None, seed: int = 1) -> None:
+        self._now = _BEGIN
+        self.stack = Stack(addresses, settings, Dice(seed))
+        self._sockets = EngineSockets(self.stack, lambda: self._now)
+        self._left: deque[Arrival] = deque()
+        self._pending: list[tuple[Call, Pending]] = []
+
+    def now(self) -> Nanos:
+        """How much of the script's time is over."""
+        return self._now - _BEGIN
+
+    def run_until(self, at: Nanos) -> None:
+        """Let time pass until then."""
+        end = max(at + _BEGIN, self._now)
+        while (due := self._next()) is not None and due <= end:
+            self._advance(due)
+        self._now = end
+        self._settle()
+
+    def send(self, packet: Packet) -> None:
+        """Let a packet arrive."""
+        self.stack.on_packet(packet, self._now)
+        self._settle()
+
+    def receive(self, deadline: Nanos) -> Arrival | None:
+        """The next packet that left the host, or that leaves it before the deadline."""
+        while not self._left:
+            due = self._next()
+            if due is None or due > deadline + _BEGIN:
+                return None
+            self._advance(due)
+        return self._left.popleft()
+
+    def call(self, call: Call) -> Pending:
+        """Begin a system call."""
+        pending = Pending()
+        self._pending.append((call, pending))
+        self._settle()
+        return pending
+
+    def wait(self, pending: Pending, deadline: Nanos) -> None:
+        """Let time pass until a call has ended."""
+        while pending.at is None:
+            due = self._next()
+            if due is None or due > deadline + _BEGIN:
+                self.run_until(deadline)
+                return
+            self._advance(due)
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        """Write a setting of the host. Those that the engine has no use for are refused."""
+        leaf = name.removeprefix("net.ipv4.").removeprefix("net.core.")
+        settings = self.stack.settings
+        known = settings.as_dict()
+        if leaf not in known:
+            raise ScriptError(f"{name} is no setting of the engine")
+        present = known[leaf]
+        try:
+            words = value.replace(",", " ").split()
+            if isinstance(present, tuple):
+                setattr(settings, leaf, tuple(int(word) for word in words))
+            else:
+                setattr(settings, leaf, value.strip() if isinstance(present, str) else int(words[0]))
+        except (ValueError, IndexError):
+            raise ScriptError(f"{name} cannot be set to {value!r}") from None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # -- the passing of time
+
+    def _next(self) -> Nanos | None:
+        """The next instant at which something happens by itself."""
+        at = self.stack.next_timeout()
+        wake = self._sockets.wake
+        return wake if at is None or (wake is not None and wake < at) else at
+
+    def _advance(self, to: Nanos) -> None:
+        self._now = max(self._now, to)
+        self.stack.on_timeout(self._now)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Send what is to be sent, and end the calls that can end, until neither is left."""
+        while True:
+            while (packet := self.stack.poll(self._now)) is not None:
+                self._left.append(Arrival(self.now(), packet))
+            while self.stack.next_event() is not None:
+                # What happened is seen in what the sockets say.
+                pass
+            if not self._finish():
+                return
+
+    def _finish(self) -> bool:
+        """Try every call that is under way again; whether one has ended."""
+        ended = False
+        self._sockets.wake = None
+        for entry in list(self._pending):
+            call, pending = entry
+            try:
+                pending.result = call(self._sockets)
+            except Blocks:
+                continue
+            except OSError as error:
+                pending.error = error
+            pending.at = self.now()
+            self._pending.remove(entry)
+            ended = True
+        return ended

@@ -1,0 +1,113 @@
+"""Scripts from files, one or many, on the engine or on the kernel: parsed, run, and what came of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lastack.errors import LastackError, ScriptError
+from lastack.model.time import MILLISECOND, Nanos
+from lastack.tcp.settings import Settings
+
+from .config import Config, configured
+from .engine import EngineTarget
+from .parser import read
+from .runner import Failure, Run, run
+from .syntax import Script
+
+SIM: Final = "sim"
+KERNEL: Final = "kernel"
+KERNEL_TOLERANCE: Final[Nanos] = 20 * MILLISECOND
+_SHELL_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class How:
+    """How scripts are run: `on` SIM or KERNEL.
+
+    `defined` are names for #ifdef and the words of the scripts, `options` (name, value) as in a script's first lines,
+    `sysctls` (name, value) set before it. `tolerance` None: 4 ms on the engine, 20 on the kernel. `shell` and `python`
+    let a script's own commands and code be run: that is running a program from the script's author.
+    """
+
+    on: str = SIM
+    defined: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    tolerance: Nanos | None = None
+    seed: int = 1
+    shell: bool = False
+    python: bool = False
+
+
+def play(path: str | Path, how: How = How()) -> Run:
+    """Run the script in a file. What it cannot be read for, or run on, is its failure; nothing is raised."""
+    try:
+        script = read(path, dict(how.defined))
+        tolerance = how.tolerance if how.tolerance is not None else KERNEL_TOLERANCE if how.on == KERNEL else None
+        config = configured(script, how.options, tolerance)
+        return _on_kernel(script, config, how) if how.on == KERNEL else _on_engine(script, config, how)
+    except (LastackError, OSError) as error:
+        text = str(error) if isinstance(error, LastackError) else f"cannot be read: {error.strerror}"
+        return Run(str(path), Failure(str(path), 0, "", text.removeprefix(f"{path}: "), 0))
+
+
+def play_all(paths: Sequence[str | Path], how: How = How(), jobs: int = 1) -> Iterator[Run]:
+    """Run many scripts, `jobs` at a time, in the order of their names whichever ends first."""
+    if jobs <= 1 or len(paths) <= 1:
+        yield from (play(path, how) for path in paths)
+        return
+    # On the engine it is a matter of processors; on the kernel of waiting, each thread in its own namespace.
+    pool: Executor = ThreadPoolExecutor(jobs) if how.on == KERNEL else ProcessPoolExecutor(jobs)
+    with pool:
+        if isinstance(pool, ProcessPoolExecutor):
+            yield from pool.map(play, paths, [how] * len(paths), chunksize=max(len(paths) // (4 * jobs), 1))
+        else:
+            yield from pool.map(play, paths, [how] * len(paths))
+
+
+def _on_engine(script: Script, config: Config, how: How) -> Run:
+    settings = Settings.linux()
+    settings.mtu = config.mtu
+    target = EngineTarget([config.local_ip], settings, how.seed)
+    for name, value in how.sysctls:
+        target.set_sysctl(name, value)
+    return run(script, target, config, _shell if how.shell else None, _python if how.python else None)
+
+
+def _on_kernel(script: Script, config: Config, how: How) -> Run:
+    from lastack.linux import namespaces
+
+    from .kernel import KernelTarget
+
+    with namespaces.private():
+        target = KernelTarget(config)
+        for name, value in how.sysctls:
+            target.set_sysctl(name, value)
+        return run(script, target, config, _shell if how.shell else None, _python if how.python else None)
+
+
+def _shell(command: str) -> None:
+    """Run a command line, as --allow-shell lets it."""
+    _program(["/bin/sh", "-c", command], command)
+
+
+def _python(code: str) -> None:
+    """Run code in a Python of its own, as --allow-python lets it."""
+    import sys
+
+    _program([sys.executable, "-c", code], code.splitlines()[-1])
+
+
+def _program(command: Sequence[str], said: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SHELL_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ScriptError(f"`{said}` did not run: {error}") from None
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        raise ScriptError(f"`{said}` ended with {done.returncode}" + (f": {words[-1]}" if words else ""))
