@@ -105,14 +105,17 @@ class EngineTarget(Target):
         self._settle()
 
     def _settle(self) -> None:
-        """Send what is to be sent, and end the calls that can end, until neither is left."""
+        """End the calls that can end, and send what is to be sent, until neither is left."""
         while True:
+            ended = self._finish()
+            sent = False
             while (packet := self.stack.poll(self._now)) is not None:
                 self._left.append(Arrival(self.now(), packet))
+                sent = True
             while self.stack.next_event() is not None:
                 # What happened is seen in what the sockets say.
                 pass
-            if not self._finish():
+            if not (sent or ended) or not self._pending:
                 return
 
     def _finish(self) -> bool:

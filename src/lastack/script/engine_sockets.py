@@ -248,6 +248,9 @@ class EngineSockets(Sockets):
         if file.socket is not None:
             if attribute == "so_keepalive":
                 file.socket.set_keepalive(bool(value), self._clock())
+            elif attribute == "tcp_keepidle" and file.options.so_keepalive:
+                # What is over of the idle time counts (tcp_sock_set_keepidle_locked).
+                file.socket.set_keepalive(True, file.socket.connection.tcb.sender.heard_at)
             # A push of what Nagle's algorithm or the cork held back.
             file.socket.schedule.touch(file.socket)
 

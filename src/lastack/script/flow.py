@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lastack.wire.flags import RST
 from lastack.wire.options import Options
 from lastack.wire.segment import Segment
 
@@ -87,7 +88,12 @@ class Flow:
     # -- the other way
 
     def seq(self, segment: Segment) -> int:
-        """The sequence number of a segment of the side under test, as the script counts."""
+        """The sequence number of a segment of the side under test, as the script counts.
+
+        A RST for nobody's segment has 0, which is no number of the connection's (RFC 9293 3.10.7.1).
+        """
+        if segment.flags & RST and not segment.seq:
+            return 0
         return (segment.seq - (self.local_offset or 0)) & MASK
 
     def spoken(self, segment: Segment) -> str:
