@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISCHR, S_ISFIFO
 from typing import Final
 
 from lastack.capture.compressed import EXPANSION, STANDARD_INPUT, open_octets
@@ -227,14 +227,14 @@ def _worth_compiling(paths: Sequence[str], endless: bool) -> bool:
 
 
 def _size(path: str) -> int | None:
-    """Octets of a file, None where it is no plain file, 0 where there is none."""
+    """Octets of a file, None where it is a pipe, 0 where there is none."""
     if path == STANDARD_INPUT:
         return None
     try:
         status = Path(path).stat()
     except OSError:
         return 0
-    return status.st_size if S_ISREG(status.st_mode) else None
+    return None if S_ISFIFO(status.st_mode) or S_ISCHR(status.st_mode) else status.st_size
 
 
 def _wait() -> bool:
