@@ -94,6 +94,10 @@ class Analyser:
             if at < count:
                 self.make_room()
 
+    def wait(self, until: Nanos) -> None:
+        """Nothing came up to an instant: the capture went on for so long."""
+        self.book[NOW] = max(self.now, until)
+
     def make_room(self) -> None:
         """For more rows, and for more of the log."""
         if self.book[LOG_ROOM] and self.book[LOGGED] + table.LOG_WIDTH > self.book[LOG_ROOM]:

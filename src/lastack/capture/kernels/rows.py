@@ -226,4 +226,5 @@ LOGGED: Final = 4
 LOG_ROOM: Final = 5
 SKIPPED: Final = 6
 """Bits of the partition's mask from bit 8, of its own number below: a kernel minds only its own four-tuples."""
-SEGMENTS_SEEN: Final = 7
+NOTES: Final = 7
+"""What the last segment was, where it was not a usual one."""

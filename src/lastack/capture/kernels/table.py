@@ -62,6 +62,7 @@ from .rows import (
     NEAR,
     NEXT,
     NOBODYS,
+    NOTES,
     NOW,
     NUMBER,
     OCTETS,
@@ -224,7 +225,7 @@ def arrives(packets: Sequence[int], p: int, rows: Rows, b: int, x: int, book: Mu
     flags = packets[p + FLAGS]
     if flags & ICMP:
         if b >= 0:
-            unreachable(packets, p, rows, b, x)
+            book[NOTES] = unreachable(packets, p, rows, b, x)
         return b
     if b >= 0 and ((over(rows, b) and t - rows[b + LAST] > QUARANTINE) or another(packets, p, rows, b, x)):
         old, b = b, begin(packets, p, rows, book)
@@ -235,7 +236,7 @@ def arrives(packets: Sequence[int], p: int, rows: Rows, b: int, x: int, book: Mu
         x = 0
     elif b < 0:
         b, x = begin(packets, p, rows, book), 0
-    happen(packets, p, rows, b, x)
+    book[NOTES] = happen(packets, p, rows, b, x)
     return b
 
 
