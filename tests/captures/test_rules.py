@@ -301,7 +301,7 @@ def test_a_peer_that_is_gone(net: Net) -> None:
     exchange(here, there, net)
     net.link.back.lose(times=10_000)
     there.send(b"anybody there?")
-    net.wait(30 * MINUTE)
+    net.wait(60 * MINUTE)
     net.later()
     found = net.findings()
     assert "peer-gone" in found
