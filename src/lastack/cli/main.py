@@ -14,6 +14,7 @@ from lastack.errors import LastackError
 from .check import check
 from .connections import connections
 from .show import show
+from .warm import warm
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -28,12 +29,13 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def app() -> None:
-    """The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do."""
+    """The life of a TCP connection, and above all its end: what is wrong here or in a capture, whose it is, what to do."""
 
 
 app.add_command(check)
 app.add_command(connections)
 app.add_command(show)
+app.add_command(warm)
 
 
 def main() -> None:
