@@ -29,7 +29,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def app() -> None:
-    """The life of a TCP connection, and above all its end: what is wrong here or in a capture, whose it is, what to do."""
+    """The life of a TCP connection, and above all its end: what is wrong, whose it is, what to do."""
 
 
 app.add_command(check)
