@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,5 +51,5 @@ def table_of(packets: Packets, count: int, until: Nanos = 0, *, compiled: bool =
 def pieces_of(packets: Packets, count: int, cuts: Sequence[int]) -> Iterator[tuple[Packets, int]]:
     """A batch cut in pieces."""
     places = [0, *sorted(cuts), count]
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         yield packets[start * WIDTH : stop * WIDTH], stop - start

@@ -66,6 +66,7 @@ from .rows import (
     NOW,
     NUMBER,
     OCTETS,
+    OF_OLD,
     OPEN_AND_USUAL,
     QUARANTINE,
     REUSED,
@@ -329,9 +330,9 @@ def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
         rows[b + CLOSE] += 1
     if flags & 4:
         notes = reset(rows, b, x, t, seq, ack, flags, ident, ttl)
-        if not notes & NOBODYS:
+        if not notes & (NOBODYS | OF_OLD):
             count(rows, b, x, t, length, ident, ttl)
-        else:
+        elif notes & NOBODYS:
             rows[m + SEGMENTS] += 1
             rows[b + LAST] = max(rows[b + LAST], t)
         return notes
