@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastack.capture.packets import FILE_SHIFT, FRAME_MASK
-from lastack.capture.sources import open_captures
+from lastack.capture.sources import open_captures, together
 from lastack.errors import CaptureError
 
-from .made import START, enhanced, ethernet, interface, ip, ipv4, pcap, read, rows, section, udp
+from .made import START, enhanced, ethernet, interface, ip, ipv4, pcap, read, rows, section, statistics, udp
 
 OTHER = ethernet(ipv4(17, udp(53, b"?")))
 
@@ -92,6 +92,32 @@ def test_the_summary_grows_while_the_captures_are_read(tmp_path: Path) -> None:
     batches = captures.batches()
     next(batches)
     assert (captures.summary().frames, captures.summary().packets) == (4, 4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_parts_of_a_capture_are_the_whole(count: int, broken: bool, tmp_path: Path) -> None:
+    frames = [frame for i in range(400) for frame in (*numbered(i, 1), (START + i, OTHER))]
+    ng = section() + interface() + b"".join(enhanced(at // 1_000, octets) for at, octets in frames[:500])
+    ng += statistics(0, (5, (3).to_bytes(8, "little"))) + interface(101)
+    ng += b"".join(enhanced(at // 1_000, octets[14:], of=1) for at, octets in frames[500:])
+    for octets in (pcap(frames), ng):
+        whole = read(tmp_path, octets[: len(octets) // 3] + b"\xff" * 99 + octets[:100] if broken else octets)
+        expected = rows(whole)
+        parts = whole.parts(count)
+        assert len(parts) == count
+        assert [one for part in parts for one in rows(part)] == expected
+        assert together([part.summary() for part in parts]) == whole.summary()
+
+
+def test_what_cannot_be_cut_is_one_part(tmp_path: Path) -> None:
+    import gzip
+
+    whole = pcap(numbered(0, 100))
+    assert len(read(tmp_path, gzip.compress(whole)).parts(2)) == 1
+    assert len(read(tmp_path, whole, whole).parts(2)) == 1
+    assert len(read(tmp_path, whole, follow=lambda: False).parts(2)) == 1
+    assert len(open_captures([tmp_path / "missing"]).parts(2)) == 1
 
 
 def test_frames_can_be_had_again_by_number(tmp_path: Path) -> None:
