@@ -8,17 +8,22 @@ captures.summary()
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from stat import S_ISCHR, S_ISFIFO
 from typing import Final
 
+from lastack.capture.columns import passed
 from lastack.capture.compressed import EXPANSION, STANDARD_INPUT, Unpacked, open_octets
 from lastack.capture.kernels import build
 from lastack.capture.kernels import codes as c
+from lastack.capture.kernels.build import compiled
+from lastack.capture.kernels.runs import KERNELS, keep_ports
 from lastack.capture.merge import merged
 from lastack.capture.packets import FILE_SHIFT, FRAME_MASK, Packets
 from lastack.capture.pcapng import Interface
@@ -95,7 +100,8 @@ class Captures:
         if last == 0:
             yield from self._read(0, self._follow)
         else:
-            starts = [self._first_time(i) for i in range(last + 1)]
+            # A file that grows is the newest: it comes after all others, and may be empty yet.
+            starts = [FOREVER if self._follow and i == last else self._first_time(i) for i in range(last + 1)]
             sources = [
                 (start, lambda i=i: self._read(i, self._follow if i == last else None))
                 for i, start in enumerate(starts)
@@ -105,6 +111,16 @@ class Captures:
         found = self.summary()
         if found.broken and not found.frames and self._part[0] == 0:
             raise CaptureError("; ".join(found.broken))
+
+    def between(self, one: int, other: int) -> Iterator[tuple[Packets, int]]:
+        """As `batches`, but only the packets between two ports, in either direction; a batch may hold few.
+
+        Finds one connection among many without looking at all of them in Python.
+        """
+        keep = compiled(keep_ports, KERNELS["keep_ports"]) if self.fast else keep_ports
+        for packets, count in self.batches():
+            if kept := int(keep(passed(packets, self.fast), count, one << 16 | other, other << 16 | one)):
+                yield packets, kept
 
     def parts(self, count: int) -> list[Captures]:
         """The same as consecutive parts, so that threads can read them side by side (kernels let go of the GIL).
@@ -261,8 +277,17 @@ def open_captures(
         raise CaptureError("no capture named")
     wait = _wait if follow is True else follow or None
     if fast is None:
-        fast = build.available() and _worth_compiling([str(path) for path in paths], wait is not None)
+        fast = _worth_compiling([str(path) for path in paths], wait is not None)
+        if fast and not build.available():
+            _say_it_is_slow()
+            fast = False
     return Captures(paths, fast=fast, follow=wait, expansion=expansion, room=room)
+
+
+@cache
+def _say_it_is_slow() -> None:
+    """A word on stderr, once a process."""
+    print("lastack: reading without Numba is slow: pip install 'lastack[captures]'", file=sys.stderr)
 
 
 def _worth_compiling(paths: Sequence[str], endless: bool) -> bool:

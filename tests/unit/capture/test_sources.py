@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastack.capture.packets import FILE_SHIFT, FRAME_MASK
+from lastack.capture.packets import FILE_SHIFT, FRAME_MASK, packet_at
 from lastack.capture.sources import open_captures, together
 from lastack.errors import CaptureError
 
@@ -108,6 +108,46 @@ def test_the_parts_of_a_capture_are_the_whole(count: int, broken: bool, tmp_path
         assert len(parts) == count
         assert [one for part in parts for one in rows(part)] == expected
         assert together([part.summary() for part in parts]) == whole.summary()
+
+
+def test_the_packets_between_two_ports_are_found_among_all(tmp_path: Path) -> None:
+    def frame(client: int, i: int) -> bytes:
+        ports = (client, 443) if i % 2 else (443, client)
+        return ethernet(ip(seq=i, src_port=ports[0], dst_port=ports[1]))
+
+    captures = read(tmp_path, pcap([(START, frame(1000 + i % 3, i)) for i in range(300)]))
+    found = [packet_at(packets, i) for packets, count in captures.between(443, 1001) for i in range(count)]
+    assert [one.seq for one in found] == list(range(1, 300, 3))
+    assert captures.summary().packets == 300
+
+
+def test_without_numba_a_large_capture_is_read_slowly_and_it_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lastack.capture.kernels import build
+
+    monkeypatch.setattr(build, "available", lambda: False)
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 24)
+    assert not any(open_captures([tmp_path / "large"]).fast for _ in range(2))
+    assert capsys.readouterr().err.count("lastack[captures]") == 1
+
+
+def test_a_file_that_grows_comes_after_the_others_and_may_be_empty_yet(tmp_path: Path) -> None:
+    paths = [tmp_path / "1", tmp_path / "0", tmp_path / "2"]
+    paths[0].write_bytes(pcap(numbered(5, 5)))
+    paths[1].write_bytes(pcap(numbered(0, 5)))
+    paths[2].write_bytes(b"")
+
+    def wait() -> bool:
+        if paths[2].stat().st_size:
+            return False
+        paths[2].write_bytes(pcap(numbered(10, 5)))
+        return True
+
+    captures = open_captures(paths, fast=False, follow=wait)
+    assert [one.seq for one in rows(captures)] == list(range(15))
+    assert captures.summary().broken == []
 
 
 def test_what_cannot_be_cut_is_one_part(tmp_path: Path) -> None:
