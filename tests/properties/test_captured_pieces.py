@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lastack.capture.flows import Analyser
 from lastack.capture.packets import Packets
-from lastack.capture.pieces import join
+from lastack.capture.pieces import finish, join
 from lastack.drive import Application, Simulator
 from lastack.errors import CallError
 from lastack.model.time import MILLISECOND, Nanos
@@ -85,10 +85,10 @@ def test_pieces_make_the_whole_in_any_grouping(capture: tuple[Packets, int], dat
         part = Analyser(log=number > 0)
         part.feed(piece, some)
         parts.append(part)
-    while len(parts) > 1:
+    for _ in range(data.draw(st.integers(0, len(cuts)), label="joins")):
         left = data.draw(st.integers(0, len(parts) - 2), label="joined next")
         parts[left : left + 2] = [join(parts[left], parts[left + 1])]
-    joined, straight = parts[0].finish(), whole.finish()
+    joined, straight = finish(parts), whole.finish()
     assert len(joined) == len(straight)
     assert [
         difference for pair in zip(joined.rows(), straight.rows(), strict=True) if (difference := differing(*pair))

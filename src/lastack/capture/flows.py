@@ -135,21 +135,20 @@ class Analyser:
         """The end of the stream: every connection that was not drained, in the order of their first frames."""
         from .connections import ordered
 
-        tables, self._tables = [*self._tables, *self.take_rows()], []
-        return ordered(tables)
+        return ordered(self.take_tables())
 
-    def take_rows(self) -> list[ConnectionTable]:
-        """All live rows as tables, from the last on; their memory is given back on the way."""
+    def take_tables(self) -> list[ConnectionTable]:
+        """What was not drained, and all live rows, from the last on; their memory is given back on the way."""
         from .connections import connections
 
-        tables = []
+        tables, self._tables = self._tables, []
         while self.live:
             first = (self.live - 1) // _CHUNK * _CHUNK
             tables.append(connections(self.matrix(first, self.live), self.now, last=True))
             self.book[USED] = first
             self._resize(max(first, 1))
         self._index()
-        return tables[::-1]
+        return tables
 
     def matrix(self, first: int, stop: int) -> Array:
         """Some rows as a copy of two dimensions (NumPy)."""

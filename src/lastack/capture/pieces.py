@@ -11,13 +11,19 @@ Not exact in one case: a capture that holds a handshake twice, cut between the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .kernels.rows import LOGGED, META, NOW, NUMBER, ROW, SURE
+from .connections import ordered
+from .kernels import join as kernels
+from .kernels import keep
+from .kernels.rows import LOGGED, META, NUMBER, ROW, SURE, USED
 from .kernels.table import LOG_WIDTH
 from .packets import NUMBER as FRAME
 
 if TYPE_CHECKING:
+    from lastack.model.record import ConnectionTable
+
     from .flows import Analyser, Numbers
 
 
@@ -26,21 +32,41 @@ def join(before: Analyser, after: Analyser) -> Analyser:
 
     Raises ValueError where `after` kept no log, or the two were not made alike.
     """
-    from .kernels import join as kernels
+    _play(before, after, leave=False)
+    return before
 
+
+def finish(parts: Sequence[Analyser]) -> ConnectionTable:
+    """The table of a whole stream from its pieces, in their order; they are used up.
+
+    As joining them all and finishing that, but connections that concern one piece alone are not moved.
+    """
+    first, last = parts[0], parts[-1]
+    for part in parts[1:-1]:
+        _play(first, part, leave=False)
+    if last is first:
+        return first.finish()
+    marks = _play(first, last, leave=True)
+    last.book[USED] = last.run(keep.compact, last.rows, last.live, marks)
+    last.wait(first.now)
+    return ordered([*first.take_tables(), *last.take_tables()])
+
+
+def _play(before: Analyser, after: Analyser, leave: bool) -> Numbers:
+    """Play a log to the piece before. Marks the rows that were taken, which are all unless some may be left."""
     if not after.logs:
         raise ValueError("only the first piece of a stream may be analysed without a log")
     if before.compiled != after.compiled:
         raise ValueError("a compiled piece and a plain one do not fit together")
+    marks = after.numbers(max(after.live, 1))
     at, entries = 0, after.book[LOGGED] // LOG_WIDTH
     while at < entries:
-        at = before.run(
-            kernels.join, after.log, at, entries, after.rows, before.rows, before.slots, before.book, before.log
-        )
+        own = (before.rows, before.slots, before.book, before.log)
+        at = before.run(kernels.join, after.log, at, entries, after.rows, *own, marks, int(leave))
         if at < entries:
             before.make_room()
-    before.book[NOW] = max(before.now, after.now)
-    return before
+    before.wait(after.now)
+    return marks
 
 
 def without_settled(log: Numbers, logged: int, rows: Numbers) -> Any:  # noqa: ANN401 (a list or an array)

@@ -55,20 +55,49 @@ def join(
     slot_store: MutableSequence[int],
     book_store: MutableSequence[int],
     log_store: MutableSequence[int],
+    mark_store: MutableSequence[int],
+    leave: int,
 ) -> int:
-    """Take entries `start` to `stop` of the later piece's log; the first that was not: there was no room for it."""
-    packets, later = column(their_log), column(their_rows)
+    """Take entries `start` to `stop` of the later piece's log; the first that was not: there was no room for it.
+
+    Rows that have been taken are marked. With `leave` a row stays where it is whose four-tuple has no other.
+    """
+    packets, later, marks = column(their_log), column(their_rows), column(mark_store)
     rows, slots, book, log = column(row_store), column(slot_store), column(book_store), column(log_store)
     for i in range(start, stop):
         if full(book) or book[USED] >= book[ROOM]:
             return i
         p = i * LOG_WIDTH
-        r = packets[p + LOG_WIDTH - 1] * ROW
-        if r < 0 or not later[r + META] & SURE:
+        row = packets[p + LOG_WIDTH - 1]
+        r = row * ROW
+        if row < 0 or not later[r + META] & SURE:
             take(packets, p, rows, slots, book, log)
-        elif packets[p + FRAME] == later[r + NUMBER]:
+        elif packets[p + FRAME] != later[r + NUMBER] or (leave and alone(packets, p, later, r, rows, slots, book)):
+            continue
+        else:
             adopt(packets, p, later, r, rows, slots, book, log)
+        if row >= 0:
+            marks[row] = 1
     return stop
+
+
+def alone(
+    packets: Sequence[int],
+    p: int,
+    later: Rows,
+    r: int,
+    rows: Rows,
+    slots: MutableSequence[int],
+    book: MutableSequence[int],
+) -> bool:
+    """Whether a row of the later piece, whose SYN is at `p`, is the only one of its four-tuple in both pieces."""
+    if later[r + META] & SUPERSEDED:
+        return False
+    h = hashed(
+        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
+    )
+    _, old, _ = find(packets, p, rows, slots, book[SLOT_MASK], h)
+    return old < 0
 
 
 def adopt(
@@ -143,4 +172,4 @@ def carry(packets: Sequence[int], p: int, later: Rows, r: int, rows: Rows, b: in
         rows[two + SEGMENTS] += ONE_MORE
 
 
-KERNELS: Final = {"join": "int64(int64, int64, int64, int64, int64, int64, int64, int64)"}
+KERNELS: Final = {"join": "int64(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)"}
