@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from . import __version__
 from .model.report import Report, Source
 from .model.time import Nanos
 
 if TYPE_CHECKING:
-    from .capture.sources import Summary
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .capture.packets import Packets
+    from .capture.sources import Captures, Summary
     from .diagnose.thresholds import Thresholds
+    from .model.address import FourTuple
     from .model.filters import Filter
+    from .model.history import History
     from .model.record import ConnectionTable
 
 Progress = Callable[[int, int | None], None]
@@ -88,6 +94,94 @@ def kept(analysis: Analysis, where: Filter | None) -> ConnectionTable:
     """The connections that a filter leaves."""
     table = analysis.connections
     return table if where is None else table.select(where.matches(table, analysis.end, _EPHEMERAL))
+
+
+class Told(NamedTuple):
+    """One connection of some captures: its row, its history, the frames that it is in, and how many share its ends."""
+
+    connection: ConnectionTable
+    history: History
+    frames: tuple[int, ...]
+    incarnations: int
+
+
+def tell(captures: Sequence[str | Path], which: int | FourTuple, *, progress: Progress | None = None) -> Told | None:
+    """The history of one connection, by its ordinal or its ends (of several incarnations the first). None: no such.
+
+    Reads the captures twice. Raises CaptureError where that cannot be done, or nothing could be read.
+    """
+    from .capture.history import history
+    from .capture.sources import open_captures
+
+    analysis = analyse(captures, progress=progress)
+    table = analysis.connections
+    index = _find(table, which)
+    if not len(index):
+        return None
+    row = table.select(index[:1])
+    seen: dict[tuple[int, Nanos], int] = {}
+    ports = int(row.values("local_port")[0]), int(row.values("remote_port")[0])
+    batches = _between(open_captures(captures, fast=False), ports, seen)
+    found = history(batches, int(row.values("first_frame")[0]), until=analysis.end)
+    if found is None:
+        return None
+    frames = tuple(seen[segment.number, segment.at] for segment in found.segments)
+    return Told(row, found, frames, len(index))
+
+
+def _find(table: ConnectionTable, which: int | FourTuple) -> NDArray[np.intp]:
+    """The rows that an ordinal or two ends name, whichever of the two opened."""
+    import numpy as np
+
+    from .model.address import address_halves
+
+    if isinstance(which, int):
+        return np.flatnonzero(table.values("id") == which)
+    chosen = np.zeros(len(table), np.bool_)
+    for ends in (which, which[::-1]):
+        mask = np.ones(len(table), np.bool_)
+        for side, end in zip(("local", "remote"), ends, strict=True):
+            high, low = address_halves(end.addr)
+            address = table.values(f"{side}_addr")
+            mask &= (address["high"] == high) & (address["low"] == low) & (table.values(f"{side}_port") == end.port)
+        chosen |= mask
+    return np.flatnonzero(chosen)
+
+
+def _between(
+    captures: Captures, ports: tuple[int, int], seen: dict[tuple[int, Nanos], int]
+) -> Iterator[tuple[Packets, int]]:
+    """The packets between two ports alone; `seen` learns the number of each by its frame and time."""
+    from array import array
+
+    from .capture.packets import FRAME_MASK, NUMBER, PORTS, TIME, WIDTH
+
+    wanted = {ports[0] << 16 | ports[1], ports[1] << 16 | ports[0]}
+    for packets, count in captures.batches():
+        kept = array("q")
+        for at in range(0, count * WIDTH, WIDTH):
+            if packets[at + PORTS] in wanted:
+                kept.extend(packets[at : at + WIDTH])
+                seen[int(packets[at + NUMBER]) & FRAME_MASK, int(packets[at + TIME])] = int(packets[at + NUMBER])
+        if kept:
+            yield kept, len(kept) // WIDTH
+
+
+def cut_out(captures: Sequence[str | Path], told: Told, file: BinaryIO) -> int:
+    """Write a connection's packets, as they were captured, to a pcapng. How many they are."""
+    from .capture.sources import open_captures
+    from .wire.pcapng import interface_block, packet_block, section_block
+
+    file.write(section_block("lastack"))
+    links: dict[int, int] = {}
+    count = 0
+    for frame in open_captures(captures, fast=False).frames(told.frames):
+        if frame.link not in links:
+            links[frame.link] = len(links)
+            file.write(interface_block(f"link type {frame.link}", frame.link))
+        file.write(packet_block(links[frame.link], frame.time, frame.octets, length=frame.length))
+        count += 1
+    return count
 
 
 def _unseen(table: ConnectionTable, summary: Summary) -> list[str]:

@@ -13,6 +13,7 @@ from lastack.capture.sources import Captures, open_captures
 FIELDS: Final = (
     "frame.number",
     "frame.time_epoch",
+    "frame.protocols",
     "ip.src",
     "ip.dst",
     "ipv6.src",
@@ -76,10 +77,8 @@ def by_tshark(path: Path) -> list[Seen]:
 
 def _seen(values: list[str]) -> Seen:
     row = dict(zip(FIELDS, values, strict=True))
-    four = bool(row["ip.src"])
-    if four and row["ipv6.src"]:
-        raise AssertionError("both families: compare tunnels by themselves")
-    family = "ip" if four else "ipv6"
+    layers = row["frame.protocols"].split(":")
+    family = next(name for name in reversed(layers) if name in ("ip", "ipv6"))
     return Seen(
         int(row["frame.number"]),
         int(Decimal(row["frame.time_epoch"] or "0") * 1_000_000_000),

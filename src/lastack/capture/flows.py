@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from lastack.model.time import Nanos
 
-from .kernels import keep, table
+from .kernels import join, keep, table
 from .kernels.rows import (
     BOOK,
     GIVEN_UP,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _FIRST_ROOM: Final = 256
 _CHUNK: Final = 1 << 16
 """Rows from which on it is worth looking for those that have ended; and rows made into a table at a time."""
-_SIGNATURES: Final = {**table.KERNELS, **keep.KERNELS}
+_SIGNATURES: Final = {**table.KERNELS, **keep.KERNELS, **join.KERNELS}
 Numbers: TypeAlias = Any
 """A flat sequence of 64-bit numbers: NumPy `int64` where the kernels are compiled, `array('q')` where not."""
 
@@ -80,6 +80,11 @@ class Analyser:
         return int(self.book[NOW])
 
     @property
+    def logs(self) -> bool:
+        """Whether it keeps what a join needs."""
+        return bool(self.book[LOG_ROOM])
+
+    @property
     def live(self) -> int:
         """Rows in use."""
         return int(self.book[USED])
@@ -90,9 +95,13 @@ class Analyser:
         """Take the next packets of the stream: `count` rows of a batch (see `packets`)."""
         at = 0
         while at < count:
-            at = self._run(table.follow, packets, at, count, self.rows, self.slots, self.book, self.log)
+            at = self.run(table.follow, packets, at, count, self.rows, self.slots, self.book, self.log)
             if at < count:
                 self.make_room()
+
+    def wait(self, until: Nanos) -> None:
+        """Nothing came up to an instant: the capture went on for so long."""
+        self.book[NOW] = max(self.now, until)
 
     def make_room(self) -> None:
         """For more rows, and for more of the log."""
@@ -112,7 +121,7 @@ class Analyser:
     def sweep(self) -> None:
         """Let go of the rows of connections that ended over 120 s ago; `drain` has them then."""
         marks = self.numbers(self.live)
-        if self._run(keep.ended, self.rows, self.live, self.now, marks):
+        if self.run(keep.ended, self.rows, self.live, self.now, marks):
             self._leave(marks)
 
     def drain(self) -> ConnectionTable | None:
@@ -126,21 +135,20 @@ class Analyser:
         """The end of the stream: every connection that was not drained, in the order of their first frames."""
         from .connections import ordered
 
-        tables, self._tables = [*self._tables, *self.take_rows()], []
-        return ordered(tables)
+        return ordered(self.take_tables())
 
-    def take_rows(self) -> list[ConnectionTable]:
-        """All live rows as tables, from the last on; their memory is given back on the way."""
+    def take_tables(self) -> list[ConnectionTable]:
+        """What was not drained, and all live rows, from the last on; their memory is given back on the way."""
         from .connections import connections
 
-        tables = []
+        tables, self._tables = self._tables, []
         while self.live:
             first = (self.live - 1) // _CHUNK * _CHUNK
             tables.append(connections(self.matrix(first, self.live), self.now, last=True))
             self.book[USED] = first
             self._resize(max(first, 1))
         self._index()
-        return tables[::-1]
+        return tables
 
     def matrix(self, first: int, stop: int) -> Array:
         """Some rows as a copy of two dimensions (NumPy)."""
@@ -159,7 +167,7 @@ class Analyser:
             chosen = self.matrix(first, stop)[np.array(marks[first:stop], np.bool_)]
             if len(chosen):
                 self._tables.append(connections(chosen, self.now))
-        self.book[USED] = self._run(keep.compact, self.rows, self.live, marks)
+        self.book[USED] = self.run(keep.compact, self.rows, self.live, marks)
         self._index()
 
     def _give_up(self) -> None:
@@ -182,7 +190,7 @@ class Analyser:
 
         return np.zeros(length, np.int64)
 
-    def _run(self, kernel: Callable[..., int], *arguments: int | Numbers) -> int:
+    def run(self, kernel: Callable[..., int], *arguments: int | Numbers) -> int:
         """Call a kernel, compiled or plain. Compiled it takes addresses."""
         if not self.compiled:
             return kernel(*arguments)
@@ -208,9 +216,9 @@ class Analyser:
         from .pieces import without_settled
 
         kept = without_settled(self.log, self.book[LOGGED], self.rows)
-        room = max(2 * len(kept), len(self.log))
+        room = max(2 * len(kept) // table.LOG_WIDTH * table.LOG_WIDTH, len(self.log))
         self.log = self.numbers(room)
-        self.log[: len(kept)] = kept
+        self.log[: len(kept)] = kept if self.compiled else array("q", kept)
         self.book[LOGGED], self.book[LOG_ROOM] = len(kept), room
 
     def _index(self) -> None:
@@ -220,4 +228,4 @@ class Analyser:
             room *= 2
         self.slots = self.numbers(room)
         self.book[SLOT_MASK] = room - 1
-        self._run(keep.index, self.rows, self.live, self.slots, room - 1)
+        self.run(keep.index, self.rows, self.live, self.slots, room - 1)

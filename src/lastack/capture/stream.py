@@ -25,6 +25,8 @@ from lastack.capture.packets import (
 from lastack.errors import CaptureError, DecodeError
 
 BUFFER: Final = 512 << 10
+FOREVER: Final = 1 << 62
+"""Beyond the end of every file, and of all time."""
 LONGEST: Final = 256 << 10
 """The longest record that is believed, in octets (what libpcap and Wireshark believe of networks)."""
 ROOM: Final = 4096
@@ -66,11 +68,13 @@ class Stream:
         fast: bool,
         room: int = ROOM,
         wait: Callable[[], bool] | None = None,
+        part: tuple[int, int] = (0, FOREVER),
     ) -> None:
         """Of the octets of a file, the `ordinal`th of those opened.
 
         `fast` takes the compiled kernels. `wait` is asked at the end of the octets: true means that it has waited and
-        there may be more, so a file can be followed as it grows.
+        there may be more, so a file can be followed as it grows. `part` says at which octets the records begin that
+        are decoded: from the first number on, before the second.
         """
         self.name = octets.name
         self.broken: str | None = None
@@ -85,10 +89,10 @@ class Stream:
         self._view = memoryview(self._buffer)
         self._state = columns.numbers(c.STATE, fast)
         self._state[c.FRAME] = ordinal << FILE_SHIFT
-        self._state[c.FIRST_TIME] = 1 << 62
-        self._state[c.LAST_TIME] = -(1 << 62)
+        self._state[c.FIRST_TIME], self._state[c.LAST_TIME] = FOREVER, -FOREVER
         self._state[c.LIMIT] = LONGEST
         self._state[c.ROOM] = room
+        self._state[c.FROM], self._state[c.UNTIL] = part
         self._table = columns.numbers(c.INTERFACE, fast)
         self._section = 0  # ordinal of the section's first interface
         self._before = 0  # octets of the file that are no longer in the buffer
@@ -97,8 +101,8 @@ class Stream:
 
     @property
     def frames(self) -> int:
-        """Frames read so far."""
-        return int(self._state[c.FRAME]) & FRAME_MASK
+        """Frames read so far, those before the part that is read aside."""
+        return (int(self._state[c.FRAME]) & FRAME_MASK) - int(self._state[c.PASSED])
 
     @property
     def times(self) -> tuple[int, int] | None:
@@ -151,28 +155,34 @@ class Stream:
             why = self._walk()
             if why in (c.FULL, c.FOUND):
                 return why
-            if why == c.FRAGMENTED:
-                self._reassemble()
+            if why != c.MORE:
+                self._between(why)
                 continue
-            if why == c.BROKEN:
-                return self._break("a record that cannot be one")
-            if why == c.BLOCK:
-                problem = self._block()
-                if problem:
-                    return self._break(problem)
-                continue
-            if int(self._state[c.COUNT]) and not self._octets.ready():
+            waiting = bool(self._state[c.COUNT])
+            if waiting and not self._octets.ready():
                 return c.MORE
             if self._more():
                 continue
-            if self._state[c.COUNT] and self._wait is not None:
+            if waiting and self._wait is not None:
                 return c.MORE
             if not self._more_comes():
-                left = int(self._state[c.STOP]) - int(self._state[c.POSITION])
-                if left:
-                    return self._break("cut short in a record")
+                if int(self._state[c.STOP]) > int(self._state[c.POSITION]):
+                    self._break("cut short in a record")
                 self._walk = None
         return _END
+
+    def _between(self, why: int) -> None:
+        """See to what stopped the walk: a fragment, a block that is no packet, the end of the part, or of sense."""
+        if why == c.FRAGMENTED:
+            self._reassemble()
+        elif why == c.BLOCK:
+            problem = self._block()
+            if problem:
+                self._break(problem)
+        elif why == c.BROKEN:
+            self._break("a record that cannot be one")
+        else:
+            self._walk = None
 
     def _begin(self) -> bool:
         """Read the beginning of the file and choose how to go on."""
@@ -214,6 +224,8 @@ class Stream:
         if start:
             self._view[:left] = bytes(self._view[start:stop])
             self._state[c.POSITION] = 0
+            self._state[c.FROM] -= start
+            self._state[c.UNTIL] -= start
             self._before += start
         try:
             got = self._octets.readinto(self._view[left:])
@@ -227,12 +239,12 @@ class Stream:
         """Read on, and at the end of a file that grows wait for more."""
         return self._more() or (self.broken is None and self._wait is not None and self._wait())
 
-    def _break(self, problem: str) -> int:
+    def _break(self, problem: str) -> None:
         """Say where and why it ends here."""
         if self.broken is None:
-            self.broken = f"{self.name}: {problem}, at octet {self.at}, after {self.frames} frames"
+            number = int(self._state[c.FRAME]) & FRAME_MASK
+            self.broken = f"{self.name}: {problem}, at octet {self.at}, after {number} frames"
         self._walk = None
-        return _END
 
     def _add(self, one: pcapng.Interface) -> None:
         """One more interface of the section, for the kernels too."""
@@ -289,7 +301,7 @@ class Stream:
                 self._add(pcapng.interface(body, big, known))
             elif kind == pcapng.STATISTICS:
                 of, dropped = pcapng.statistics(body, big)
-                if of < known:
+                if of < known and self._state[c.POSITION] >= self._state[c.FROM]:
                     self.interfaces[self._section + of].dropped = dropped
         except DecodeError as error:
             return str(error)

@@ -16,6 +16,7 @@ from .connections import connections
 from .script import script
 from .show import show
 from .tun import tun
+from .warm import warm
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -30,7 +31,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def app() -> None:
-    """The life of a TCP connection, and above all its end: what is wrong on this host, whose it is, what to do."""
+    """The life of a TCP connection, and above all its end: what is wrong, whose it is, what to do."""
 
 
 app.add_command(check)
@@ -38,6 +39,7 @@ app.add_command(connections)
 app.add_command(script)
 app.add_command(show)
 app.add_command(tun)
+app.add_command(warm)
 
 
 def main() -> None:

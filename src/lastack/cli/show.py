@@ -17,19 +17,42 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="One live socket: what its state waits for, its tcp_info.",
-    epilog="Example: lastack show 4171; lastack show 10.0.0.1:80-10.0.0.9:51234",
+    short_help="One connection: its tcp_info, or its life in a capture.",
+    epilog="Example: lastack show 4171; lastack show 10.0.0.1:80-10.0.0.9:51234; lastack show 3 eth0.pcap",
 )
 @click.argument("which", metavar="ID")
+@click.argument("paths", nargs=-1, metavar="[CAPTURE...]")
 @click.option(
     "--netns", default="own", show_default=True, help="Network namespace: own, all, a name, an inode or a process id."
 )
-@out("table", "json")
-def show(which: str, netns: str, form: str, file: Path | None, no_color: bool) -> None:
-    """Show one live socket: its state and what that waits for, its timers, queues, owner and tcp_info.
+@click.option("--around", metavar="WHERE", help="Of a long life: around open, close, or a time (1.5s) from its begin.")
+@click.option("--all", "whole", is_flag=True, help="All of a long life, not folded in the middle.")
+@out("table", "json", "svg", "html", "pcapng")
+def show(
+    which: str,
+    paths: tuple[str, ...],
+    netns: str,
+    around: str | None,
+    whole: bool,
+    form: str,
+    file: Path | None,
+    no_color: bool,
+) -> None:
+    """Show one connection.
 
-    ID is the one that `lastack connections` lists (the kernel's socket cookie), or LOCAL-REMOTE, each ADDRESS:PORT.
+    Of this host: a live socket's state and what that waits for, its timers, queues, owner and tcp_info. Of a capture:
+    the ladder of its segments beside the states of both sides; with -o FILE.pcapng its packets alone.
+
+    ID is the one that `lastack connections` lists (of a live socket the kernel's cookie, in a capture an ordinal), or
+    LOCAL-REMOTE, each ADDRESS:PORT.
     """
+    if paths:
+        from .ladder import show_recorded
+
+        show_recorded(identity(which), paths, around, whole, form, file, no_color)
+        return
+    if form not in ("table", "json"):
+        raise CallError(f"a live socket is shown as a table or as JSON; {form} is for captures")
     from lastack.api import socket
 
     found = socket(identity(which), netns)

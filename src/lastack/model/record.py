@@ -75,7 +75,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("fin_retransmits_in", "uint32", "segments", "remote FINs sent again"),
     Column("reuse_gap_ns", "int64", "ns", "from the close to the next SYN of the same four-tuple"),
     Column("reset_state", "uint8", "", "the state that the RST met", State),
-    Column("reset_silence_ns", "int64", "ns", "from the last segment to the RST"),
+    Column("reset_silence_ns", "int64", "ns", "how long the sender of the RST had been silent before it"),
     Column("lost_out", "uint64", "octets", "sent by local and never acknowledged when a RST ended it"),
     Column("lost_in", "uint64", "octets", "sent by remote and never acknowledged when a RST ended it"),
     Column("handshake_rtt_ns", "int64", "ns", "from SYN to the ACK of the SYN,ACK, where neither was sent twice"),

@@ -53,9 +53,12 @@ def interface_block(name: str, linktype: int = LINKTYPE_RAW, snaplen: int = 0) -
     return encode_block(INTERFACE, Struct("<HHI").pack(linktype, 0, snaplen) + options)
 
 
-def packet_block(interface: int, at_ns: int, data: bytes, comment: str = "") -> bytes:
-    """A packet seen on an interface (by ordinal, from 0) at an instant in nanoseconds, and a comment."""
-    fixed = Struct("<IIIII").pack(interface, at_ns >> 32, at_ns & 0xFFFF_FFFF, len(data), len(data))
+def packet_block(interface: int, at_ns: int, data: bytes, comment: str = "", length: int = 0) -> bytes:
+    """A packet seen on an interface (by ordinal, from 0) at an instant in nanoseconds, and a comment.
+
+    `length` is what it had on the wire where `data` is not all of it.
+    """
+    fixed = Struct("<IIIII").pack(interface, at_ns >> 32, at_ns & 0xFFFF_FFFF, len(data), length or len(data))
     options = encode_option(_COMMENT, comment.encode()) + bytes(4) if comment else b""
     return encode_block(ENHANCED_PACKET, fixed + data + bytes(-len(data) % 4) + options)
 

@@ -112,8 +112,10 @@ def labels(octets: Sequence[int], at: int, end: int) -> tuple[int, int, int]:
         at += 4
         if bottom:
             first = u8(octets, at) >> 4 if end > at else 15
-            if first == 0:
-                # RFC 4448 4.6: a control word, then the frame.
-                return ETHERNET, at + 4, 0
-            return either(octets, at, end) if first in (4, 6) else NOT_LABELLED_IP, at, 0
+            if first in (4, 6):
+                return either(octets, at, end), at, 0
+            if end - at >= 14 and u16(octets, at + 12) in (IPV4, IPV6, _VLAN, _SERVICE_VLAN):
+                return ETHERNET, at, 0
+            # RFC 4448 4.6: a control word, then the frame.
+            return ETHERNET if first == 0 else NOT_LABELLED_IP, at + 4, 0
     return SHORT, at, 0

@@ -22,7 +22,12 @@ from types import FunctionType
 from typing import Any, Final, TypeVar
 
 PACKAGE: Final = "lastack.capture.kernels"
-MODULES: Final = ("lastack.capture.kernels.records", "lastack.capture.kernels.runs")
+MODULES: Final = (
+    "lastack.capture.kernels.records",
+    "lastack.capture.kernels.runs",
+    "lastack.capture.kernels.table",
+    "lastack.capture.kernels.keep",
+)
 """The modules with kernels to compile ahead. Each has KERNELS: name of a function -> its Numba signature."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

@@ -62,7 +62,13 @@ PLACE_MARKS: Final = 14
 PLACE_TIME: Final = 15
 WANTED: Final = 16
 """The number of a frame to stop before, or 0."""
-STATE: Final = 17
+FROM: Final = 17
+"""Where in the buffer decoding begins: records before it are passed, and only numbered."""
+UNTIL: Final = 18
+"""Where in the buffer it ends: a record that begins there or later is left to others."""
+PASSED: Final = 19
+"""Frames that were only numbered."""
+STATE: Final = 20
 
 # An interface, a row of numbers in a flat table.
 LINK_TYPE: Final = 0
@@ -98,6 +104,8 @@ BROKEN: Final = 4
 """The next record cannot be one."""
 FOUND: Final = 5
 """The frame that is WANTED is next."""
+REACHED: Final = 6
+"""The next record is at UNTIL or beyond it."""
 
 FARTHEST: Final = 1 << 62
 """The latest time that is believed, in nanoseconds: the year 2116. What claims to be later is taken for this."""

@@ -28,6 +28,7 @@ from .rows import (
     FIN_AT,
     FIN_EARLY,
     FIN_TOO_EARLY,
+    FIRST,
     FIRST_CLOSER,
     GAP,
     HEARD,
@@ -47,9 +48,11 @@ from .rows import (
     ONE_FIN,
     ONE_LAST_ACK,
     ONE_MORE,
+    ONE_RST,
     ONE_ZERO_WINDOW,
     OPENER,
     OUT_OF_ORDER,
+    OVERTAKING,
     PROBE,
     PROBE_ANSWER,
     PROBED,
@@ -214,7 +217,7 @@ def _answer(rows: Rows, b: int, x: int, t: int, ack: int, known: int) -> int:
         if rows[b + SYN_TIME] >= 0 and state_of(rows, b, y) == 2:
             rows[b + ROUND_TRIP] = t - rows[b + SYN_TIME]
         rows[b + META] |= ANSWERED
-        taken_over(rows, b, x, rows[b + SYN_TIME])
+        taken_over(rows, b, x, rows[b + FIRST])
     if happens(rows, b, x, SYN_COMES, t) == 0 and known:
         rows[m + SEGMENTS] += ONE_MORE
         rows[b + META] |= AGAIN << x
@@ -292,7 +295,7 @@ def _third(rows: Rows, b: int, x: int, t: int) -> None:
     if not rows[b + META] & SYN_SEEN << y:
         put_state(rows, b, y, 1, t)
         return
-    if rows[b + META] & SYN_FIRST:
+    if rows[b + META] & SYN_FIRST and (rows[m + CONTROLS] | rows[o + CONTROLS]) < ONE_RST:
         rows[b + META] |= SURE
     answering = rows[b + ROUND_TRIP]
     if answering >= 0:
@@ -375,8 +378,7 @@ def _old(rows: Rows, b: int, x: int, t: int, seq: int, end: int, length: int, fi
         return 0
     notes = RETRANSMITTED
     if meta & HOLE << x and ahead(end, rows[m + NEXT]) > 0:
-        usual = rows[b + ROUND_TRIP] if rows[b + ROUND_TRIP] > 0 else 100_000_000
-        if t - rows[m + WAIT] < usual:
+        if t - rows[m + WAIT] < OVERTAKING:
             notes = OUT_OF_ORDER
         rows[b + META] |= FILLED << x
         if ahead(seq, rows[m + NEXT]) <= 0:

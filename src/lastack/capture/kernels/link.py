@@ -163,8 +163,9 @@ def point_to_point(octets: Sequence[int], at: int, end: int, link: int) -> tuple
         return u16(octets, at + 2), at + 4, 0
     if link == LINK_PPP_ETHER:
         return PPP, at + 6, 0
-    if link == LINK_PPP_PPPD:
-        return PPP, at + 1 if u8(octets, at) < 2 else at, 0
+    if link == LINK_PPP_PPPD and u8(octets, at) < 2:
+        # The direction in the place of the address; the control octet may follow it.
+        return PPP, at + 2 if u8(octets, at + 1) == 3 else at + 1, 0
     return PPP, at, 0
 
 

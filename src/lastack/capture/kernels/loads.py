@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from lastack.capture.kernels import octets
@@ -92,20 +93,25 @@ def _bump(_numbers: Any, _at: Any, _by: Any) -> Any:
     return implementation
 
 
-@intrinsic
-def _pointer(_typing: Any, _address: Any) -> Any:
+def _aim(_typing: Any, _address: Any) -> Any:
     """An address as a pointer to 64-bit numbers."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
 
-    return types.CPointer(types.int64)(types.int64), generate
+    kind: Any = types.CPointer
+    return kind(types.int64)(types.int64), generate
+
+
+pointer: Any = intrinsic(_aim)
+library: Any = numba
+carray = library.carray
 
 
 @overload(octets.column, inline="never")
 def _column(_numbers: Any) -> Any:
     def implementation(_numbers: Any) -> Any:
         # As long as memory: nothing looks at the end.
-        return carray(_pointer(_numbers), 1 << 60)
+        return carray(pointer(_numbers), 1 << 60)
 
     return implementation

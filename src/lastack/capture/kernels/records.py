@@ -19,6 +19,7 @@ from lastack.capture.kernels.codes import (
     FRAGMENTED,
     FRAME,
     FRAMES,
+    FROM,
     FULL,
     HEADER,
     HIGHEST,
@@ -32,14 +33,17 @@ from lastack.capture.kernels.codes import (
     OBSOLETE_PACKET,
     OFFSET,
     OLD,
+    PASSED,
     PLACE_TIME,
     POSITION,
+    REACHED,
     ROOM,
     ROW,
     SHIFT,
     SIMPLE_PACKET,
     SNAP_LENGTH,
     STOP,
+    UNTIL,
     WANTED,
 )
 from lastack.capture.kernels.frame import frame
@@ -93,10 +97,14 @@ def walk_pcap(
     number, limit, wanted = get(state, FRAME), get(state, LIMIT), get(state, WANTED)
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
+    begin, until, passed = get(state, FROM), get(state, UNTIL), 0
     link, multiply = get(interfaces, LINK_TYPE), get(interfaces, MULTIPLY)
     seen = number
     why = FULL
     while row < full:
+        if at >= until:
+            why = REACHED
+            break
         if stop - at < header:
             why = MORE
             break
@@ -110,6 +118,11 @@ def walk_pcap(
         if stop - at - header < captured:
             why = MORE
             break
+        if at < begin:
+            at += header + captured
+            number += 1
+            passed += 1
+            continue
         if number + 1 == wanted:
             why = FOUND
             break
@@ -131,9 +144,10 @@ def walk_pcap(
     put(state, POSITION, at)
     put(state, COUNT, row // WIDTH)
     put(state, FRAME, number)
+    bump(state, PASSED, passed)
     put(state, FIRST_TIME, first)
     put(state, LAST_TIME, last)
-    bump(interfaces, FRAMES, number - seen)
+    bump(interfaces, FRAMES, number - seen - passed)
     return why
 
 
@@ -149,8 +163,12 @@ def walk_pcapng(
     number, limit, wanted = get(state, FRAME), get(state, LIMIT), get(state, WANTED)
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
+    begin, until, passed = get(state, FROM), get(state, UNTIL), 0
     why = FULL
     while row < full:
+        if at >= until:
+            why = REACHED
+            break
         if stop - at < 12:
             why = MORE
             break
@@ -184,6 +202,11 @@ def walk_pcapng(
         ):
             why = BROKEN
             break
+        if at < begin:
+            at += length
+            number += 1
+            passed += 1
+            continue
         if number + 1 == wanted:
             why = FOUND
             break
@@ -209,6 +232,7 @@ def walk_pcapng(
     put(state, POSITION, at)
     put(state, COUNT, row // WIDTH)
     put(state, FRAME, number)
+    bump(state, PASSED, passed)
     put(state, FIRST_TIME, first)
     put(state, LAST_TIME, last)
     return why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lifecycle import over
-from .moves import Rows, expire, happens, put_state, state_of, taken_over
+from .moves import Rows, expire, happens, put_state, state_of
 from .rows import (
     ABORT,
     ABORT_OR_UNREAD,
@@ -11,12 +11,14 @@ from .rows import (
     AGAIN,
     ASSASSINATION,
     BASE,
+    BEFORE,
     BY_RST,
     CHALLENGE,
     CLOSE,
     CONTROLS,
     DATA_AFTER_CLOSE,
     DOUBTED,
+    ENDS,
     FIN_AT,
     FIRST_CLOSER,
     FORGED,
@@ -25,6 +27,7 @@ from .rows import (
     IDS,
     KEEPALIVE,
     LATE,
+    LOW_0,
     LOW_32,
     META,
     MIDDLEBOX,
@@ -32,11 +35,13 @@ from .rows import (
     NO_CONNECTION,
     NOBODYS,
     OCTETS,
+    OF_OLD,
     ONE_RST,
     PROBED,
     REFUSED,
     RESET,
     RST_BY,
+    SEGMENTS,
     SIDE,
     SIDE_SHIFT,
     SPOKE,
@@ -53,23 +58,20 @@ def reset(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, id
     """A RST in the name of side `x`, not yet counted among its segments; what it was (notes)."""
     y = 1 - x
     m = b + SIDE + (x << SIDE_SHIFT)
-    o = b + SIDE + (y << SIDE_SHIFT)
     expire(rows, b, 0, t)
     expire(rows, b, 1, t)
-    rows[m + CONTROLS] += ONE_RST
     before, its = state_of(rows, b, x), state_of(rows, b, y)
     forged = strange(rows, b, x, ident, ttl)
     if before == 2 and seq != (rows[m + BASE] + 1) & MASK and not forged:
-        # It refuses an ACK that is not for its SYN, and goes on (RFC 9293 3.10.7.3). An old TIME_WAIT ends by it.
-        taken_over(rows, b, y, t)
-        return 0
+        # It refuses an ACK that is not for its SYN, and goes on (RFC 9293 3.10.7.3).
+        return refuses_old(rows, b, x, t)
+    rows[m + CONTROLS] += ONE_RST
     late = over(rows, b)
     believed = believable(rows, b, x, seq, ack, flags, its)
     notes = 0 if believed else UNBELIEVED
     if late and not (believed and its == 6):
         return LATE
-    heard = max(rows[m + HEARD], rows[o + HEARD])
-    silence = t - heard if rows[b + META] & 3 * SPOKE else 0
+    silence = t - rows[m + HEARD] if rows[b + META] & SPOKE << x else 0
     reason = cause(rows, b, x, flags, forged)
     meta = rows[b + META]
     if not meta & BY_RST or (reason == CHALLENGE and believed):
@@ -94,6 +96,33 @@ def reset(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, id
     rows[b + META] &= ~(AGAIN << y)
     rows[b + CLOSE] &= LOW_32
     return notes
+
+
+def refuses_old(rows: Rows, b: int, x: int, t: int) -> int:
+    """The RST with which an opener answers the ACK of an old incarnation: it ends that one, and belongs to it."""
+    m = b + SIDE + (x << SIDE_SHIFT)
+    if not rows[b + BEFORE]:
+        rows[m + CONTROLS] += ONE_RST
+        return 0
+    old = rows[b + BEFORE] - 1
+    same = rows[old + ENDS] == rows[b + ENDS] and rows[old + LOW_0] == rows[b + LOW_0]
+    its = x if same else 1 - x
+    n = old + SIDE + (its << SIDE_SHIFT)
+    rows[n + CONTROLS] += ONE_RST
+    rows[n + SEGMENTS] += 1
+    expire(rows, old, 1 - its, t)
+    met = state_of(rows, old, 1 - its)
+    if met != 7:
+        reason = ASSASSINATION if met == 6 else CHALLENGE
+        rows[old + RESET] = reason | met << 5 | its << 9 | max(t - rows[n + HEARD], 0) // 1000 << 16
+        put_state(rows, old, 1 - its, 7, t)
+        if reason == CHALLENGE:
+            rows[old + META] |= BY_RST | RST_BY << its
+            if not rows[old + META] & 3 * FIRST_CLOSER:
+                rows[old + META] |= FIRST_CLOSER << its
+            if state_of(rows, old, its) != 7:
+                put_state(rows, old, its, 7, t)
+    return OF_OLD
 
 
 def believable(rows: Rows, b: int, x: int, seq: int, ack: int, flags: int, its: int) -> int:

@@ -69,8 +69,8 @@ REUSED: Final = 44
 BEFORE: Final = 45
 """The row of the incarnation before this one, plus 1, while it is not certain what the SYN did to that; 0: none."""
 RESET: Final = 46
-"""The cause of the RST that ended it (5 bits), the state it met (4 bits, from bit 5), its sender (bit 9), and the
-silence before it in microseconds (from bit 16)."""
+"""The cause of the RST that ended it (5 bits), the state it met (4 bits, from bit 5), its sender (bit 9), and for how
+many microseconds that one had been silent (from bit 16)."""
 CLOSE: Final = 47
 """Segments from the first FIN or RST on (32 bits), and from bit 32 on retransmissions in a row without an answer."""
 
@@ -204,11 +204,15 @@ TAKEN_BACK: Final = 1 << 18
 LATE: Final = 1 << 19
 """After the end."""
 UNREACHABLE: Final = 1 << 20
+OF_OLD: Final = 1 << 21
+"""It ends the incarnation before, and counts there."""
 
 SECOND: Final = 1_000_000_000
 WAIT_LENGTH: Final = 60 * SECOND
 QUARANTINE: Final = 120 * SECOND
 """A connection that has ended takes late segments for so long after its last; then the four-tuple is new."""
+OVERTAKING: Final = 3_000_000
+"""What fills a hole within so many ns was overtaken on its way; later, it was sent again."""
 NEAR_TIME: Final = 100_000
 """Who answers within so many ns is near."""
 
@@ -226,4 +230,5 @@ LOGGED: Final = 4
 LOG_ROOM: Final = 5
 SKIPPED: Final = 6
 """Bits of the partition's mask from bit 8, of its own number below: a kernel minds only its own four-tuples."""
-SEGMENTS_SEEN: Final = 7
+NOTES: Final = 7
+"""What the last segment was, where it was not a usual one."""

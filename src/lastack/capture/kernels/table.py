@@ -62,9 +62,11 @@ from .rows import (
     NEAR,
     NEXT,
     NOBODYS,
+    NOTES,
     NOW,
     NUMBER,
     OCTETS,
+    OF_OLD,
     OPEN_AND_USUAL,
     QUARANTINE,
     REUSED,
@@ -128,34 +130,51 @@ def follow(
         column(book_store),
         column(log_store),
     )
-    mask = book[SLOT_MASK]
-    i = start
-    while i < stop:
-        logged = book[LOGGED]
-        if book[LOG_ROOM] and logged + LOG_WIDTH > book[LOG_ROOM]:
-            break
-        p = i * WIDTH
-        h = hashed(
-            packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-        )
-        if book[SKIPPED] and (h >> 40 & book[SKIPPED] >> 8) != book[SKIPPED] & 0xFF:
-            i += 1
-            continue
-        place, b, x = find(packets, p, rows, slots, mask, h)
-        if b < 0 or not usual(packets, p, rows, b, x):
-            if book[USED] >= book[ROOM]:
-                break
-            b = arrives(packets, p, rows, b, x, book)
-            if b >= 0:
-                slots[place] = h >> 32 << 32 | (b // ROW + 1)
-        book[NOW] = max(book[NOW], packets[p + TIME])
-        if book[LOG_ROOM] and b >= 0 and not rows[b + META] & SURE:
-            for k in range(WIDTH):
-                log[logged + k] = packets[p + k]
-            log[logged + WIDTH] = b // ROW
-            book[LOGGED] = logged + LOG_WIDTH
-        i += 1
-    return i
+    for i in range(start, stop):
+        if full(book) or not take(packets, i * WIDTH, rows, slots, book, log):
+            return i
+    return stop
+
+
+def full(book: Sequence[int]) -> bool:
+    """Whether the log has no room for one more packet."""
+    return book[LOG_ROOM] > 0 and book[LOGGED] + LOG_WIDTH > book[LOG_ROOM]
+
+
+def take(
+    packets: Sequence[int],
+    p: int,
+    rows: Rows,
+    slots: MutableSequence[int],
+    book: MutableSequence[int],
+    log: MutableSequence[int],
+) -> int:
+    """One packet; 0 where there is no room for another row."""
+    h = hashed(
+        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
+    )
+    if book[SKIPPED] and (h >> 40 & book[SKIPPED] >> 8) != book[SKIPPED] & 0xFF:
+        return 1
+    place, b, x = find(packets, p, rows, slots, book[SLOT_MASK], h)
+    if b < 0 or not usual(packets, p, rows, b, x):
+        if book[USED] >= book[ROOM]:
+            return 0
+        b = arrives(packets, p, rows, b, x, book)
+        if b >= 0:
+            slots[place] = h >> 32 << 32 | (b // ROW + 1)
+    book[NOW] = max(book[NOW], packets[p + TIME])
+    if book[LOG_ROOM] and (b < 0 or not rows[b + META] & SURE):
+        noted(packets, p, b, book, log)
+    return 1
+
+
+def noted(packets: Sequence[int], p: int, b: int, book: MutableSequence[int], log: MutableSequence[int]) -> None:
+    """Keep a packet in the log, with the number of its row (-1: it has none)."""
+    at = book[LOGGED]
+    for k in range(WIDTH):
+        log[at + k] = packets[p + k]
+    log[at + WIDTH] = b // ROW
+    book[LOGGED] = at + LOG_WIDTH
 
 
 def find(packets: Sequence[int], p: int, rows: Rows, slots: Sequence[int], mask: int, h: int) -> tuple[int, int, int]:
@@ -224,19 +243,26 @@ def arrives(packets: Sequence[int], p: int, rows: Rows, b: int, x: int, book: Mu
     flags = packets[p + FLAGS]
     if flags & ICMP:
         if b >= 0:
-            unreachable(packets, p, rows, b, x)
+            book[NOTES] = unreachable(packets, p, rows, b, x)
         return b
     if b >= 0 and ((over(rows, b) and t - rows[b + LAST] > QUARANTINE) or another(packets, p, rows, b, x)):
         old, b = b, begin(packets, p, rows, book)
-        rows[old + META] |= SUPERSEDED
-        if flags & 0x12 == 2 and t - rows[old + LAST] <= QUARANTINE:
-            reused(rows, old, x, t)
-            rows[b + BEFORE] = old + 1
+        follows(packets, p, rows, b, old, x, book)
         x = 0
     elif b < 0:
         b, x = begin(packets, p, rows, book), 0
-    happen(packets, p, rows, b, x)
+    book[NOTES] = happen(packets, p, rows, b, x)
     return b
+
+
+def follows(packets: Sequence[int], p: int, rows: Rows, b: int, old: int, x: int, book: MutableSequence[int]) -> None:
+    """Row `b` is the next incarnation after row `old`, of which side `x` sends the packet at `p`."""
+    rows[old + META] |= SUPERSEDED
+    rows[b + BEFORE] = 0
+    # What it does to the older one is said once both are in their final place: in no piece that is to be joined.
+    if packets[p + FLAGS] & 0x12 == 2 and packets[p + TIME] - rows[old + LAST] <= QUARANTINE and not book[LOG_ROOM]:
+        reused(rows, old, x, packets[p + TIME])
+        rows[b + BEFORE] = old + 1
 
 
 def reused(rows: Rows, old: int, x: int, t: int) -> None:
@@ -328,9 +354,9 @@ def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
         rows[b + CLOSE] += 1
     if flags & 4:
         notes = reset(rows, b, x, t, seq, ack, flags, ident, ttl)
-        if not notes & NOBODYS:
+        if not notes & (NOBODYS | OF_OLD):
             count(rows, b, x, t, length, ident, ttl)
-        else:
+        elif notes & NOBODYS:
             rows[m + SEGMENTS] += 1
             rows[b + LAST] = max(rows[b + LAST], t)
         return notes

@@ -81,20 +81,38 @@ def _rungs(history: History) -> Iterator[Rung]:
             taken += 1
         yield from _silence(last, segment.at, current)
         last = segment.at
-        entered = [False, False]
-        # What changed with the segment stands on its rung, one change a side; a second one follows on its own.
-        while taken < len(changes) and changes[taken].at == segment.at and not entered[lane[changes[taken].host]]:
-            _enter(changes[taken], lane, current, entered)
+        first = taken
+        while taken < len(changes) and changes[taken].at == segment.at:
             taken += 1
+        before, beside, after = _around(changes[first:taken], segment)
+        for change in before:
+            yield _change(change, lane, current, start)
+        entered = [False, False]
+        for change in beside:
+            _enter(change, lane, current, entered)
         fate = (segment.fate,) if segment.fate else ()
         outward = segment.host == history.hosts[0]
         yield Rung(
             segment.at - start, _pair(current), (entered[0], entered[1]), segment, outward, (*fate, *segment.notes)
         )
+        for change in after:
+            yield _change(change, lane, current, start)
     for change in changes[taken:]:
         yield from _silence(last, change.at, current)
         last = change.at
         yield _change(change, lane, current, start)
+
+
+def _around(
+    changes: Sequence[StateChange], segment: LadderSegment
+) -> tuple[list[StateChange], list[StateChange], list[StateChange]]:
+    """What changed before a segment left, with it, and after it came, all at the same instant.
+
+    Its sender was in its last state when it sent it; its receiver went into the first because of it.
+    """
+    sent = [change for change in changes if change.host == segment.host]
+    received = [change for change in changes if change.host != segment.host]
+    return sent[:-1], [*sent[-1:], *received[:1]], received[1:]
 
 
 def _initial(history: History) -> list[str]:
