@@ -37,6 +37,11 @@ class Acked:
         self.rtt: Nanos = -1
 
 
+_FIRST_WINDOW: Final = 10
+_OVERHEAD: Final = 640
+_RECORD: Final = 256
+"""What Linux adds to a segment that it keeps, before and after rounding up: its headers, its struct sk_buff."""
+
 _NOTHING: Final = Acked()
 """What most segments of a peer that only sends come to."""
 
@@ -124,6 +129,13 @@ class Sender:
     def room(self) -> int:
         """Octets that the send buffer still takes."""
         return max(self.capacity - len(self.buffer), 0)
+
+    def expand(self, most: int) -> None:
+        """Let the buffer grow with the congestion window, to twice what that lets out (tcp_sndbuf_expand)."""
+        kept = (1 << (self.mss + _OVERHEAD - 1).bit_length()) + _RECORD
+        wanted = 2 * max(self.control.window, _FIRST_WINDOW) * kept
+        if wanted > self.capacity:
+            self.capacity = min(wanted, most)
 
     def usable(self) -> int:
         """Octets that the peer's window still takes (RFC 9293 3.8.6.2.1)."""
