@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket as system
 import time
 from collections.abc import Callable, Iterable
@@ -65,6 +66,7 @@ class Network:
         self._descriptor: int = -1 if device is None else device.fileno()
         self.station = Station(stack, self._device)
         self._open: set[Transport] = set()
+        self._attempts: set[Opening] = set()
         self._idle: asyncio.Future[None] | None = None
         self._passing = False
         self._soon: asyncio.Handle | None = None
@@ -214,11 +216,12 @@ class Network:
         for server in list(self.servers):
             server.close()
         for transport in list(self._open):
-            transport.abort()
+            transport.close()
         if self._open:
             self._idle = self.loop.create_future()
             await asyncio.wait([self._idle], timeout=self.linger)
         self.close()
+        await asyncio.sleep(0)
 
     def close(self) -> None:
         """Stop at once: who is still connected is reset. Harmless when repeated."""
@@ -226,9 +229,9 @@ class Network:
             return
         for transport in self._open:
             transport.reset()
-        if self._open and not self._passing:
-            self._advance()
-        self._stop()
+        if not self._passing:
+            self._flush()
+        self._stop(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -244,7 +247,7 @@ class Network:
 
     def touch(self) -> None:
         """Something may have to be sent: once in this turn of the loop, for all who say so."""
-        if self._soon is None and not self._passing and not self._closed:
+        if self._soon is None and not self._passing and not self._closed and not self.loop.is_closed():
             self._soon = self.loop.call_soon(self._flush)
 
     def opened(self, transport: Transport) -> None:
@@ -256,6 +259,14 @@ class Network:
         self._open.discard(transport)
         if self._idle is not None and not self._open and not self._idle.done():
             self._idle.set_result(None)
+
+    def attempts(self, opening: Opening) -> None:
+        """One more is being opened."""
+        self._attempts.add(opening)
+
+    def attempted(self, opening: Opening) -> None:
+        """One less."""
+        self._attempts.discard(opening)
 
     # -- driving
 
@@ -311,11 +322,13 @@ class Network:
         gone = OSError(str(error))
         for transport in list(self._open):
             transport.fail(gone)
-        self._stop()
+        self._stop(gone)
 
-    def _stop(self) -> None:
+    def _stop(self, reason: OSError) -> None:
         self._closed = True
         self._open.clear()
+        for attempt in self._attempts:
+            attempt.fail(reason)
         if self._descriptor >= 0 and not self.loop.is_closed():
             self.loop.remove_reader(self._descriptor)
             self.loop.remove_writer(self._descriptor)

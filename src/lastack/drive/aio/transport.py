@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from asyncio.log import logger
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from lastack.drive.application import Application
@@ -102,14 +101,14 @@ class Transport(FlowControl, Application):
         if name != "socket":
             return default
         if self._stand_in is None:
-            self._stand_in = StreamSocket(self._socket, self._network, lambda: self._pending)
+            self._stand_in = StreamSocket(self._socket, self._network)
+            self._stand_in.show(self._pending)
         return self._stand_in
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give all that happens from now on to another protocol."""
         self._protocol = protocol
-        buffered = isinstance(protocol, asyncio.BufferedProtocol)
-        self._deliver: Callable[[], bytes | None] = self._fill_buffer if buffered else self._hand_over
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
         self._delivers = "data_received"
         """The callback that is to blame where delivering fails."""
 
@@ -151,7 +150,7 @@ class Transport(FlowControl, Application):
         if self._paused or self._lost or self._closing or self._at_end or not self._pending:
             return
         try:
-            data = self._deliver()
+            data = self._fill_buffer() if self._buffered else self._hand_over()
         except CallError as error:
             self._fatal(socket_error(error), "Fatal read error on socket transport")
         except Exception as error:
@@ -326,9 +325,9 @@ class Transport(FlowControl, Application):
         self._force_close(error)
 
     def reset(self) -> None:
-        """End the connection with a RST, whatever it is doing, and tell nobody."""
-        self._lost += 1
+        """End the connection with a RST, whatever it is doing."""
         self._socket.abort(self._network.now())
+        self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
         # asyncio's TLS calls this by its name.

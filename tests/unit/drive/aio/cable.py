@@ -1,0 +1,54 @@
+"""A cable between two stacks of one event loop: with descriptors, so that a network can wait for it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from lastack.drive.pump import Wire
+from lastack.errors import KernelError
+from lastack.wire.packet import Packet
+
+
+class Plug(Wire):
+    """One end of a cable. `cut`: what is sent is lost. `broken`: the device is gone. `busy`: it takes nothing."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[Packet] = deque()
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK)
+        self.other: Plug | None = None
+        self.mtu = 1500
+        self.cut = self.broken = self.busy = False
+        self.sent: list[Packet] = []
+
+    def receive(self, limit: int) -> list[Packet]:
+        if self.broken:
+            raise KernelError("the cable is pulled out")
+        packets = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+        if packets and not self._arrived:
+            os.read(self._reading, 1)
+        return packets
+
+    def ready(self) -> bool:
+        return not self.busy
+
+    def transmit(self, packet: Packet) -> None:
+        self.sent.append(packet)
+        if not self.cut and self.other is not None:
+            if not self.other._arrived:
+                os.write(self.other._writing, b".")
+            self.other._arrived.append(packet)
+
+    def fileno(self) -> int:
+        return self._reading
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+def cable() -> tuple[Plug, Plug]:
+    """Both ends."""
+    one, other = Plug(), Plug()
+    one.other, other.other = other, one
+    return one, other
