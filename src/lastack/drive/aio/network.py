@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LINGER: Final = 3.0
 """Seconds that closed connections have to deliver what is under way when the network is closed."""
+_ANSWER: Final = 0.25
 
 
 class Network:
@@ -210,7 +211,10 @@ class Network:
         return transport, protocol
 
     async def aclose(self) -> None:
-        """Close servers and connections, give them `linger` seconds to deliver what is under way, and stop."""
+        """Close servers and connections, give them `linger` seconds to deliver what is under way, and stop.
+
+        Peers that close in answer are heard, if they do so at once: nobody would acknowledge their FIN later.
+        """
         if self._closed:
             return
         for server in list(self.servers):
@@ -220,6 +224,9 @@ class Network:
         if self._open:
             self._idle = self.loop.create_future()
             await asyncio.wait([self._idle], timeout=self.linger)
+        until = self.loop.time() + min(_ANSWER, self.linger)
+        while self.stack.half_closed() and self.loop.time() < until:
+            await asyncio.sleep(_ANSWER / 20)
         self.close()
         await asyncio.sleep(0)
 

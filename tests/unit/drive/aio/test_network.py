@@ -226,6 +226,8 @@ def test_what_was_written_is_delivered_though_the_network_is_closed_at_once() ->
             await server.saw("lost")
             assert len(server.data) == 3 << 20
             assert server.error is None
+            # It has answered, and been answered: nothing keeps it in LAST_ACK.
+            assert not there.stack.host.sockets
 
     run(scene)
 
