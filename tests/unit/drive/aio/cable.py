@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections import deque
 
 from lastack.drive.pump import Wire
@@ -15,7 +15,8 @@ class Plug(Wire):
 
     def __init__(self) -> None:
         self._arrived: deque[Packet] = deque()
-        self._reading, self._writing = os.pipe2(os.O_NONBLOCK)
+        # Not a pipe, for the end that is read can be waited for in order to write, too.
+        self._reading, self._writing = socket.socketpair()
         self.other: Plug | None = None
         self.mtu = 1500
         self.cut = self.broken = self.busy = False
@@ -26,7 +27,7 @@ class Plug(Wire):
             raise KernelError("the cable is pulled out")
         packets = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
         if packets and not self._arrived:
-            os.read(self._reading, 1)
+            self._reading.recv(1)
         return packets
 
     def ready(self) -> bool:
@@ -36,15 +37,15 @@ class Plug(Wire):
         self.sent.append(packet)
         if not self.cut and self.other is not None:
             if not self.other._arrived:
-                os.write(self.other._writing, b".")
+                self.other._writing.send(b".")
             self.other._arrived.append(packet)
 
     def fileno(self) -> int:
-        return self._reading
+        return self._reading.fileno()
 
     def close(self) -> None:
-        os.close(self._reading)
-        os.close(self._writing)
+        self._reading.close()
+        self._writing.close()
 
 
 def cable() -> tuple[Plug, Plug]:

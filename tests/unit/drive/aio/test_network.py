@@ -295,7 +295,8 @@ def test_who_cannot_send_at_present_sends_when_the_device_is_ready() -> None:
             await asyncio.sleep(0.05)
             assert not one.sent
             one.busy = False
-            await server.has(5)
+            # Long before a retransmission would be due.
+            await asyncio.wait_for(server.has(5), 0.15)
 
     run(scene)
 
