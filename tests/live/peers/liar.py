@@ -130,4 +130,6 @@ def growth(call: Callable[[], object]) -> int:
     """By how much memory has grown when a call is over."""
     before = resident()
     call()
-    return resident() - before
+    grown = resident() - before
+    print(f"memory has grown by {grown / 1e6:.1f} MB")
+    return grown
