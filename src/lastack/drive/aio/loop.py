@@ -18,6 +18,7 @@ from lastack.tcp.settings import Settings
 from .network import LINGER, Network
 from .resolve import resolve
 from .sendfile import send_file
+from .server import Server
 from .tls import Secure
 from .transport import Transport
 
@@ -71,7 +72,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         *,
         sock: system.socket | None = None,
         **options: Any,
-    ) -> asyncio.AbstractServer:
+    ) -> Server | asyncio.Server:
         """By our TCP where every host is an address of ours, or none in particular; by the kernel's where none is.
 
         Raises ValueError where some are and some are not: those are two servers.
