@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lastack.model.time import MILLISECOND, SECOND
-from lastack.wire import address_bytes
+from lastack.wire import Packet, Segment, address_bytes
+from lastack.wire.flags import ACK, SYN
 from lastack.wire.icmp import Problem
 
-from .conftest import THERE, Talk
+from .conftest import HERE, THERE, Talk
 
 
 def test_a_router_that_quotes_what_was_never_sent_makes_no_path_narrower(talk: Talk) -> None:
@@ -63,3 +64,12 @@ def test_holes_without_number_are_not_kept_and_the_text_arrives_all_the_same(mak
     assert socket.receive(1 << 20, talk.now) == b"ab" * 1000
     talk.wait(SECOND)
     assert not talk.told()
+
+
+def test_a_syn_that_comes_twice_before_it_is_answered_is_answered_once(talk: Talk) -> None:
+    talk.listen()
+    packet = Packet(address_bytes(THERE), address_bytes(HERE), Segment(4000, 80, 1, 0, SYN, 65_535, b""))
+    talk.stack.on_packet(packet, talk.now)
+    talk.stack.on_packet(packet, talk.now)
+    talk.flush()
+    assert [segment.flags for segment in talk.take()] == [SYN | ACK]

@@ -48,7 +48,9 @@ def expand_buffer(tcb: Tcb) -> None:
 
 
 def repeat(tcb: Tcb) -> None:
-    """The peer repeats its SYN: so does our answer."""
+    """The peer repeats its SYN: so does our answer, if it has left already."""
+    if not tcb.sender.flight.records:
+        return
     sent = tcb.sender.flight.records[0]
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
