@@ -51,7 +51,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         **options: Any,
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """By our TCP where an address of the host, or the token `sock`, is of our networks; else by the kernel's."""
-        if sock is not None and sock in self._tokens:
+        if sock is not None and sock in self._tokens and host is None and port is None:
             names = ("ssl", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
             secure = Secure(*(options.get(name) for name in names)).check(None)
             ours = self._tokens.pop(sock)

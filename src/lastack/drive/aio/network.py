@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lastack.drive.pump import Wire
 from lastack.drive.station import Station
 from lastack.errors import CallError, KernelError
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
 from lastack.tcp.settings import SocketOptions
@@ -116,7 +116,8 @@ class Network:
             raise OSError(f"no address of {host!r} is reached through this network")
         if interleave or (happy_eyeballs_delay is not None and interleave is None):
             near = interleaved(near, interleave or 1)
-        connect = partial(self.connect, local=local_addr)
+        sources = [] if local_addr is None else await resolve(self.loop, local_addr[0], local_addr[1], family=family)
+        connect = partial(self._connect_from, sources)
         socket = await first_of(near, connect, delay=happy_eyeballs_delay, all_errors=all_errors)
         return await self.adopt(socket, protocol_factory, secure)
 
@@ -132,13 +133,16 @@ class Network:
         ssl: Any = None,
         reuse_address: bool | None = None,
         reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> Server:
         """As the event loop's, on this network. A host that is none in particular means every address of ours."""
         secure = Secure(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout).check(None, server=True)
-        options = SocketOptions(so_reuseaddr=reuse_address is not False, so_reuseport=bool(reuse_port))
+        options = SocketOptions(
+            so_reuseaddr=reuse_address is not False, so_reuseport=bool(reuse_port), so_keepalive=bool(keep_alive)
+        )
         places: dict[Address, None] = {}
         for one in [host] if host is None or isinstance(host, str) else host:
             for address, number in await self._places(one, port, family, flags):
@@ -300,9 +304,9 @@ class Network:
             self._fail(error)
             return
         except BaseException:
-            # What a callback raises that is no Exception ends the loop's run; the rest is done in the next one.
+            # An interrupt in a callback, above all, which ends the loop's run. The rest is done in a moment.
             self._passing = False
-            self.touch()
+            self._arm(self.now() + MILLISECOND)
             raise
         self._passing = False
         if due is not None:
@@ -342,6 +346,18 @@ class Network:
         for handle in (self._soon, self._timer):
             if handle is not None:
                 handle.cancel()
+
+    async def _connect_from(self, sources: list[Address], address: Address) -> Socket:
+        """Open a connection from the first of the sources that is of the destination's family."""
+        if not sources:
+            return await self.connect(address)
+        version = ip_address(address[0]).version
+        for host, port in sources:
+            wanted = ip_address(host)
+            own = [one for one in self.addresses if ip_address(one).version == version]
+            if wanted.version == version and (host in own or (own and wanted.is_unspecified)):
+                return await self.connect(address, (host if host in own else own[0], port))
+        raise OSError(errno.EADDRNOTAVAIL, f"error while attempting to bind on one of {sources}: it is not ours")
 
     async def _places(self, host: str | None, port: int | str | None, family: int, flags: int) -> list[Address]:
         """Where to listen for one host. Raises OSError where an address is not ours."""

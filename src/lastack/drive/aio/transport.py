@@ -151,8 +151,6 @@ class Transport(FlowControl, Application):
             return
         try:
             data = self._fill_buffer() if self._buffered else self._hand_over()
-        except CallError as error:
-            self._fatal(socket_error(error), "Fatal read error on socket transport")
         except Exception as error:
             self._fatal(error, f"Fatal error: protocol.{self._delivers}() call failed.")
         else:
@@ -167,10 +165,8 @@ class Transport(FlowControl, Application):
                 self._show(False)
 
     def _hand_over(self) -> bytes | None:
-        data = self._socket.receive(_LARGEST_READ, self._network.now())
+        data = self._receive(_LARGEST_READ)
         if data:
-            self._network.touch()
-            self._ended = self._ended or len(data) == _LARGEST_READ
             self._protocol.data_received(data)  # type: ignore[union-attr]
         return data
 
@@ -180,12 +176,21 @@ class Transport(FlowControl, Application):
         if not len(buffer):
             raise RuntimeError("get_buffer() returned an empty buffer")
         self._delivers = "buffer_updated"
-        data = self._socket.receive(len(buffer), self._network.now())
+        data = self._receive(len(buffer))
         if data:
-            self._network.touch()
-            self._ended = self._ended or len(data) == len(buffer)
             buffer[: len(data)] = data
             self._protocol.buffer_updated(len(data))  # type: ignore[union-attr]
+        return data
+
+    def _receive(self, limit: int) -> bytes | None:
+        try:
+            data = self._socket.receive(limit, self._network.now())
+        except CallError as error:
+            raise socket_error(error) from error
+        if data:
+            # An ACK may be due, or a wider window worth telling.
+            self._network.touch()
+            self._ended = self._ended or len(data) == limit
         return data
 
     def _end_of_file(self) -> None:

@@ -128,6 +128,16 @@ def test_a_name_is_looked_up_by_the_system_and_reached_by_whom_its_address_belon
     run(scene)
 
 
+@pytest.mark.parametrize(("host", "port"), ((OURS, "80"), ("10.9.0.2", b"80"), (b"10.9.0.2", 80), (OURS, "http")))
+def test_hosts_and_ports_may_be_written_as_asyncio_takes_them(host: Any, port: Any) -> None:
+    async def scene(loop: EventLoop) -> None:
+        await loop.create_server(Side, OURS, 80)
+        transport, _ = await loop.create_connection(Side, host, port)
+        assert transport.get_extra_info("peername") == (OURS, 80)
+
+    run(scene)
+
+
 def test_processes_datagrams_and_unix_sockets_are_the_kernels() -> None:
     async def scene(loop: EventLoop) -> None:
         process = await asyncio.create_subprocess_exec("echo", "hello", stdout=asyncio.subprocess.PIPE)

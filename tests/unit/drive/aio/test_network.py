@@ -454,6 +454,11 @@ def test_a_local_address_can_be_chosen() -> None:
             assert transport.get_extra_info("sockname") == (HERE, 4321)
             with pytest.raises(OSError, match="Connect call failed"):
                 await here.create_connection(Side, THERE, 80, local_addr=(HERE, 4321))
+            transport, _ = await here.create_connection(Side, THERE, 80, local_addr=("0.0.0.0", 4322))
+            assert transport.get_extra_info("sockname") == (HERE, 4322)
+            for nobodys in ("10.0.0.99", "::1"):
+                with pytest.raises(OSError, match="it is not ours"):
+                    await here.create_connection(Side, THERE, 80, local_addr=(nobodys, 0))
 
     run(scene)
 
