@@ -1,4 +1,4 @@
-"""A stack on a device, driven by an event loop: what asyncio's loop does with a selector and the kernel's sockets."""
+"""Connections and servers of asyncio's on a stack of ours: what an event loop has the kernel for."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import asyncio
 import errno
 import os
 import socket as system
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from lastack.drive.pump import Wire
-from lastack.drive.station import Station
-from lastack.errors import CallError, KernelError
-from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.errors import CallError
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
 from lastack.tcp.settings import SocketOptions
 from lastack.wire.ip import address_words
 
 from .connecting import first_of, interleaved
+from .driver import LoopDriver
 from .errors import connect_error, socket_error
-from .hairpin import Hairpin
 from .opening import Opening
 from .resolve import Address, resolve
 from .server import Server
@@ -38,14 +35,14 @@ LINGER: Final = 3.0
 _ANSWER: Final = 0.25
 
 
-class Network:
+class Network(LoopDriver):
     """Connections and servers on our TCP, for programs on any event loop; see also `EventLoop`.
 
         async with Network(stack, TunDevice(Tun(["10.9.0.1/24"])), ["10.9.0.0/24"]) as network:
             reader, writer = await network.open_connection("10.9.0.1", 80)
 
-    Without a `device` the stack can only talk to itself. `networks` is what is to be reached
-    through it. The device is not closed with the network. `loop` may be left out while one is running.
+    Without a `device` the stack can only talk to itself. `networks` is what is to be reached through it. The device is
+    not closed with the network. `loop` may be left out while one is running.
     """
 
     def __init__(
@@ -57,25 +54,15 @@ class Network:
         loop: asyncio.AbstractEventLoop | None = None,
         linger: float = LINGER,
     ) -> None:
-        self.loop = loop or asyncio.get_running_loop()
-        self.stack = stack
+        super().__init__(stack, device, loop or asyncio.get_running_loop())
         self.linger = linger
         self.servers: set[Server] = set()
         self.addresses = [address_words(address) for address in stack.host.addresses]
         self._networks = [ip_network(network) for network in networks]
-        self._device = Hairpin(stack.host.addresses, device)
-        self._descriptor: int = -1 if device is None else device.fileno()
-        self.station = Station(stack, self._device)
         self._open: set[Transport] = set()
         self._attempts: set[Opening] = set()
         self._idle: asyncio.Future[None] | None = None
-        self._passing = False
-        self._soon: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Nanos = 0
-        self._closed = False
-        if self._descriptor >= 0:
-            self.loop.add_reader(self._descriptor, self._advance)
+        """Done when nothing is open any more, once somebody waits for that."""
 
     # -- what a program calls
 
@@ -219,7 +206,7 @@ class Network:
 
         Peers that close in answer are heard, if they do so at once: nobody would acknowledge their FIN later.
         """
-        if self._closed:
+        if self._stopped:
             return
         for server in list(self.servers):
             server.close()
@@ -236,13 +223,12 @@ class Network:
 
     def close(self) -> None:
         """Stop at once: who is still connected is reset. Harmless when repeated."""
-        if self._closed:
+        if self._stopped:
             return
         for transport in self._open:
             transport.reset()
-        if not self._passing:
-            self._flush()
-        self._stop(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
+        self.stop()
+        self.failed(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -251,15 +237,6 @@ class Network:
         await self.aclose()
 
     # -- what the transports call
-
-    def now(self) -> Nanos:
-        """The time that the stack is given."""
-        return time.monotonic_ns()
-
-    def touch(self) -> None:
-        """Something may have to be sent: once in this turn of the loop, for all who say so."""
-        if self._soon is None and not self._passing and not self._closed and not self.loop.is_closed():
-            self._soon = self.loop.call_soon(self._flush)
 
     def opened(self, transport: Transport) -> None:
         """One more connection that the network is to look after."""
@@ -279,73 +256,15 @@ class Network:
         """One less."""
         self._attempts.discard(opening)
 
-    # -- driving
-
-    def _advance(self) -> None:
-        self._pass(self.station.advance)
-
-    def _flush(self) -> None:
-        self._soon = None
-        self._pass(self.station.flush)
-
-    def _due(self) -> None:
-        self._timer = None
-        self._pass(self.station.advance)
-
-    def _pass(self, act: Callable[[Nanos], Nanos | None]) -> None:
-        """Let the station do what there is to do, and see to it that it is called again in time."""
-        if self._closed:
-            return
-        self._passing = True
-        try:
-            due = act(self.now())
-        except KernelError as error:
-            self._passing = False
-            self._fail(error)
-            return
-        except BaseException:
-            # An interrupt in a callback, above all, which ends the loop's run. The rest is done in a moment.
-            self._passing = False
-            self._arm(self.now() + MILLISECOND)
-            raise
-        self._passing = False
-        if due is not None:
-            self._arm(due)
-        if not self._device.ready():
-            self.loop.add_writer(self._descriptor, self._write_on)
-
-    def _write_on(self) -> None:
-        self.loop.remove_writer(self._descriptor)
-        self._flush()
-
-    def _arm(self, at: Nanos) -> None:
-        """Come back at `at`. A timer that is set for earlier stays: it costs less to look in vain than to set anew."""
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self.loop.call_later(max(at - self.now(), 0) / SECOND, self._due)
-
-    def _fail(self, error: KernelError) -> None:
-        """The device is gone, and every connection with it."""
-        self.loop.call_exception_handler({"message": "the device of a network has failed", "exception": error})
-        gone = OSError(str(error))
+    def failed(self, error: OSError) -> None:
+        """Every connection ends with this error, and every attempt at one."""
         for transport in list(self._open):
-            transport.fail(gone)
-        self._stop(gone)
-
-    def _stop(self, reason: OSError) -> None:
-        self._closed = True
+            transport.fail(error)
         self._open.clear()
         for attempt in self._attempts:
-            attempt.fail(reason)
-        if self._descriptor >= 0 and not self.loop.is_closed():
-            self.loop.remove_reader(self._descriptor)
-            self.loop.remove_writer(self._descriptor)
-        for handle in (self._soon, self._timer):
-            if handle is not None:
-                handle.cancel()
+            attempt.fail(error)
+
+    # -- finding the way
 
     async def _connect_from(self, sources: list[Address], address: Address) -> Socket:
         """Open a connection from the first of the sources that is of the destination's family."""
