@@ -28,7 +28,8 @@ from .line import KERNEL, OURS, Line
 
 ECHO, DISCARD, HTTP, RELAY, THERE = 7, 9, 80, 81, 8080
 PAGE = bytes(range(256)) * 16
-THREADS = 6
+CLIENTS = {False: 6, True: 48}
+"""How many clients at a time: on a bad wire most of them wait for a time-out."""
 SAMPLE = 10.0
 MB = 1e6
 
@@ -91,8 +92,8 @@ WAYS: tuple[Callable[[random.Random], bool], ...] = (
 )
 
 
-def client(seconds: float, report: Path) -> None:
-    """What the clients' process does: all the ways, in some threads, for so long."""
+def client(seconds: float, report: Path, clients: int) -> None:
+    """What the clients' process does: all the ways, by so many at a time, for so long."""
     end = time.monotonic() + seconds
     counts = {"done": 0, "wrong": 0, "failed": 0}
     said: list[str] = []
@@ -106,7 +107,7 @@ def client(seconds: float, report: Path) -> None:
                 counts["failed"] += 1
                 said.append(repr(error))
 
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(THREADS)]
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,7 +169,7 @@ def soak(seconds: float, bad: bool) -> list[str]:
         ):
             line.driver.serve(port, make)
         pages = child(kernel_pages)
-        talking = child(lambda: client(seconds, place / "report"))
+        talking = child(lambda: client(seconds, place / "report", CLIENTS[bad]))
         samples, began, over = [], time.monotonic(), False
         while not over:
             due = time.monotonic() + SAMPLE
