@@ -388,10 +388,10 @@ class Transport(FlowControl, Application):
         """The connection has failed. Who neither reads nor writes learns of it when he does."""
         self._ended = True
         self._show(True)
-        if self._paused or self._at_end:
-            self._context.run(self._write_on)
-        else:
+        if self.is_reading() and not self._at_end:
             self._context.run(self._read)
+        else:
+            self._context.run(self._write_on)
 
     def on_writable(self, socket: Socket, now: Nanos) -> None:
         """There is room to send."""

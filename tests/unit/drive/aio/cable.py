@@ -21,8 +21,11 @@ class Plug(Wire):
         self.mtu = 1500
         self.cut = self.broken = self.busy = False
         self.sent: list[Packet] = []
+        self.asked = 0
+        """How often somebody wanted to know what has arrived."""
 
     def receive(self, limit: int) -> list[Packet]:
+        self.asked += 1
         if self.broken:
             raise KernelError("the cable is pulled out")
         packets = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
