@@ -6,7 +6,7 @@ COMPILED := .venv-compiled
 # The engine's own tests: the same ones hold it interpreted and compiled.
 ENGINE := tests/clauses tests/properties tests/simulations tests/unit/drive
 
-.PHONY: help demo test lint unit compiled explore bench docs clean
+.PHONY: help demo test lint unit compiled explore soak bench docs clean
 
 help:
 	@echo "make demo      leak CLOSE_WAIT and pile up TIME_WAIT on real sockets, and diagnose them (under a minute)"
@@ -15,6 +15,7 @@ help:
 	@echo "make unit      the tests alone; T='-k close_wait' to choose"
 	@echo "make compiled  the engine built as a native extension, held to its tests"
 	@echo "make explore   the exhaustive exploration of the engine, deeper than in the tests"
+	@echo "make soak      hundreds of thousands of real connections over a TUN device, memory watched; needs root"
 	@echo "make bench     the benchmarks, side by side with their peers"
 	@echo "make docs      write the generated pages anew"
 	@echo "make clean     remove the virtual environments and what tools left"
@@ -70,6 +71,10 @@ compiled: $(COMPILED)/.made
 
 explore: $(VENV)/.dev
 	$(BIN)/python -m tests.explorer --minutes 30 --processes 2
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.live.peers.soak --seconds 240
+	$(BIN)/python -m tests.live.peers.soak --seconds 90 --bad
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py

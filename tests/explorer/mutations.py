@@ -74,8 +74,8 @@ def _no_paws(patch: Patch) -> None:
 def _old_text_is_new(patch: Patch) -> None:
     in_turn = arrival._in_turn
 
-    def wrong(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nanos) -> None:
-        in_turn(tcb, max(seq, tcb.receiver.nxt), data, fin, pushed, now)
+    def wrong(tcb: Tcb, segment: Segment, seq: int, data: bytes, fin: bool, now: Nanos) -> None:
+        in_turn(tcb, segment, max(seq, tcb.receiver.nxt), data, fin, now)
 
     patch.setattr(arrival, "_in_turn", wrong)
 

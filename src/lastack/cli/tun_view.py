@@ -36,7 +36,7 @@ class Watcher:
     def stop(self, number: int, _frame: object) -> None:
         """It is to end; who is in a hurry asks twice."""
         self.stopped = True
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.default_int_handler)
 
     def drive(self, driver: Driver, done: Callable[[], object], file: IO[str]) -> None:
         """Drive until something is done, or until it is to end; show the connections on `file` when asked."""

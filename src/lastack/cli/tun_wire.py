@@ -76,8 +76,9 @@ def wired(wiring: Wiring) -> Iterator[Wired]:
         if wiring.pcapng is not None:
             from lastack.drive.recorder import Recorder
 
-            leave.enter_context(writing(wiring.pcapng))
-            device = Recorder(device, leave.enter_context(wiring.pcapng.open("wb")), time.time_ns, tun.name)
+            with writing(wiring.pcapng):
+                file = leave.enter_context(wiring.pcapng.open("wb"))
+            device = Recorder(device, file, time.time_ns, tun.name)
         driver = Driver(real_stack([str(address) for address in ours], wiring.settings), device)
         leave.callback(_reset, driver)
         yield Wired(driver, tun.name, ours, kernel, netns[0])

@@ -81,6 +81,8 @@ def _never_sent(tcb: Tcb, segment: Segment) -> bool:
     """Whether it echoes a timestamp that none of our SYN,ACKs had."""
     if not tcb.timestamps or segment.ts_value is None or not segment.ts_echo:
         return False
+    if not tcb.sender.flight.records:
+        return True
     first = tcb.clock(tcb.tally.opened_at)
     last = tcb.clock(tcb.sender.flight.records[0].sent_at)
     if (segment.ts_echo - first) & MASK <= (last - first) & MASK:

@@ -294,6 +294,10 @@ class Stack:
         """How many rows wait: TIME_WAIT and FIN_WAIT_2."""
         return self.host.four.count + self.host.six.count
 
+    def half_closed(self) -> int:
+        """How many of these still wait for the peer's FIN. Looks at every row."""
+        return sum(rows.flags[row] & FIN_WAIT_2 for rows in (self.host.four, self.host.six) for row in rows.rows())
+
     def connections(self, now: Nanos) -> ConnectionTable:
         """Every connection, wait and listener of this host. Needs NumPy."""
         listeners = [one for some in self.host.listeners.values() for one in some]

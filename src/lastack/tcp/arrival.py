@@ -261,6 +261,8 @@ def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos64) 
 def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos64) -> None:
     """What the ACK means for the owner, for a probe that is running, and for a FIN of ours."""
     sender = tcb.sender
+    if tcb.waiting_room and acked.octets:
+        handshake.expand_buffer(tcb)
     if tcb.waiting_room and acked.octets and 3 * sender.room() > sender.capacity:
         tcb.waiting_room = False
         tcb.events |= events.WRITABLE
@@ -317,6 +319,9 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
 def _ahead(tcb: Tcb, seq: Seq, data: bytes, fin: bool) -> None:
     """A hole lies before it: keep it, and say at once what is missing (RFC 5681 4.2)."""
     receiver = tcb.receiver
+    if receiver.crowded():
+        tcb.counters.TCPOFODrop += 1
+        return
     if receiver.hold(seq, data, fin):
         tcb.counters.TCPOFOQueue += 1
     elif tcb.sack and tcb.settings.tcp_dsack:
@@ -338,6 +343,7 @@ def _in_turn(tcb: Tcb, segment: Segment, seq: Seq, data: bytes, fin: bool, now: 
         receiver.take(data if seq == receiver.nxt else data[receiver.nxt - seq :])
         receiver.arrived(segment.gso or octets, bool(segment.flags & PSH), tcb.sender.rtt.rto, now)
         tcb.events |= events.READABLE
+        receiver.collapse()
     elif end + fin <= receiver.nxt:
         _duplicate_seen(tcb, seq, end + fin)
         receiver.acks_owed += 1

@@ -44,6 +44,7 @@ class Counters:
     TCPSackRecovery: int = 0
     TCPSynRetrans: int = 0
     TCPOFOQueue: int = 0
+    TCPOFODrop: int = 0
     TCPDSACKOldSent: int = 0
     TCPDSACKOfoSent: int = 0
     TCPKeepAlive: int = 0

@@ -49,8 +49,16 @@ def send_mss(tcb: Tcb) -> i64:
     return max(min(tcb.sender.peer_mss, tcb.local_mss) - options, tcb.settings.tcp_min_snd_mss - options)
 
 
+def expand_buffer(tcb: Tcb) -> None:
+    """The send buffer for the congestion window as it is, unless SO_SNDBUF has set it (tcp_new_space)."""
+    if not tcb.options.so_sndbuf:
+        tcb.sender.expand(tcb.settings.tcp_wmem[2])
+
+
 def repeat(tcb: Tcb) -> None:
-    """The peer repeats its SYN: so does our answer."""
+    """The peer repeats its SYN: so does our answer, if it has left already."""
+    if not tcb.sender.flight.records:
+        return
     sent = tcb.sender.flight.records[0]
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
@@ -70,6 +78,10 @@ def established(tcb: Tcb, cause: str, now: Nanos64) -> None:
     tcb.receiver.clamp = 0xFFFF
     tcb.move(ESTABLISHED, cause, now)
     tcb.events |= events.OPENED | events.WRITABLE
+    if not tcb.options.so_sndbuf:
+        # From here on it is the peer who says how much is kept, and for how long.
+        sender.capacity = tcb.settings.tcp_wmem[1]
+        expand_buffer(tcb)
     if sender.fin_queued:
         # shutdown() came while the handshake was under way (RFC 9293 3.10.4, SYN-RECEIVED).
         tcb.move(FIN_WAIT_1, "CLOSE", now)

@@ -326,10 +326,8 @@ def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
         wait = 2 * smoothed + tcb.settings.rto_min
     else:
         wait = 2 * smoothed + 2 * MILLISECOND
-    if now + wait >= timeout:
-        tcb.timers.arm(RETRANSMIT, timeout)
-    else:
-        tcb.timers.arm(LOSS_PROBE, now + wait)
+    # Where the time-out would come first the probe takes its place, and the time-out follows (tcp_schedule_loss_probe).
+    tcb.timers.arm(LOSS_PROBE, min(now + wait, timeout))
 
 
 def window_opened(tcb: Tcb, now: Nanos64) -> None:

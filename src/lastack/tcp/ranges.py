@@ -10,7 +10,7 @@ from lastack.native import mypyc_attr
 @mypyc_attr(acyclic=True)
 @final
 class Ranges:
-    """Ranges [start, end). Few at a time: what a receiver holds beyond a hole, what a SACK has told."""
+    """Ranges [start, end). Mostly few: what a receiver holds beyond a hole, what a SACK has told."""
 
     __slots__ = ("items",)
 
@@ -22,9 +22,13 @@ class Ranges:
         if start >= end:
             return start, end
         items = self.items
-        first = 0
-        while first < len(items) and items[first][1] < start:
-            first += 1
+        first, high = 0, len(items)
+        while first < high:
+            middle = (first + high) // 2
+            if items[middle][1] < start:
+                first = middle + 1
+            else:
+                high = middle
         last = first
         while last < len(items) and items[last][0] <= end:
             start = min(start, items[last][0])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from lastack.native import mypyc_attr
 
 from .ranges import Ranges
+
+_RECENT: Final = 32
+"""More than four blocks never fit into a segment; whoever makes thousands of holes shall not make us look at all."""
 
 
 @mypyc_attr(acyclic=True)
@@ -53,7 +56,8 @@ class Reassembly:
         if fin:
             self.fin = end
         grown = self.ranges.add(seq, end + fin)
-        self.recent = [grown] + [r for r in self.recent if r[1] < grown[0] or r[0] > grown[1]]
+        others = [r for r in self.recent if r[1] < grown[0] or r[0] > grown[1]]
+        self.recent = [grown, *others[: _RECENT - 1]]
         return new
 
     def _insert(self, item: tuple[int, bytes]) -> None:

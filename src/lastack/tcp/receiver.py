@@ -166,6 +166,16 @@ class Receiver:
             self.reassembly = Reassembly()
         return self.reassembly.put(seq, data, fin)
 
+    def crowded(self) -> bool:
+        """Whether nothing more is held beyond a hole: every piece costs more than its octets (skb->truesize)."""
+        held = self.reassembly
+        return held is not None and len(held.pieces) >= max(self.capacity >> 8, 64)
+
+    def collapse(self) -> None:
+        """Join what nobody reads and came in small pieces, which take more memory than their octets (tcp_collapse)."""
+        if len(self.chunks) >= 128 and self.unread < len(self.chunks) << 9:
+            self.chunks = [b"".join(self.chunks)]
+
     def release(self, tell: bool = False) -> bool:
         """Take what the hole held back. Whether it ends with the peer's FIN, which is then next.
 

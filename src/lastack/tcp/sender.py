@@ -39,6 +39,11 @@ class Acked:
         self.rtt: Nanos64 = -1
 
 
+_FIRST_WINDOW: Final = 10
+_OVERHEAD: Final = 640
+_RECORD: Final = 256
+"""What Linux adds to a segment that it keeps, before and after rounding up: its headers, its struct sk_buff."""
+
 NOTHING: Final = Acked()
 """What most segments of a peer that only sends come to."""
 
@@ -131,6 +136,13 @@ class Sender:
         if left < 0:
             return 0
         return left
+
+    def expand(self, most: int) -> None:
+        """Let the buffer grow with the congestion window, to twice what that lets out (tcp_sndbuf_expand)."""
+        kept = (1 << int(self.mss + _OVERHEAD - 1).bit_length()) + _RECORD
+        wanted = 2 * max(self.control.window, _FIRST_WINDOW) * kept
+        if wanted > self.capacity:
+            self.capacity = min(wanted, most)
 
     def usable(self) -> i64:
         """Octets that the peer's window still takes (RFC 9293 3.8.6.2.1)."""

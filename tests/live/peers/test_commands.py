@@ -7,6 +7,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from lastack.linux import interfaces
+from lastack.linux import interfaces, namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.wire.pcapng import ENHANCED_PACKET, decode_blocks
 
@@ -76,14 +77,14 @@ def serving(*arguments: str, **options: Any) -> Iterator[Serving]:
 
 
 @contextmanager
-def kernel_server(directory: Path) -> Iterator[None]:
-    """Python's own web server at port 8000 of the kernel."""
+def kernel_server(directory: Path) -> Iterator[int]:
+    """Python's own web server at port 8000 of the kernel; its process."""
     command = (sys.executable, "-u", "-m", "http.server", "8000", "--directory", str(directory))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
             assert "8000" in server.stdout.readline()
-            yield
+            yield server.pid
         finally:
             server.terminate()
 
@@ -154,6 +155,22 @@ def test_addresses_settings_and_a_bad_wire_are_as_asked(private_network: Namespa
     assert len(packets) > 200
 
 
+def test_what_a_client_asks_for_is_shown_and_not_obeyed(private_network: Namespace, site: Path) -> None:
+    with serving(str(site), "--verbose") as server, socket.create_connection(("10.9.0.2", 80), timeout=30) as client:
+        client.sendall(b"GET /\x1b[31mred HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 404")
+        server.hear("red HTTP/1.0")
+        assert "\x1b" not in server.said
+
+
+def test_a_device_that_is_taken_away_is_told_in_one_line(private_network: Namespace, site: Path) -> None:
+    with serving(str(site)) as server:
+        subprocess.run(["ip", "link", "delete", server.hear("device (tun[0-9]+)")[1]], check=True, timeout=10)
+        assert server.process.wait(30) == 2
+        server.hear("lastack: tun[0-9]+ ")
+        assert "Traceback" not in server.said
+
+
 # -- fetch
 
 
@@ -170,6 +187,24 @@ def test_fetch_writes_what_it_fetched_and_shows_how_the_connection_ended(
         assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
         assert page.read_bytes() == (site / "file").read_bytes()
         assert lastack("fetch", "http://10.9.0.1:8000/missing").returncode == 1
+
+
+def test_a_reader_that_leaves_early_hears_nothing_more(private_network: Namespace, site: Path) -> None:
+    with kernel_server(site):
+        command = f"{' '.join(LASTACK)} fetch -q http://10.9.0.1:8000/file | head -c 1 | wc -c"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
+def test_another_network_is_where_the_device_is_made(private_network: Namespace, site: Path) -> None:
+    with kernel_server(site) as server:
+        outside = namespaces.choose(str(os.getppid()))[0]
+        before = interfaces.networks()
+        with namespaces.entered(outside):
+            answer = lastack("fetch", "http://10.9.0.1:8000/file", "--netns", str(server), "-o", str(site / "copy"))
+        assert answer.returncode == 0, answer.stderr
+        assert (site / "copy").read_bytes() == (site / "file").read_bytes()
+        assert interfaces.networks() == before
 
 
 @pytest.mark.parametrize(

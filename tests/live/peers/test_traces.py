@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from lastack.drive.services import Echo, Files, FileServer
+from lastack.linux import sysctl
 from lastack.linux.namespaces import Namespace
+from lastack.tcp import Settings
 
 from .line import OURS, Line
 
@@ -66,9 +68,13 @@ def trace(tmp_path: Path, private_network: Namespace) -> Callable[[bool], Path]:
 
     def record(bad: bool) -> Path:
         place = tmp_path / "trace.pcapng"
+        # A probe for a lost tail leaves after a few round trips, which here are shorter than a turn of the processor.
+        sysctl.write("net.ipv4.tcp_early_retrans", 0)
+        settings = Settings.linux()
+        settings.tcp_early_retrans = 0
         (tmp_path / "site").mkdir()
         with place.open("wb") as file:
-            line = Line(bad=bad, trace=file)
+            line = Line(bad=bad, trace=file, settings=settings)
             converse(line, tmp_path / "site")
             line.close()
         return place

@@ -18,6 +18,7 @@ from lastack.tcp.settings import Settings
 from .network import LINGER, Network
 from .resolve import resolve
 from .sendfile import send_file
+from .server import Server
 from .tls import Secure
 from .transport import Transport
 
@@ -50,7 +51,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         **options: Any,
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """By our TCP where an address of the host, or the token `sock`, is of our networks; else by the kernel's."""
-        if sock is not None and sock in self._tokens:
+        if sock is not None and sock in self._tokens and host is None and port is None:
             names = ("ssl", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
             secure = Secure(*(options.get(name) for name in names)).check(None)
             ours = self._tokens.pop(sock)
@@ -71,7 +72,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         *,
         sock: system.socket | None = None,
         **options: Any,
-    ) -> asyncio.AbstractServer:
+    ) -> Server | asyncio.Server:
         """By our TCP where every host is an address of ours, or none in particular; by the kernel's where none is.
 
         Raises ValueError where some are and some are not: those are two servers.

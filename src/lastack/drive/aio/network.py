@@ -1,28 +1,26 @@
-"""A stack on a device, driven by an event loop: what asyncio's loop does with a selector and the kernel's sockets."""
+"""Connections and servers of asyncio's on a stack of ours: what an event loop has the kernel for."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket as system
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from lastack.drive.pump import Wire
-from lastack.drive.station import Station
-from lastack.errors import CallError, KernelError
-from lastack.model.time import SECOND, Nanos
+from lastack.errors import CallError
 from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
 from lastack.tcp.settings import SocketOptions
 from lastack.wire.ip import address_words
 
 from .connecting import first_of, interleaved
+from .driver import LoopDriver
 from .errors import connect_error, socket_error
-from .hairpin import Hairpin
 from .opening import Opening
 from .resolve import Address, resolve
 from .server import Server
@@ -34,16 +32,17 @@ if TYPE_CHECKING:
 
 LINGER: Final = 3.0
 """Seconds that closed connections have to deliver what is under way when the network is closed."""
+_ANSWER: Final = 0.25
 
 
-class Network:
+class Network(LoopDriver):
     """Connections and servers on our TCP, for programs on any event loop; see also `EventLoop`.
 
         async with Network(stack, TunDevice(Tun(["10.9.0.1/24"])), ["10.9.0.0/24"]) as network:
             reader, writer = await network.open_connection("10.9.0.1", 80)
 
-    Without a `device` the stack can only talk to itself. `networks` is what is to be reached
-    through it. The device is not closed with the network. `loop` may be left out while one is running.
+    Without a `device` the stack can only talk to itself. `networks` is what is to be reached through it. The device is
+    not closed with the network. `loop` may be left out while one is running.
     """
 
     def __init__(
@@ -55,24 +54,15 @@ class Network:
         loop: asyncio.AbstractEventLoop | None = None,
         linger: float = LINGER,
     ) -> None:
-        self.loop = loop or asyncio.get_running_loop()
-        self.stack = stack
+        super().__init__(stack, device, loop or asyncio.get_running_loop())
         self.linger = linger
         self.servers: set[Server] = set()
         self.addresses = [address_words(address) for address in stack.host.addresses]
         self._networks = [ip_network(network) for network in networks]
-        self._device = Hairpin(stack.host.addresses, device)
-        self._descriptor: int = -1 if device is None else device.fileno()
-        self.station = Station(stack, self._device)
         self._open: set[Transport] = set()
+        self._attempts: set[Opening] = set()
         self._idle: asyncio.Future[None] | None = None
-        self._passing = False
-        self._soon: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Nanos = 0
-        self._closed = False
-        if self._descriptor >= 0:
-            self.loop.add_reader(self._descriptor, self._advance)
+        """Done when nothing is open any more, once somebody waits for that."""
 
     # -- what a program calls
 
@@ -113,7 +103,8 @@ class Network:
             raise OSError(f"no address of {host!r} is reached through this network")
         if interleave or (happy_eyeballs_delay is not None and interleave is None):
             near = interleaved(near, interleave or 1)
-        connect = partial(self.connect, local=local_addr)
+        sources = [] if local_addr is None else await resolve(self.loop, local_addr[0], local_addr[1], family=family)
+        connect = partial(self._connect_from, sources)
         socket = await first_of(near, connect, delay=happy_eyeballs_delay, all_errors=all_errors)
         return await self.adopt(socket, protocol_factory, secure)
 
@@ -129,13 +120,16 @@ class Network:
         ssl: Any = None,
         reuse_address: bool | None = None,
         reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> Server:
         """As the event loop's, on this network. A host that is none in particular means every address of ours."""
         secure = Secure(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout).check(None, server=True)
-        options = SocketOptions(so_reuseaddr=reuse_address is not False, so_reuseport=bool(reuse_port))
+        options = SocketOptions(
+            so_reuseaddr=reuse_address is not False, so_reuseport=bool(reuse_port), so_keepalive=bool(keep_alive)
+        )
         places: dict[Address, None] = {}
         for one in [host] if host is None or isinstance(host, str) else host:
             for address, number in await self._places(one, port, family, flags):
@@ -208,27 +202,33 @@ class Network:
         return transport, protocol
 
     async def aclose(self) -> None:
-        """Close servers and connections, give them `linger` seconds to deliver what is under way, and stop."""
-        if self._closed:
+        """Close servers and connections, give them `linger` seconds to deliver what is under way, and stop.
+
+        Peers that close in answer are heard, if they do so at once: nobody would acknowledge their FIN later.
+        """
+        if self._stopped:
             return
         for server in list(self.servers):
             server.close()
         for transport in list(self._open):
-            transport.abort()
+            transport.close()
         if self._open:
             self._idle = self.loop.create_future()
             await asyncio.wait([self._idle], timeout=self.linger)
+        until = self.loop.time() + min(_ANSWER, self.linger)
+        while self.stack.half_closed() and self.loop.time() < until:
+            await asyncio.sleep(_ANSWER / 20)
         self.close()
+        await asyncio.sleep(0)
 
     def close(self) -> None:
         """Stop at once: who is still connected is reset. Harmless when repeated."""
-        if self._closed:
+        if self._stopped:
             return
         for transport in self._open:
             transport.reset()
-        if self._open and not self._passing:
-            self._advance()
-        self._stop()
+        self.stop()
+        self.failed(OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)))
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,15 +237,6 @@ class Network:
         await self.aclose()
 
     # -- what the transports call
-
-    def now(self) -> Nanos:
-        """The time that the stack is given."""
-        return time.monotonic_ns()
-
-    def touch(self) -> None:
-        """Something may have to be sent: once in this turn of the loop, for all who say so."""
-        if self._soon is None and not self._passing and not self._closed:
-            self._soon = self.loop.call_soon(self._flush)
 
     def opened(self, transport: Transport) -> None:
         """One more connection that the network is to look after."""
@@ -257,71 +248,35 @@ class Network:
         if self._idle is not None and not self._open and not self._idle.done():
             self._idle.set_result(None)
 
-    # -- driving
+    def attempts(self, opening: Opening) -> None:
+        """One more is being opened."""
+        self._attempts.add(opening)
 
-    def _advance(self) -> None:
-        self._pass(self.station.advance)
+    def attempted(self, opening: Opening) -> None:
+        """One less."""
+        self._attempts.discard(opening)
 
-    def _flush(self) -> None:
-        self._soon = None
-        self._pass(self.station.flush)
-
-    def _due(self) -> None:
-        self._timer = None
-        self._pass(self.station.advance)
-
-    def _pass(self, act: Callable[[Nanos], Nanos | None]) -> None:
-        """Let the station do what there is to do, and see to it that it is called again in time."""
-        if self._closed:
-            return
-        self._passing = True
-        try:
-            due = act(self.now())
-        except KernelError as error:
-            self._passing = False
-            self._fail(error)
-            return
-        except BaseException:
-            # What a callback raises that is no Exception ends the loop's run; the rest is done in the next one.
-            self._passing = False
-            self.touch()
-            raise
-        self._passing = False
-        if due is not None:
-            self._arm(due)
-        if not self._device.ready():
-            self.loop.add_writer(self._descriptor, self._write_on)
-
-    def _write_on(self) -> None:
-        self.loop.remove_writer(self._descriptor)
-        self._flush()
-
-    def _arm(self, at: Nanos) -> None:
-        """Come back at `at`. A timer that is set for earlier stays: it costs less to look in vain than to set anew."""
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self.loop.call_later(max(at - self.now(), 0) / SECOND, self._due)
-
-    def _fail(self, error: KernelError) -> None:
-        """The device is gone, and every connection with it."""
-        self.loop.call_exception_handler({"message": "the device of a network has failed", "exception": error})
-        gone = OSError(str(error))
+    def failed(self, error: OSError) -> None:
+        """Every connection ends with this error, and every attempt at one."""
         for transport in list(self._open):
-            transport.fail(gone)
-        self._stop()
-
-    def _stop(self) -> None:
-        self._closed = True
+            transport.fail(error)
         self._open.clear()
-        if self._descriptor >= 0 and not self.loop.is_closed():
-            self.loop.remove_reader(self._descriptor)
-            self.loop.remove_writer(self._descriptor)
-        for handle in (self._soon, self._timer):
-            if handle is not None:
-                handle.cancel()
+        for attempt in self._attempts:
+            attempt.fail(error)
+
+    # -- finding the way
+
+    async def _connect_from(self, sources: list[Address], address: Address) -> Socket:
+        """Open a connection from the first of the sources that is of the destination's family."""
+        if not sources:
+            return await self.connect(address)
+        version = ip_address(address[0]).version
+        for host, port in sources:
+            wanted = ip_address(host)
+            own = [one for one in self.addresses if ip_address(one).version == version]
+            if wanted.version == version and (host in own or (own and wanted.is_unspecified)):
+                return await self.connect(address, (host if host in own else own[0], port))
+        raise OSError(errno.EADDRNOTAVAIL, f"error while attempting to bind on one of {sources}: it is not ours")
 
     async def _places(self, host: str | None, port: int | str | None, family: int, flags: int) -> list[Address]:
         """Where to listen for one host. Raises OSError where an address is not ours."""

@@ -30,6 +30,7 @@ class Opening(Application):
         self.missed = False
         """Whether something has happened since it was opened, which a transport is to look for."""
         socket.owner = self
+        network.attempts(self)
         network.touch()
 
     async def opened(self) -> Socket:
@@ -41,7 +42,14 @@ class Opening(Application):
             self._socket.close(self._network.now())
             self._network.touch()
             raise
+        finally:
+            self._network.attempted(self)
         return self._socket
+
+    def fail(self, reason: OSError) -> None:
+        """The network is gone."""
+        if not self._result.done():
+            self._result.set_exception(reason)
 
     def on_opened(self, socket: Socket, now: Nanos) -> None:
         """It is open."""

@@ -13,13 +13,14 @@ Address = tuple[str, int]
 
 def literal(host: str | None, port: object, family: int = 0) -> Address | None:
     """What needs no looking up, or None: the host is a name, or the port one of a service."""
-    if host is None or not isinstance(port, int):
+    if not isinstance(host, str):
         return None
     try:
         address = ip_address(host)
+        number = int(port) if isinstance(port, (str, bytes, int)) else 0
     except ValueError:
         return None
-    return (str(address), port) if family in (0, FAMILY[address.version]) else None
+    return (str(address), number) if family in (0, FAMILY[address.version]) and "%" not in host else None
 
 
 async def resolve(
@@ -29,12 +30,13 @@ async def resolve(
     known = literal(host, port, family)
     if known is not None:
         return [known]
-    service = port if isinstance(port, (str, int)) else None
+    service = port if isinstance(port, (str, bytes, int)) else None
     kind = socket.SOCK_STREAM
     found = await loop.getaddrinfo(host, service, family=family, type=kind, proto=proto, flags=flags)
     if not found:
         raise OSError("getaddrinfo() returned empty list")
-    return list(dict.fromkeys((str(info[4][0]), int(info[4][1])) for info in found))
+    # The zone of an IPv6 address (RFC 4007 11) names a device of the kernel's.
+    return list(dict.fromkeys((str(info[4][0]).partition("%")[0], int(info[4][1])) for info in found))
 
 
 def socket_address(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

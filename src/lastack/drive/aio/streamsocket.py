@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket as system
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lastack.errors import CallError
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class StreamSocket(StandIn):
-    """The socket of an open connection, to be asked and to be set. `pending`: whether there may be data to read."""
+    """The socket of an open connection, to be asked and to be set."""
 
-    def __init__(self, socket: Socket, network: Network, pending: Callable[[], bool]) -> None:
+    def __init__(self, socket: Socket, network: Network) -> None:
         super().__init__(socket.options, socket.local_endpoint)
         self._socket = socket
         self._network = network
-        self._pending = pending
+        self._readable = False
         self._readiness: Readiness | None = None
         self._closed = False
 
@@ -43,7 +42,7 @@ class StreamSocket(StandIn):
             return -1
         if self._readiness is None:
             self._readiness = Readiness()
-            self._readiness.show(self._pending())
+            self._readiness.show(self._readable)
         return self._readiness.fileno()
 
     def shutdown(self, how: int) -> None:
@@ -55,7 +54,8 @@ class StreamSocket(StandIn):
         self._network.touch()
 
     def show(self, readable: bool) -> None:
-        """Keep the descriptor true, if there is one."""
+        """Say whether there is something to read, for the descriptor, if there is one."""
+        self._readable = readable
         if self._readiness is not None:
             self._readiness.show(readable)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from asyncio.log import logger
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from lastack.drive.application import Application
@@ -102,14 +101,14 @@ class Transport(FlowControl, Application):
         if name != "socket":
             return default
         if self._stand_in is None:
-            self._stand_in = StreamSocket(self._socket, self._network, lambda: self._pending)
+            self._stand_in = StreamSocket(self._socket, self._network)
+            self._stand_in.show(self._pending)
         return self._stand_in
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give all that happens from now on to another protocol."""
         self._protocol = protocol
-        buffered = isinstance(protocol, asyncio.BufferedProtocol)
-        self._deliver: Callable[[], bytes | None] = self._fill_buffer if buffered else self._hand_over
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
         self._delivers = "data_received"
         """The callback that is to blame where delivering fails."""
 
@@ -151,9 +150,7 @@ class Transport(FlowControl, Application):
         if self._paused or self._lost or self._closing or self._at_end or not self._pending:
             return
         try:
-            data = self._deliver()
-        except CallError as error:
-            self._fatal(socket_error(error), "Fatal read error on socket transport")
+            data = self._fill_buffer() if self._buffered else self._hand_over()
         except Exception as error:
             self._fatal(error, f"Fatal error: protocol.{self._delivers}() call failed.")
         else:
@@ -168,10 +165,8 @@ class Transport(FlowControl, Application):
                 self._show(False)
 
     def _hand_over(self) -> bytes | None:
-        data = self._socket.receive(_LARGEST_READ, self._network.now())
+        data = self._receive(_LARGEST_READ)
         if data:
-            self._network.touch()
-            self._ended = self._ended or len(data) == _LARGEST_READ
             self._protocol.data_received(data)  # type: ignore[union-attr]
         return data
 
@@ -181,12 +176,21 @@ class Transport(FlowControl, Application):
         if not len(buffer):
             raise RuntimeError("get_buffer() returned an empty buffer")
         self._delivers = "buffer_updated"
-        data = self._socket.receive(len(buffer), self._network.now())
+        data = self._receive(len(buffer))
         if data:
-            self._network.touch()
-            self._ended = self._ended or len(data) == len(buffer)
             buffer[: len(data)] = data
             self._protocol.buffer_updated(len(data))  # type: ignore[union-attr]
+        return data
+
+    def _receive(self, limit: int) -> bytes | None:
+        try:
+            data = self._socket.receive(limit, self._network.now())
+        except CallError as error:
+            raise socket_error(error) from error
+        if data:
+            # An ACK may be due, or a wider window worth telling.
+            self._network.touch()
+            self._ended = self._ended or len(data) == limit
         return data
 
     def _end_of_file(self) -> None:
@@ -326,9 +330,9 @@ class Transport(FlowControl, Application):
         self._force_close(error)
 
     def reset(self) -> None:
-        """End the connection with a RST, whatever it is doing, and tell nobody."""
-        self._lost += 1
+        """End the connection with a RST, whatever it is doing."""
         self._socket.abort(self._network.now())
+        self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
         # asyncio's TLS calls this by its name.
@@ -384,10 +388,10 @@ class Transport(FlowControl, Application):
         """The connection has failed. Who neither reads nor writes learns of it when he does."""
         self._ended = True
         self._show(True)
-        if self._paused or self._at_end:
-            self._context.run(self._write_on)
-        else:
+        if self.is_reading() and not self._at_end:
             self._context.run(self._read)
+        else:
+            self._context.run(self._write_on)
 
     def on_writable(self, socket: Socket, now: Nanos) -> None:
         """There is room to send."""

@@ -26,8 +26,8 @@ class Address:
             port = parts.port
         except ValueError as error:
             raise CallError(f"{url!r} is no URL: {error}") from None
-        if parts.scheme != "http" or not parts.hostname:
-            raise CallError(f"{url!r} is no URL that begins with http:// and names a host")
+        if parts.scheme != "http" or not parts.hostname or not parts.netloc.isascii():
+            raise CallError(f"{url!r} is no URL that begins with http:// and names a host in ASCII")
         self.host = parts.hostname
         self.port = 80 if port is None else port
         self.name = parts.netloc.rpartition("@")[2]

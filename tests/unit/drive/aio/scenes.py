@@ -78,6 +78,18 @@ async def reset_after_data(world: World) -> None:
     await world.over()
 
 
+async def reset_while_closing(world: World) -> None:
+    """close() waits for what the transport still holds back, but not for ever."""
+    client, server = await world.pair(Side(), Side(made=lambda side: side.transport.pause_reading()))
+    while not client.transport.get_write_buffer_size():
+        client.transport.write(bytes(1 << 20))
+    client.transport.close()
+    await asyncio.sleep(0.02)
+    world.note(f"{client.transport.is_closing()} {client.notes}")
+    server.transport.close()
+    await world.over()
+
+
 async def closed_with_unread_data(world: World) -> None:
     client, server = await world.pair(Side(), Side(made=lambda side: side.transport.pause_reading()))
     client.transport.write(b"nobody reads this")
@@ -387,6 +399,7 @@ SCENES: tuple[Scene, ...] = (
     reset,
     reset_while_writing,
     reset_after_data,
+    reset_while_closing,
     closed_with_unread_data,
     writing_to_the_departed,
     paused_reading,

@@ -1,0 +1,75 @@
+"""A peer that wants our memory, or others' connections slow: no clause of a standard, but what Linux does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lastack.model.time import MILLISECOND, SECOND
+from lastack.wire import Packet, Segment, address_bytes
+from lastack.wire.flags import ACK, SYN
+from lastack.wire.icmp import Problem
+
+from .conftest import HERE, THERE, Talk
+
+
+def test_a_router_that_quotes_what_was_never_sent_makes_no_path_narrower(talk: Talk) -> None:
+    talk.accepted()
+    for off in (1, 1000, -1000, 1 << 30):
+        talk.icmp(Problem.TOO_BIG, 1 + off, mtu=600)
+    there = address_bytes(THERE)
+    assert talk.stack.host.paths.mtu(there, 1500, talk.now) == 1500
+    talk.icmp(Problem.TOO_BIG, 1, mtu=600)
+    assert talk.stack.host.paths.mtu(there, 1500, talk.now) == 600
+
+
+def test_a_shut_window_holds_no_more_than_an_initial_flight_and_its_like(talk: Talk) -> None:
+    socket = talk.accepted()
+    talk.say(".", 1, 1, window=0)
+    taken = sum(socket.send(bytes(1000), talk.now) for _ in range(5000))
+    assert taken == 87_040  # what Linux gives a connection of Ethernet's segments before its window grows
+
+
+def test_the_send_buffer_grows_with_the_congestion_window(talk: Talk) -> None:
+    socket = talk.accepted()
+    acked, taken = 1, 0
+    for _ in range(40):
+        taken += socket.send(bytes(1 << 22), talk.now)
+        talk.flush()
+        talk.now += 10 * MILLISECOND
+        acked = max([acked, *(1 + segment.seq - talk.iss - 1 + len(segment.payload) for segment in talk.take())])
+        talk.say(".", 1, acked)
+    assert socket.connection.tcb.sender.capacity > 200_000
+    assert acked > 1_000_000
+
+
+def test_what_nobody_reads_takes_its_octets_however_small_they_came(talk: Talk) -> None:
+    socket = talk.accepted()
+    for at in range(1, 20_001, 2):
+        talk.say(".", at, 1, b"xy")
+    assert len(socket.connection.tcb.receiver.chunks) <= 128
+    assert socket.receive(1 << 20, talk.now) == b"xy" * 10_000
+
+
+def test_holes_without_number_are_not_kept_and_the_text_arrives_all_the_same(make_talk: Callable[..., Talk]) -> None:
+    talk = make_talk(tcp_sack=1)
+    socket = talk.accepted(sack_permitted=True)
+    for at in range(2, 2002, 2):
+        talk.say(".", at, 1, b"b")
+    held = socket.connection.tcb.receiver.reassembly
+    assert held is not None
+    assert len(held.pieces) == 256
+    assert talk.stack.counters.TCPOFODrop == 1000 - 256
+    for at in range(1, 2001):
+        talk.say(".", at, 1, b"a" if at & 1 else b"b")
+    assert socket.receive(1 << 20, talk.now) == b"ab" * 1000
+    talk.wait(SECOND)
+    assert not talk.told()
+
+
+def test_a_syn_that_comes_twice_before_it_is_answered_is_answered_once(talk: Talk) -> None:
+    talk.listen()
+    packet = Packet(address_bytes(THERE), address_bytes(HERE), Segment(4000, 80, 1, 0, SYN, 65_535, b""))
+    talk.stack.on_packet(packet, talk.now)
+    talk.stack.on_packet(packet, talk.now)
+    talk.flush()
+    assert [segment.flags for segment in talk.take()] == [SYN | ACK]
