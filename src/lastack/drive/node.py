@@ -44,7 +44,7 @@ class Node:
         """Whether `deadline` is when a timer goes off, or only no later than that."""
 
     def route(self, destination: bytes) -> Port | None:
-        """The port towards an address: the known one, or the only one there is. None: there is no way, or it is ours."""
+        """The port towards an address: the known one, or the only one there is; None for an address of its own."""
         port = self.routes.get(destination)
         if port is not None:
             return port

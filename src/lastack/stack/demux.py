@@ -21,5 +21,5 @@ def addresses(key: bytes) -> tuple[bytes, bytes]:
 
 def ports(key: bytes) -> tuple[int, int]:
     """The local and the remote port of a key."""
-    both = int.from_bytes(key[-4:], "big")
-    return both & 0xFFFF, both >> 16
+    end = len(key)
+    return key[end - 2] << 8 | key[end - 1], key[end - 4] << 8 | key[end - 3]

@@ -103,7 +103,9 @@ class Host:
         if tcb.leaving or tcb.bit & CLOSED_BIT:
             self._remove(socket, now)
         else:
-            self.schedule.arm(socket, socket.connection.deadline())
+            deadline = socket.connection.deadline()
+            if deadline < socket.alarm:
+                self.schedule.arm(socket, deadline)
         if tcb.events and socket.accepted:
             self.schedule.notice(socket)
 

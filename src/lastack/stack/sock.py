@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from lastack.model.address import Endpoint
 from lastack.model.state import State
@@ -68,7 +68,7 @@ class Socket:
         self.counted_orphan = False
         self.requesting = False
         """It is in its listener's SYN queue."""
-        self.owner: object | None = None
+        self.owner: Any = None
         """Whatever whoever drives the stack wants to find again when something happens to the socket."""
         # Its places in the stack's queues, each of which is a chain of sockets.
         self.queued = False
@@ -142,6 +142,13 @@ class Socket:
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""
         return self.connection.next_event()
+
+    def take_event(self) -> int:
+        """The same as a plain number (`tcp.events`); 0: there is none."""
+        tcb = self.connection.tcb
+        event = tcb.events & -tcb.events
+        tcb.events ^= event
+        return event
 
     def info(self, now: Nanos) -> TcpInfo:
         """What getsockopt(TCP_INFO) says."""

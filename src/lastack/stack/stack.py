@@ -237,15 +237,14 @@ class Stack:
 
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where nothing is waited for."""
-        return self._first_end(self.host.schedule.next())
+        self.host.schedule.next()
+        return self.bound()
 
     def bound(self) -> Nanos:
         """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
-        return self._first_end(self.host.schedule.bound())
-
-    def _first_end(self, at: Nanos) -> Nanos:
-        """The end of the row that ends first, or an instant before it."""
         host = self.host
+        heap = host.schedule.heap
+        at = heap[0].alarm if heap else NEVER
         at = min(at, host.four.soonest)
         return at if at < host.six.soonest else host.six.soonest
 

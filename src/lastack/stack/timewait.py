@@ -45,6 +45,7 @@ class Rows:
         "_head",
         "_index",
         "_keys",
+        "_latest",
         "_mask",
         "_order",
         "acked_at",
@@ -72,6 +73,8 @@ class Rows:
         """A free row and one; the next one is in its `rcv_nxt`."""
         self._order = array("I")
         self._head = 0
+        self._latest: Nanos = 0
+        """No row that waits ends after this."""
         self._hash = array("I")
         self.rcv_nxt = array("I")
         self.snd_nxt = array("I")
@@ -213,11 +216,12 @@ class Rows:
     # -- the order of ending
 
     def _queue(self, row: int, until: Nanos) -> None:
-        order, deadline = self._order, self.deadline
-        if self._head == len(order) or deadline[order[-1]] <= until:
+        order = self._order
+        if until >= self._latest:
+            self._latest = until
             order.append(row)
         else:
-            order.insert(bisect_right(order, until, self._head, key=deadline.__getitem__), row)
+            order.insert(bisect_right(order, until, self._head, key=self.deadline.__getitem__), row)
         self.soonest = min(self.soonest, until)
 
     def _unqueue(self, row: int) -> None:
