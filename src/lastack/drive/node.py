@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.stack.stack import Stack
 from lastack.tcp.timers import NEVER
 from lastack.wire.icmp import IcmpMessage, Problem, Quote
@@ -39,7 +39,7 @@ class Node:
         self.stack = stack
         self.ports: list[Port] = []
         self.routes: dict[bytes, Port] = {}
-        self.deadline: Nanos = NEVER
+        self.deadline: i64 = NEVER
         self.exact = True
         """Whether `deadline` is when a timer goes off, or only no later than that."""
 

@@ -20,6 +20,7 @@ from typing import Final, TypeVar, final
 
 from lastack.errors import CallError
 from lastack.model.time import SECOND, Nanos
+from lastack.native import i64
 from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
@@ -140,7 +141,7 @@ class Simulator:
     """The network. `trace=True` keeps every packet too; changes of state are always kept unless `quiet`."""
 
     def __init__(self, seed: int = 1, *, trace: bool = False, quiet: bool = False) -> None:
-        self.now: Nanos = 0
+        self.now: i64 = 0
         self.trace = Trace()
         self.trace.keeps_packets = trace
         self.servers: dict[int, Callable[[], Application]] = {}
@@ -248,7 +249,7 @@ class Simulator:
             if not self._step(end + 1):
                 raise CallError(f"not within {(end - self.now) / SECOND:.0f} s: nothing more happens")
 
-    def _step(self, horizon: Nanos) -> bool:
+    def _step(self, horizon: i64) -> bool:
         """One event: a task is due, a packet arrives, or a timer goes off. False where none is before `horizon`."""
         if self._due and self.now < horizon:
             self._due.pop()()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.tcp.timers import NEVER
 
 from .sock import Socket
@@ -120,7 +121,7 @@ class Schedule:
         self.cancel(socket)
         return socket
 
-    def _rise(self, socket: Socket, place: int) -> None:
+    def _rise(self, socket: Socket, place: i64) -> None:
         """Put it into a free place, or higher up, below all that are earlier (of the same instant: older)."""
         heap, at, number = self.heap, socket.alarm, socket.number
         while place:
@@ -134,9 +135,10 @@ class Schedule:
         heap[place] = socket
         socket.place = place
 
-    def _sink(self, socket: Socket, place: int) -> None:
+    def _sink(self, socket: Socket, place: i64) -> None:
         """Put it into a free place, or further down, above all that are later (of the same instant: younger)."""
-        heap, at, number, size = self.heap, socket.alarm, socket.number, len(self.heap)
+        heap, at, number = self.heap, socket.alarm, socket.number
+        size: i64 = len(heap)
         below = 2 * place + 1
         while below < size:
             other = heap[below]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 from lastack.model.address import Endpoint
 from lastack.model.state import State
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.tcp.connection import Connection
 from lastack.tcp.events import Event
 from lastack.tcp.info import TcpInfo
@@ -56,7 +57,7 @@ class Socket:
         listener: Listener | None,
     ) -> None:
         self.connection = connection
-        self.number = connection.tcb.number
+        self.number: i64 = connection.tcb.number
         self.key = key
         self.local = local
         self.remote = remote
@@ -77,9 +78,9 @@ class Socket:
         self.noticed = False
         self.tells_next: Socket | None = None
         """Whose events are told after its own."""
-        self.alarm: Nanos = NEVER
+        self.alarm: i64 = NEVER
         """When it is to be woken, or looked at again, and where it stands among those that are."""
-        self.place = -1
+        self.place: i64 = -1
 
     @property
     def state(self) -> State:
