@@ -134,13 +134,13 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
 
 def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
     for row in rows.rows():
-        out.append((rows.rcv_nxt[row], rows.snd_nxt[row], rows.flags[row]))
-        out.append(rows.deadline[row] - now)
-        acked = rows.acked_at.get(row, 0)
-        out.append(acked and max(acked - now // MILLISECOND, -500))
-        if rows.flags[row] & 2:
-            out.append(rows.ts_recent[row] - now // MILLISECOND)
-            out.append(max(rows.ts_at[row] - now // SECOND, -2))
+        wait = rows.load(row)
+        out.append((wait.rcv_nxt, wait.snd_nxt, wait.flags))
+        out.append(wait.until - now)
+        out.append(wait.acked_at and max(wait.acked_at - now // MILLISECOND, -500))
+        if wait.flags & 2:
+            out.append(wait.ts_recent - now // MILLISECOND)
+            out.append(max(wait.ts_at - now // SECOND, -2))
 
 
 def _read_life(life: Life) -> tuple[Any, ...]:

@@ -181,8 +181,8 @@ def _numbers(side: Side, life: Life) -> tuple[int, int, int]:
     host, tcb = side.stack.host, life.socket.connection.tcb
     if host.sockets.get(life.socket.key) is life.socket:
         return tcb.sender.una & MASK, tcb.sender.nxt & MASK, tcb.receiver.nxt & MASK
-    row = host.four.find(life.socket.key)
-    return host.four.snd_nxt[row], host.four.snd_nxt[row], host.four.rcv_nxt[row]
+    wait = host.four.load(host.four.find(life.socket.key))
+    return wait.snd_nxt, wait.snd_nxt, wait.rcv_nxt
 
 
 def check_poll_contract(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from io import BytesIO
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from lastack.model.time import Nanos
@@ -90,6 +91,7 @@ class Copier:
             Paths: lambda one: paths,
             Ports: lambda one: (_ports, (one._uses, one.bound)),
             Uses: lambda one: (_uses, ({i: page for i, page in enumerate(one.pages) if page}, one.counted)),
+            Struct: lambda one: (Struct, (one.format,)),
             Rows: lambda one: one.__reduce_ex__(4) if one.count else nothing[one.key_size],
             Tally: lambda one: (_tally, (one.opened_at,)),
         }

@@ -9,7 +9,7 @@ from lastack.model.time import MILLISECOND, SECOND
 from lastack.stack import Dice
 from lastack.stack.cookies import Cookies
 from lastack.stack.isn import Secrets
-from lastack.stack.timewait import Rows
+from lastack.stack.timewait import Rows, Wait
 from lastack.tcp.congestion import make_controller
 from lastack.tcp.congestion.cubic import cube_root
 from lastack.tcp.ranges import Ranges
@@ -77,25 +77,28 @@ def test_rows_are_a_dictionary_that_knows_what_ends_next(steps: list[tuple[str, 
         row = rows.find(key)
         assert (row >= 0) == (key in known)
         if step == "a" and row < 0:
-            rows.add(key, now + wait, 0, 0, 0, 0, 0, number)
+            rows.add(Wait(key, number, now + wait, 0, 0, 0))
             known[key] = now + wait
         elif step == "r" and row >= 0:
             rows.remove(row)
             del known[key]
         elif step == "z" and row >= 0:
-            rows.restart(row, now + wait)
+            found = rows.load(row)
+            found.until = now + wait
+            rows.store(row, found)
             known[key] = now + wait
         assert rows.count == len(known)
         if known:
             assert rows.soonest == min(known.values()) == rows.deadline[rows.first()]
-        assert {rows.key(row): rows.deadline[row] for row in rows.rows()} == known
-        assert all(rows.number[row] == int.from_bytes(rows.key(row), "big") for row in rows.rows())
+        found_all = [rows.load(row) for row in rows.rows()]
+        assert {found.key: found.until for found in found_all} == known
+        assert all(found.number == int.from_bytes(found.key, "big") for found in found_all)
 
 
 def test_a_row_takes_eighty_octets_at_most() -> None:
     rows = Rows(12)
     for number in range(50_000):
-        rows.add(number.to_bytes(12, "big"), 60, 0, 0, 0, 0, 0, 0)
+        rows.add(Wait(number.to_bytes(12, "big"), number, 60, 0, 0, 0))
     assert rows.octets() / rows.count <= 80
 
 

@@ -12,10 +12,10 @@ from lastack.drive import Simulator
 from lastack.model.time import MILLISECOND, SECOND
 
 RECORDED = {
-    1: "9ce80d66e189683a771fb7e0f7f073fd669209cb2fc9b0232e0006dff16c2653",
-    2: "a97f6baceb99bec3172a032d748a0930bda8a0fb138b840fb3ba0385e607b37d",
-    3: "3d27cfce41821e17309e7135c06ed205919c62c3e9182a31847b3add526942a6",
-    4: "f2d497b0d7b707894735ef382e4e7d4d2ddbb6a8b7f07b473c5f34bd3a22b875",
+    1: "ed3dafc8fcce6afbeb7d8ba437ca031b1143f59b5b460a1824386b76297e55b7",
+    2: "dbc301180b90057c2e378054f1bc62005a0bbecdda3df9e6d73e7b59c2f24ef0",
+    3: "191497fd5a3e730d4e7f11de4d719f9d63c8c186af471f9661288f02e7b3f971",
+    4: "9d4f2a1e66855365a374ab38d24b368d94feff47333ccbbb4f9213de55bed8f4",
 }
 
 

@@ -6,6 +6,7 @@ from typing import Final, final
 
 from lastack.errors import DecodeError
 from lastack.model.time import SECOND, Nanos
+from lastack.native import i64
 from lastack.stack.dice import Dice
 from lastack.tcp.timers import NEVER
 from lastack.wire.packet import Packet, decode_packet
@@ -43,19 +44,21 @@ class Fate:
 class Channel:
     """A FIFO of packets under way. One that is overtaken, or overtakes, is put in its place in time."""
 
-    __slots__ = ("_busy_until", "_dice", "_head", "_packets", "arrives", "fate", "faults", "lost", "passed")
+    __slots__ = ("_busy_until", "_dice", "_head", "_latest", "_packets", "arrives", "fate", "faults", "lost", "passed")
 
     def __init__(self, dice: Dice) -> None:
         self.fate = Fate()
         self.faults: list[Fault] = []
         self.lost = 0
         self.passed = 0
-        self.arrives: Nanos = NEVER
+        self.arrives: i64 = NEVER
         """When the next packet comes out, NEVER where none is under way."""
         self._dice = dice
         self._packets: list[Packet | None] = []
         """Those under way from `_head` on; before it the places of those that came out."""
         self._head = 0
+        self._latest: i64 = 0
+        """No packet under way arrives after this."""
         self._busy_until: Nanos = 0
 
     # -- scripted faults
@@ -148,6 +151,11 @@ class Channel:
 
     def _put(self, packet: Packet, at: Nanos) -> None:
         packet.arrives = at
+        self.arrives = min(self.arrives, at)
+        if at >= self._latest:
+            self._latest = at
+            self._packets.append(packet)
+            return
         packets = self._packets
         place = len(packets)
         while place > self._head:
@@ -155,12 +163,7 @@ class Channel:
             if other is None or other.arrives <= at:
                 break
             place -= 1
-        if place == self._head:
-            self.arrives = at
-        if place == len(packets):
-            packets.append(packet)
-        else:
-            packets.insert(place, packet)
+        packets.insert(place, packet)
 
     def take(self) -> Packet:
         """The packet that arrives next. Raises IndexError where none is under way."""

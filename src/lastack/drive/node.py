@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.stack.stack import Stack
 from lastack.tcp.timers import NEVER
 from lastack.wire.icmp import IcmpMessage, Problem, Quote
@@ -39,12 +39,12 @@ class Node:
         self.stack = stack
         self.ports: list[Port] = []
         self.routes: dict[bytes, Port] = {}
-        self.deadline: Nanos = NEVER
+        self.deadline: i64 = NEVER
         self.exact = True
         """Whether `deadline` is when a timer goes off, or only no later than that."""
 
     def route(self, destination: bytes) -> Port | None:
-        """The port towards an address: the known one, or the only one there is. None: there is no way, or it is ours."""
+        """The port towards an address: the known one, or the only one there is; None for an address of its own."""
         port = self.routes.get(destination)
         if port is not None:
             return port

@@ -14,16 +14,15 @@ sim.run()
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, TypeVar, cast, final
+from typing import Final, TypeVar, final
 
 from lastack.errors import CallError
 from lastack.model.time import SECOND, Nanos
+from lastack.native import i64
 from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
-from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.tcp.timers import NEVER
@@ -141,17 +140,21 @@ class Simulator:
     """The network. `trace=True` keeps every packet too; changes of state are always kept unless `quiet`."""
 
     def __init__(self, seed: int = 1, *, trace: bool = False, quiet: bool = False) -> None:
-        self.now: Nanos = 0
+        self.now: i64 = 0
         self.trace = Trace()
         self.trace.keeps_packets = trace
         self.servers: dict[int, Callable[[], Application]] = {}
         self._quiet = quiet
         self._dice = Dice(seed)
         self._nodes: list[Node] = []
-        self._ports: list[Port] = []
+        self._channels: list[Channel] = []
+        self._ends: list[Node] = []
+        """Where each channel leads."""
         self._agenda: list[Nanos] = []
         """A heap of the instants at which there are tasks."""
-        self._tasks: dict[Nanos, deque[Callable[[], None]]] = {}
+        self._tasks: dict[Nanos, list[Callable[[], None]]] = {}
+        self._due: list[Callable[[], None]] = []
+        """The tasks of this instant that are not done yet, the next one last."""
         self._routed = True
 
     # -- building
@@ -195,9 +198,9 @@ class Simulator:
             channel = Channel(self._dice.split())
             fate = channel.fate
             fate.delay, fate.rate, fate.queue, fate.loss, fate.mtu = delay, rate, queue, loss, mtu
-            port = Port(channel, far)
-            near.ports.append(port)
-            self._ports.append(port)
+            near.ports.append(Port(channel, far))
+            self._channels.append(channel)
+            self._ends.append(far)
             channels.append(channel)
             if near.stack is not None:
                 near.stack.settings.mtu = min(near.stack.settings.mtu, mtu)
@@ -209,9 +212,10 @@ class Simulator:
         instant = max(instant, self.now)
         tasks = self._tasks.get(instant)
         if tasks is None:
-            tasks = self._tasks[instant] = deque()
+            self._tasks[instant] = [task]
             heappush(self._agenda, instant)
-        tasks.append(task)
+        else:
+            tasks.append(task)
 
     def after(self, delay: Nanos, task: Callable[[], None]) -> None:
         """Do something in a while."""
@@ -224,7 +228,8 @@ class Simulator:
         end = NEVER if until is None else until
         if at_most is not None:
             end = min(end, self.now + at_most)
-        while self._step(end):
+        horizon = min(end + 1, NEVER)
+        while self._step(horizon):
             pass
         if end != NEVER:
             self.now = max(self.now, end)
@@ -240,31 +245,36 @@ class Simulator:
             found = condition()
             if found:
                 return found
-            if not self._step(end):
+            if not self._step(end + 1):
                 raise CallError(f"not within {(end - self.now) / SECOND:.0f} s: nothing more happens")
 
-    def _step(self, end: Nanos) -> bool:
-        """One event: a task is due, a packet arrives, or a timer goes off. False where none is until `end`."""
+    def _step(self, horizon: i64) -> bool:
+        """One event: a task is due, a packet arrives, or a timer goes off. False where none is before `horizon`."""
+        if self._due and self.now < horizon:
+            self._due.pop()()
+            return True
         while True:
-            at = min(end + 1, NEVER)
+            at = horizon
             target: Node | None = None
             for node in self._nodes:
                 if node.deadline < at:
                     at = node.deadline
                     target = node
-            coming: Port | None = None
-            for port in self._ports:
+            coming = -1
+            for index, channel in enumerate(self._channels):
                 # What arrives comes before the timer of the same instant.
-                arrives = port.channel.arrives
-                if arrives < at or (arrives == at and coming is None and target is not None):
-                    at = arrives
-                    coming = port
-            if self._agenda and self._agenda[0] <= at and self._agenda[0] <= end:
-                self._do_task()
+                if channel.arrives <= at and (channel.arrives < at or (coming < 0 and target is not None)):
+                    at = channel.arrives
+                    coming = index
+            if self._agenda and self._agenda[0] <= at and self._agenda[0] < horizon:
+                self.now = heappop(self._agenda)
+                self._due = self._tasks.pop(self.now)
+                self._due.reverse()
+                self._due.pop()()
                 return True
-            if coming is not None:
+            if coming >= 0:
                 self.now = at
-                self._arrive(coming.peer, coming.channel.take())
+                self._arrive(self._ends[coming], self._channels[coming].take())
                 return True
             if target is None or target.stack is None:
                 return False
@@ -275,17 +285,6 @@ class Simulator:
                 return True
             target.deadline = target.stack.deadline()
             target.exact = True
-
-    def _do_task(self) -> None:
-        """The first task of the first instant at which there are any."""
-        at = self._agenda[0]
-        tasks = self._tasks[at]
-        task = tasks.popleft()
-        if not tasks:
-            heappop(self._agenda)
-            del self._tasks[at]
-        self.now = at
-        task()
 
     def _arrive(self, node: Node, packet: Packet) -> None:
         """A packet has reached a node."""
@@ -326,7 +325,9 @@ class Simulator:
         if not self._routed:
             find_routes(self._nodes)
             self._routed = True
-        port = node.route(packet.destination)
+        port = node.routes.get(packet.destination)
+        if port is None:
+            port = node.route(packet.destination)
         if port is None:
             if packet.destination in node.addresses and node.stack is not None:
                 node.stack.on_packet(packet, self.now)
@@ -348,19 +349,25 @@ class Simulator:
         stack = node.stack
         if stack is None:
             return
+        host, now = stack.host, self.now
+        schedule = host.schedule
         while True:
-            packet = stack.poll(self.now)
-            while packet is not None:
-                self._send(node, packet)
-                packet = stack.poll(self.now)
+            # What there is to do is looked at here, for most of the time there is nothing.
+            while schedule.first is not None or host.replies:
+                packet = stack.poll(now)
+                if packet is not None:
+                    self._send(node, packet)
+            if schedule.news is None:
+                break
             socket = stack.news()
             if socket is None:
                 break
             if socket.accepted:
-                event = socket.next_event()
-                if socket.owner is not None and event is not None:
-                    # Only the simulator gives owners to the sockets of its stacks.
-                    tell(cast(Application, socket.owner), socket, event, self.now)
+                event = socket.take_event()
+                # Only the simulator gives owners to the sockets of its stacks.
+                application: Application | None = socket.owner
+                if application is not None:
+                    tell(application, socket, event, self.now)
             elif socket.listener is not None:
                 self._accept(stack, socket.listener)
         node.deadline = stack.bound()

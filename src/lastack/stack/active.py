@@ -92,13 +92,13 @@ def _claim(host: Host, key: bytes, now: Nanos) -> int:
     if row < 0:
         return 0
     mode = host.settings.tcp_tw_reuse
-    if not mode or rows.flags[row] & FIN_WAIT_2 or not rows.flags[row] & TIMESTAMPS:
+    wait = rows.load(row)
+    if not mode or wait.flags & FIN_WAIT_2 or not wait.flags & TIMESTAMPS:
         return -1
     if mode == 2 and not is_loopback(key[:4] if len(key) == 12 else key[:16]):
         return -1
-    if rows.timestamp_age(row, now) <= host.settings.tcp_tw_reuse_delay * MILLISECOND:
+    if wait.timestamp_age(now) <= host.settings.tcp_tw_reuse_delay * MILLISECOND:
         return -1
-    isn = waiting.next_isn(rows, row)
     host.counters.TWRecycled += 1
-    host.forget_wait(rows, row, State.SYN_SENT, "connect() takes the port over", now)
-    return isn
+    host.forget_wait(rows, row, wait, State.SYN_SENT, "connect() takes the port over", now)
+    return waiting.next_isn(wait)

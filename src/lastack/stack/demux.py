@@ -13,13 +13,18 @@ def reverse(key: bytes, local: bytes, remote: bytes) -> bytes:
     return b"%b%b%b%b" % (local, remote, key[-2:], key[-4:-2])
 
 
+def local_address(key: bytes) -> bytes:
+    """The local address of a key."""
+    size = (len(key) - 4) // 2
+    return key[size : 2 * size]
+
+
 def addresses(key: bytes) -> tuple[bytes, bytes]:
     """The local and the remote address of a key."""
-    size = (len(key) - 4) // 2
-    return key[size : 2 * size], key[:size]
+    return local_address(key), key[: (len(key) - 4) // 2]
 
 
 def ports(key: bytes) -> tuple[int, int]:
     """The local and the remote port of a key."""
-    both = int.from_bytes(key[-4:], "big")
-    return both & 0xFFFF, both >> 16
+    end = len(key)
+    return key[end - 2] << 8 | key[end - 1], key[end - 4] << 8 | key[end - 3]

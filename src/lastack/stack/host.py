@@ -24,7 +24,7 @@ from .path import Paths
 from .ports import Ports
 from .schedule import Schedule
 from .sock import Socket
-from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, WINDOW_AT, Rows
+from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, WINDOW_AT, Rows, Wait
 
 
 @final
@@ -81,13 +81,11 @@ class Host:
         tcb.observer = self.observer
         return Connection(tcb)
 
-    def forget_wait(self, rows: Rows, row: int, becomes: State, cause: str, now: Nanos) -> None:
-        """A row is over."""
+    def forget_wait(self, rows: Rows, row: int, wait: Wait, becomes: State, cause: str, now: Nanos) -> None:
+        """A row, which says `wait`, is over."""
         if self.observer is not None:
-            state = State.FIN_WAIT_2 if rows.flags[row] & FIN_WAIT_2 else State.TIME_WAIT
-            self.observer.moved(rows.number[row], state, becomes, cause, now)
-        key = rows.key(row)
-        self.ports.release(demux.addresses(key)[0], demux.ports(key)[0], bool(rows.flags[row] & REUSE))
+            self.observer.moved(wait.number, wait.state, becomes, cause, now)
+        self.ports.release(demux.local_address(wait.key), demux.ports(wait.key)[0], bool(wait.flags & REUSE))
         rows.remove(row)
 
     def settle(self, socket: Socket, now: Nanos) -> None:
@@ -103,7 +101,9 @@ class Host:
         if tcb.leaving or tcb.bit & CLOSED_BIT:
             self._remove(socket, now)
         else:
-            self.schedule.arm(socket, socket.connection.deadline())
+            deadline = socket.connection.deadline()
+            if deadline < socket.alarm:
+                self.schedule.arm(socket, deadline)
         if tcb.events and socket.accepted:
             self.schedule.notice(socket)
 
@@ -151,7 +151,8 @@ class Host:
                 self.seen_stamps[socket.remote] = (ts_recent, now)
         rcv_nxt, snd_nxt = receiver.nxt & MASK, tcb.sender.nxt & MASK
         until = now + tcb.leaving
-        self.rows(socket.key).add(socket.key, until, flags, rcv_nxt, snd_nxt, ts_recent, ts_at, tcb.number)
+        wait = Wait(socket.key, tcb.number, until, flags, rcv_nxt, snd_nxt, ts_recent, ts_at)
+        self.rows(socket.key).add(wait)
         if tcb.leaving <= 4 * SECOND:
             self.counters.TWKilled += 1
         else:

@@ -21,10 +21,10 @@ class Secrets:
 
     def __init__(self, dice: Dice) -> None:
         key = dice.bits().to_bytes(8, "big") + dice.bits().to_bytes(8, "big")
+        # The secret and a four-tuple fit into one block: an ISN takes a single compression. The length of the digest
+        # goes into the hash, so that the two have nothing in common.
+        self._isn = blake2s(key, digest_size=4)
         self._keyed = blake2s(digest_size=8, key=key)
-        # The key fills the first block. With an octet after it that block is behind us, and what is left to do for
-        # each connection, whose four-tuple fits into the second one, is a single compression.
-        self._isn = blake2s(b"i", digest_size=4, key=key)
         self._offsets: dict[bytes, dict[bytes, int]] = {}
 
     def digest(self, data: bytes) -> int:

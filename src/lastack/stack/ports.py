@@ -38,17 +38,31 @@ class Uses:
             return _ALONE
         return self.counted.get(port, 0) if self.counted else 0
 
-    def put(self, port: int, count: int) -> None:
-        """So many use it from now on."""
+    def take(self, port: int, reuse: bool) -> None:
+        """One more uses it."""
         place, bit = port // _PAGE, 1 << port % _PAGE
-        if count == _ALONE:
-            self.pages[place] |= bit
-        elif self.pages[place] & bit:
-            self.pages[place] &= ~bit
-        if count and count != _ALONE:
-            self.counted[port] = count
-        elif self.counted:
-            self.counted.pop(port, None)
+        page = self.pages[place]
+        if page & bit:
+            self.pages[place] = page ^ bit
+            self.counted[port] = _ALONE + (1 if reuse else _ALONE)
+        elif reuse or (self.counted and port in self.counted):
+            self.counted[port] = self.counted.get(port, 0) + (1 if reuse else _ALONE)
+        else:
+            self.pages[place] = page | bit
+
+    def release(self, port: int, reuse: bool) -> int:
+        """One less uses it; what is left."""
+        place, bit = port // _PAGE, 1 << port % _PAGE
+        page = self.pages[place]
+        if page & bit:
+            self.pages[place] = page ^ bit
+            return 0
+        left = self.counted.pop(port) - (1 if reuse else _ALONE)
+        if left == _ALONE:
+            self.pages[place] = page | bit
+        elif left:
+            self.counted[port] = left
+        return left
 
 
 @final
@@ -71,14 +85,11 @@ class Ports:
         uses = self._uses.get(address)
         if uses is None:
             uses = self._uses[address] = Uses()
-        uses.put(port, uses.count(port) + (1 if reuse else _ALONE))
+        uses.take(port, reuse)
 
     def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
-        uses = self._uses[address]
-        left = uses.count(port) - (1 if reuse else _ALONE)
-        uses.put(port, left)
-        if not left and self.bound:
+        if not self._uses[address].release(port, reuse) and self.bound:
             self.bound.discard(port)
 
     def used(self, address: bytes | None, port: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.tcp.timers import NEVER
 
 from .sock import Socket
@@ -19,7 +20,7 @@ from .sock import Socket
 class Schedule:
     """The ready queue, the news and the alarms of one stack."""
 
-    __slots__ = ("_heap", "_last", "_last_news", "first", "news")
+    __slots__ = ("_last", "_last_news", "first", "heap", "news")
 
     def __init__(self) -> None:
         self.first: Socket | None = None
@@ -28,7 +29,8 @@ class Schedule:
         self.news: Socket | None = None
         """Whose events are told next."""
         self._last_news: Socket | None = None
-        self._heap: list[Socket] = []
+        self.heap: list[Socket] = []
+        """Those that are to be woken, the earliest on top."""
 
     # -- who has something to send
 
@@ -77,13 +79,11 @@ class Schedule:
     # -- who has to be woken
 
     def arm(self, socket: Socket, at: Nanos) -> None:
-        """Wake it at `at`, or earlier, where it can look again."""
-        if at >= socket.alarm:
-            return
+        """Wake it at `at`, which is earlier than its alarm was so far."""
         place = socket.place
         if place < 0:
-            place = len(self._heap)
-            self._heap.append(socket)
+            place = len(self.heap)
+            self.heap.append(socket)
         socket.alarm = at
         self._rise(socket, place)
 
@@ -94,19 +94,15 @@ class Schedule:
             return
         socket.alarm = NEVER
         socket.place = -1
-        last = self._heap.pop()
+        last = self.heap.pop()
         if last is not socket:
             self._sink(last, place)
             self._rise(last, last.place)
 
-    def bound(self) -> Nanos:
-        """No timer goes off before this; NEVER where none is armed. Looks at none of them."""
-        return self._heap[0].alarm if self._heap else NEVER
-
     def next(self) -> Nanos:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
-        while self._heap:
-            socket = self._heap[0]
+        while self.heap:
+            socket = self.heap[0]
             due = socket.connection.deadline()
             if due <= socket.alarm:
                 return socket.alarm
@@ -121,13 +117,13 @@ class Schedule:
         """A socket whose timer has gone off, taken out; None where there is none."""
         if self.next() > now:
             return None
-        socket = self._heap[0]
+        socket = self.heap[0]
         self.cancel(socket)
         return socket
 
-    def _rise(self, socket: Socket, place: int) -> None:
+    def _rise(self, socket: Socket, place: i64) -> None:
         """Put it into a free place, or higher up, below all that are earlier (of the same instant: older)."""
-        heap, at, number = self._heap, socket.alarm, socket.number
+        heap, at, number = self.heap, socket.alarm, socket.number
         while place:
             above = (place - 1) >> 1
             other = heap[above]
@@ -139,9 +135,10 @@ class Schedule:
         heap[place] = socket
         socket.place = place
 
-    def _sink(self, socket: Socket, place: int) -> None:
+    def _sink(self, socket: Socket, place: i64) -> None:
         """Put it into a free place, or further down, above all that are later (of the same instant: younger)."""
-        heap, at, number, size = self._heap, socket.alarm, socket.number, len(self._heap)
+        heap, at, number = self.heap, socket.alarm, socket.number
+        size: i64 = len(heap)
         below = 2 * place + 1
         while below < size:
             other = heap[below]

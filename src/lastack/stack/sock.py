@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from lastack.model.address import Endpoint
 from lastack.model.state import State
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.tcp.connection import Connection
 from lastack.tcp.events import Event
 from lastack.tcp.info import TcpInfo
@@ -56,7 +57,7 @@ class Socket:
         listener: Listener | None,
     ) -> None:
         self.connection = connection
-        self.number = connection.tcb.number
+        self.number: i64 = connection.tcb.number
         self.key = key
         self.local = local
         self.remote = remote
@@ -68,7 +69,7 @@ class Socket:
         self.counted_orphan = False
         self.requesting = False
         """It is in its listener's SYN queue."""
-        self.owner: object | None = None
+        self.owner: Any = None
         """Whatever whoever drives the stack wants to find again when something happens to the socket."""
         # Its places in the stack's queues, each of which is a chain of sockets.
         self.queued = False
@@ -77,9 +78,9 @@ class Socket:
         self.noticed = False
         self.tells_next: Socket | None = None
         """Whose events are told after its own."""
-        self.alarm: Nanos = NEVER
+        self.alarm: i64 = NEVER
         """When it is to be woken, or looked at again, and where it stands among those that are."""
-        self.place = -1
+        self.place: i64 = -1
 
     @property
     def state(self) -> State:
@@ -142,6 +143,13 @@ class Socket:
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""
         return self.connection.next_event()
+
+    def take_event(self) -> int:
+        """The same as a plain number (`tcp.events`); 0: there is none."""
+        tcb = self.connection.tcb
+        event = tcb.events & -tcb.events
+        tcb.events ^= event
+        return event
 
     def info(self, now: Nanos) -> TcpInfo:
         """What getsockopt(TCP_INFO) says."""

@@ -25,7 +25,7 @@ from .host import Host
 from .listener import Listener
 from .sock import Socket
 from .table import connection_table
-from .timewait import FIN_WAIT_2, Rows
+from .timewait import FIN_WAIT_2, Rows, Wait
 from .waiting import Verdict
 
 
@@ -115,13 +115,15 @@ class Stack:
             socket.connection.on_timeout(now)
             schedule.touch(socket)
             socket = schedule.due(now)
-        for rows in (host.four, host.six):
-            while rows.soonest <= now:
-                row = rows.first()
-                cause = "2 MSL have passed"
-                if rows.flags[row] & FIN_WAIT_2:
-                    cause = "tcp_fin_timeout has passed"
-                host.forget_wait(rows, row, State.CLOSED, cause, rows.deadline[row])
+        self._end_waits(host.four, now)
+        self._end_waits(host.six, now)
+
+    def _end_waits(self, rows: Rows, now: Nanos) -> None:
+        while rows.soonest <= now:
+            row = rows.first()
+            wait = rows.load(row)
+            cause = "tcp_fin_timeout has passed" if wait.flags & FIN_WAIT_2 else "2 MSL have passed"
+            self.host.forget_wait(rows, row, wait, State.CLOSED, cause, wait.until)
 
     def _on_icmp(self, message: IcmpMessage, now: Nanos) -> None:
         """An error quotes a segment of ours (RFC 5927: only one that is out counts)."""
@@ -146,31 +148,31 @@ class Stack:
     def _on_waiting(self, rows: Rows, row: int, packet: Packet, segment: Segment, now: Nanos) -> None:
         """A segment for a TIME_WAIT, or for a FIN_WAIT_2 that nobody holds."""
         host = self.host
-        half_closed = rows.flags[row] & FIN_WAIT_2
-        verdict = waiting.arrive(rows, row, segment, host.settings, host.counters, now)
-        if half_closed and not rows.flags[row] & FIN_WAIT_2 and host.observer is not None:
-            host.observer.moved(rows.number[row], State.FIN_WAIT_2, State.TIME_WAIT, "rcv FIN", now)
+        wait = rows.load(row)
+        state = wait.state
+        verdict = waiting.arrive(wait, segment, host.settings, host.counters, now)
+        rows.store(row, wait)
+        if wait.state is not state and host.observer is not None:
+            host.observer.moved(wait.number, state, wait.state, "rcv FIN", now)
         if verdict is Verdict.ACKNOWLEDGE:
-            self._acknowledge_again(rows, row, packet, segment, now)
+            self._acknowledge_again(wait, packet, segment, now)
         elif verdict is Verdict.RESET:
             passive.refuse(host, packet, segment)
-            host.forget_wait(rows, row, State.CLOSED, "rcv text after CLOSE", now)
+            host.forget_wait(rows, row, wait, State.CLOSED, "rcv text after CLOSE", now)
         elif verdict is Verdict.END:
-            host.forget_wait(rows, row, State.CLOSED, "rcv RST", now)
+            host.forget_wait(rows, row, wait, State.CLOSED, "rcv RST", now)
         elif verdict is Verdict.REOPEN:
             listener = passive.listener_for(host, packet.destination, segment)
             if listener is None:
-                self._acknowledge_again(rows, row, packet, segment, now)
+                self._acknowledge_again(wait, packet, segment, now)
                 return
-            isn = waiting.next_isn(rows, row)
             cause = "rcv SYN with a newer timestamp or sequence number"
-            key = rows.key(row)
-            host.forget_wait(rows, row, State.SYN_RECEIVED, cause, now)
-            passive.on_syn(host, listener, packet, segment, key, isn, now)
+            host.forget_wait(rows, row, wait, State.SYN_RECEIVED, cause, now)
+            passive.on_syn(host, listener, packet, segment, wait.key, waiting.next_isn(wait), now)
 
-    def _acknowledge_again(self, rows: Rows, row: int, packet: Packet, segment: Segment, now: Nanos) -> None:
+    def _acknowledge_again(self, wait: Wait, packet: Packet, segment: Segment, now: Nanos) -> None:
         offset = self.host.secrets.timestamp_offset(packet.destination, packet.source)
-        self.host.reply(packet, waiting.last_ack(rows, row, segment, offset, now))
+        self.host.reply(packet, waiting.last_ack(wait, segment, offset, now))
 
     def _on_unknown(self, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
         """A segment for no connection: for a listener, or for nobody (RFC 9293 3.10.7.1, 3.10.7.2)."""
@@ -242,15 +244,14 @@ class Stack:
 
     def deadline(self) -> Nanos:
         """The same as a plain number, NEVER where nothing is waited for."""
-        return self._first_end(self.host.schedule.next())
+        self.host.schedule.next()
+        return self.bound()
 
     def bound(self) -> Nanos:
         """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
-        return self._first_end(self.host.schedule.bound())
-
-    def _first_end(self, at: Nanos) -> Nanos:
-        """The end of the row that ends first, or an instant before it."""
         host = self.host
+        heap = host.schedule.heap
+        at = heap[0].alarm if heap else NEVER
         at = min(at, host.four.soonest)
         return at if at < host.six.soonest else host.six.soonest
 
@@ -286,9 +287,8 @@ class Stack:
             return tcb.state
         rows = self.host.rows(socket.key)
         row = rows.find(socket.key)
-        if row < 0 or rows.number[row] != tcb.number:
-            return State.CLOSED
-        return State.FIN_WAIT_2 if rows.flags[row] & FIN_WAIT_2 else State.TIME_WAIT
+        wait = None if row < 0 else rows.load(row)
+        return State.CLOSED if wait is None or wait.number != tcb.number else wait.state
 
     def waiting(self) -> int:
         """How many rows wait: TIME_WAIT and FIN_WAIT_2."""
@@ -296,7 +296,8 @@ class Stack:
 
     def half_closed(self) -> int:
         """How many of these still wait for the peer's FIN. Looks at every row."""
-        return sum(rows.flags[row] & FIN_WAIT_2 for rows in (self.host.four, self.host.six) for row in rows.rows())
+        tables = (self.host.four, self.host.six)
+        return sum(rows.load(row).state is State.FIN_WAIT_2 for rows in tables for row in rows.rows())
 
     def connections(self, now: Nanos) -> ConnectionTable:
         """Every connection, wait and listener of this host. Needs NumPy."""

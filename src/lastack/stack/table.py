@@ -13,7 +13,7 @@ from lastack.tcp.tcb import SYN_STATES
 from lastack.tcp.timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 from . import demux
-from .timewait import FIN_WAIT_2, Rows
+from .timewait import Rows, Wait
 
 if TYPE_CHECKING:
     from .listener import Listener
@@ -41,7 +41,7 @@ def connection_table(
     rows: list[dict[str, int | tuple[int, int] | None]] = []
     rows.extend(_live(socket, now) for socket in sockets)
     for table in tables:
-        rows.extend(_waiting(table, row) for row in table.rows())
+        rows.extend(_waiting(table.load(row)) for row in table.rows())
     rows.extend(_listening(listener) for listener in listeners)
     return _columns(rows)
 
@@ -100,18 +100,17 @@ def _live(socket: Socket, now: Nanos) -> dict[str, int | tuple[int, int] | None]
     return row
 
 
-def _waiting(table: Rows, row: int) -> dict[str, int | tuple[int, int] | None]:
-    key = table.key(row)
-    found = _named(*demux.addresses(key), *demux.ports(key))
-    state = State.FIN_WAIT_2 if table.flags[row] & FIN_WAIT_2 else State.TIME_WAIT
+def _waiting(wait: Wait) -> dict[str, int | tuple[int, int] | None]:
+    found = _named(*demux.addresses(wait.key), *demux.ports(wait.key))
+    half_closed = wait.state is State.FIN_WAIT_2
     found.update(
-        id=table.number[row],
-        local_state=int(state),
-        first_closer=int(Closer.LOCAL) if state is State.FIN_WAIT_2 else None,
-        close_kind=int(CloseKind.HALF_CLOSED) if state is State.FIN_WAIT_2 else int(CloseKind.ORDERLY),
+        id=wait.number,
+        local_state=int(wait.state),
+        first_closer=int(Closer.LOCAL) if half_closed else None,
+        close_kind=int(CloseKind.HALF_CLOSED if half_closed else CloseKind.ORDERLY),
         inode=0,
         timer=int(Timer.TIME_WAIT),
-        timer_expires_ns=table.deadline[row],
+        timer_expires_ns=wait.until,
         recv_q=0,
         send_q=0,
     )

@@ -1,23 +1,23 @@
 """Connections of which only a wait is left, as packed rows: TIME_WAIT, and FIN_WAIT_2 that nobody holds.
 
-A row is some sixty octets in parallel arrays, found through an open-addressed index of row numbers. In what order they
-will end is a list of row numbers: nearly all wait equally long, and so go to its end, and leave from its front.
+A row is some sixty octets, found through an open-addressed index of row numbers. In what order they will end is a list
+of row numbers: nearly all wait equally long, and so go to its end, and leave from its front.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from struct import Struct
 from typing import Final, final
 
+from lastack.model.state import State
 from lastack.model.time import SECOND, Nanos
-from lastack.native import i64
+from lastack.native import i64, mypyc_attr
 from lastack.tcp.timers import NEVER
 
 _NONE: Final = -1
 _HASH: Final = 0xFFFF_FFFF
-_LAST: Final = 0
-"""In `_link`: there is no further free row."""
 # The bits of `flags`.
 FIN_WAIT_2: Final = 1
 """The peer's FIN has not come yet (tw_substate)."""
@@ -30,13 +30,64 @@ WINDOW_AT: Final = 8
 """Sixteen bits: the window as on the wire."""
 
 
+@mypyc_attr(acyclic=True)
+@final
+class Wait:
+    """What is known of a connection that waits until an instant (`until`, ns).
+
+    `rcv_nxt` and `snd_nxt` are wrapped; `ts_at` is when `ts_recent` was noted (seconds), `acked_at` when an ACK was
+    last sent (ms; 0: not yet), for the rate limit; `number` is the connection's.
+    """
+
+    __slots__ = ("acked_at", "flags", "key", "number", "rcv_nxt", "snd_nxt", "ts_at", "ts_recent", "until")
+
+    def __init__(
+        self,
+        key: bytes,
+        number: int,
+        until: Nanos,
+        flags: int,
+        rcv_nxt: int,
+        snd_nxt: int,
+        ts_recent: int = 0,
+        ts_at: int = 0,
+        acked_at: int = 0,
+    ) -> None:
+        self.key = key
+        self.number = number
+        self.until = until
+        self.flags = flags
+        self.rcv_nxt = rcv_nxt
+        self.snd_nxt = snd_nxt
+        self.ts_recent = ts_recent
+        self.ts_at = ts_at
+        self.acked_at = acked_at
+
+    @property
+    def state(self) -> State:
+        """TIME_WAIT or FIN_WAIT_2."""
+        return State.FIN_WAIT_2 if self.flags & FIN_WAIT_2 else State.TIME_WAIT
+
+    @property
+    def window(self) -> int:
+        """The window as on the wire."""
+        return self.flags >> WINDOW_AT
+
+    @property
+    def scale(self) -> int:
+        """Its shift."""
+        return self.flags >> SCALE_AT & 15
+
+    def timestamp_age(self, now: Nanos) -> Nanos:
+        """How long ago the last timestamp of the peer was noted, to the second."""
+        return now - self.ts_at * SECOND
+
+
 @final
 class Rows:
     """The rows of one address family. `key_size` octets each for the four-tuple.
 
-    Columns: `rcv_nxt` `snd_nxt` (wrapped), `flags`, `ts_recent` and when it was noted (`ts_at`, seconds), `deadline`
-    (ns; 0: the row is free), `number` of the connection. `soonest` is when the next one ends, or NEVER. `acked_at`
-    knows of the few that had to answer when they last did (ms), for the rate limit.
+    `deadline` says for each row when it ends (ns), `soonest` when the next one does, or NEVER.
     """
 
     __slots__ = (
@@ -44,49 +95,39 @@ class Rows:
         "_hash",
         "_head",
         "_index",
-        "_keys",
+        "_latest",
         "_mask",
         "_order",
-        "acked_at",
+        "_row",
+        "_rows",
+        "_size",
         "count",
         "deadline",
-        "flags",
         "key_size",
-        "number",
-        "rcv_nxt",
-        "snd_nxt",
         "soonest",
-        "ts_at",
-        "ts_recent",
     )
 
     def __init__(self, key_size: int) -> None:
         self.key_size = key_size
         self.count = 0
-        self.soonest: Nanos = NEVER
-        self._keys = bytearray()
+        self.soonest: i64 = NEVER
+        self._row = Struct(f"={key_size}s7I")
+        self._size = self._row.size
+        self._rows = bytearray()
+        self.deadline = array("Q")
+        self._hash = array("I")
+        """Of a free row: the next free row and one."""
+        self._free = 0
+        """A free row and one, or 0."""
         self._mask = 15
         self._index = array("I", bytes(64))
         """Row number and one, at the place of the key's hash or after it; 0: empty."""
-        self._free = _LAST
-        """A free row and one; the next one is in its `rcv_nxt`."""
         self._order = array("I")
         self._head = 0
-        self._hash = array("I")
-        self.rcv_nxt = array("I")
-        self.snd_nxt = array("I")
-        self.flags = array("I")
-        self.ts_recent = array("I")
-        self.ts_at = array("I")
-        self.deadline = array("Q")
-        self.number = array("I")
-        self.acked_at: dict[int, int] = {}
+        self._latest: i64 = 0
+        """No row ends after this."""
 
     # -- finding
-
-    def key(self, row: int) -> bytes:
-        """The four-tuple of a row."""
-        return bytes(self._keys[row * self.key_size : (row + 1) * self.key_size])
 
     def find(self, key: bytes) -> int:
         """The row of a four-tuple, or -1."""
@@ -95,18 +136,10 @@ class Rows:
         index, mask, hashes, wanted = self._index, self._mask, self._hash, _hash(key)
         slot = wanted & mask
         row: int = index[slot]
-        while row and not (hashes[row - 1] == wanted and self.key(row - 1) == key):
+        while row and not (hashes[row - 1] == wanted and self.load(row - 1).key == key):
             slot = (slot + 1) & mask
             row = index[slot]
         return row - 1
-
-    def window(self, row: int) -> int:
-        """The window as on the wire."""
-        return self.flags[row] >> WINDOW_AT
-
-    def timestamp_age(self, row: int, now: Nanos) -> Nanos:
-        """How long ago the last timestamp of the peer was noted, to the second."""
-        return now - self.ts_at[row] * SECOND
 
     def rows(self) -> list[int]:
         """All rows in use, in the order in which they end."""
@@ -116,65 +149,70 @@ class Rows:
         """The row that ends next, or -1."""
         return self._order[self._head] if self.count else _NONE
 
+    def load(self, row: int) -> Wait:
+        """What a row says."""
+        key, number, flags, rcv_nxt, snd_nxt, ts_recent, ts_at, acked_at = self._row.unpack_from(
+            self._rows, row * self._size
+        )
+        return Wait(key, number, self.deadline[row], flags, rcv_nxt, snd_nxt, ts_recent, ts_at, acked_at)
+
     def octets(self) -> int:
-        """Memory that the table takes, arrays and index."""
-        columns = (self._hash, self.rcv_nxt, self.snd_nxt, self.flags, self.ts_recent, self.ts_at, self.number)
-        more = (self.deadline, self._order, self._index)
-        return sum(len(column) * column.itemsize for column in (*columns, *more)) + len(self._keys)
+        """Memory that the table takes, index included."""
+        columns = (self.deadline, self._hash, self._order, self._index)
+        return sum(len(column) * column.itemsize for column in columns) + len(self._rows)
 
     # -- changing
 
-    def add(
-        self, key: bytes, until: Nanos, flags: int, rcv_nxt: int, snd_nxt: int, ts_recent: int, ts_at: int, number: int
-    ) -> int:
-        """A row for a key that has none."""
+    def add(self, wait: Wait) -> int:
+        """A row for a four-tuple that has none."""
         if 3 * (self.count + 1) > 2 * (self._mask + 1):
             self._grow()
-        hashed = _hash(key)
+        hashed = _hash(wait.key)
         row = self._free - 1
         if row >= 0:
-            self._free = self.rcv_nxt[row]
-            self._keys[row * self.key_size : (row + 1) * self.key_size] = key
+            self._free = self._hash[row]
             self._hash[row] = hashed
-            self.rcv_nxt[row] = rcv_nxt
-            self.snd_nxt[row] = snd_nxt
-            self.flags[row] = flags
-            self.ts_recent[row] = ts_recent
-            self.ts_at[row] = ts_at
-            self.deadline[row] = until
-            self.number[row] = number
+            self.deadline[row] = wait.until
         else:
-            row = len(self.number)
-            self._keys.extend(key)
+            row = len(self._hash)
+            self._rows.extend(bytes(self._size))
             self._hash.append(hashed)
-            self.rcv_nxt.append(rcv_nxt)
-            self.snd_nxt.append(snd_nxt)
-            self.flags.append(flags)
-            self.ts_recent.append(ts_recent)
-            self.ts_at.append(ts_at)
-            self.deadline.append(until)
-            self.number.append(number)
+            self.deadline.append(wait.until)
+        self._write(row, wait)
         self._enter(row, hashed)
         self.count += 1
-        self._queue(row, until)
+        self._queue(row, wait.until)
         return row
+
+    def store(self, row: int, wait: Wait) -> None:
+        """Let a row say something else, of the same four-tuple, and wait until another instant."""
+        self._write(row, wait)
+        if wait.until != self.deadline[row]:
+            self._unqueue(row)
+            self.deadline[row] = wait.until
+            self._queue(row, wait.until)
 
     def remove(self, row: int) -> None:
         """Forget a row; its place is used again."""
         self._unqueue(row)
-        self.count -= 1
         self._leave(row)
-        self.deadline[row] = 0
-        self.rcv_nxt[row] = self._free
+        self.count -= 1
+        self._hash[row] = self._free
         self._free = row + 1
-        if self.acked_at:
-            self.acked_at.pop(row, None)
 
-    def restart(self, row: int, until: Nanos) -> None:
-        """Let it wait until another instant."""
-        self._unqueue(row)
-        self.deadline[row] = until
-        self._queue(row, until)
+    def _write(self, row: int, wait: Wait) -> None:
+        self._row.pack_into(
+            self._rows,
+            row * self._size,
+            wait.key,
+            wait.number,
+            wait.flags,
+            wait.rcv_nxt,
+            wait.snd_nxt,
+            wait.ts_recent,
+            wait.ts_at,
+            wait.acked_at,
+        )
 
     # -- the index
 
@@ -213,11 +251,12 @@ class Rows:
     # -- the order of ending
 
     def _queue(self, row: int, until: Nanos) -> None:
-        order, deadline = self._order, self.deadline
-        if self._head == len(order) or deadline[order[-1]] <= until:
+        order = self._order
+        if until >= self._latest:
+            self._latest = until
             order.append(row)
         else:
-            order.insert(bisect_right(order, until, self._head, key=deadline.__getitem__), row)
+            order.insert(bisect_right(order, until, self._head, key=self.deadline.__getitem__), row)
         self.soonest = min(self.soonest, until)
 
     def _unqueue(self, row: int) -> None:

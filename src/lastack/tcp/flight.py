@@ -66,8 +66,7 @@ class Flight:
         if not sent.lost:
             sent.lost = True
             self.lost += 1
-        if sent.seq < self.resend_from:
-            self.resend_from = sent.seq
+        self.resend_from = min(self.resend_from, sent.seq)
 
     def mark_sacked(self, sent: Sent) -> None:
         """Note that the receiver holds it."""

@@ -119,13 +119,11 @@ class Receiver:
         if self.reassembly is not None:
             free -= self.reassembly.octets
         mss = self.mss_seen
-        if mss > self.capacity:
-            mss = self.capacity
+        mss = min(mss, self.capacity)
         if free < self.capacity >> 4 or free < mss:
             return 0
         scale = self.scale
-        if free > self.clamp << scale:
-            free = self.clamp << scale
+        free = min(free, self.clamp << scale)
         if scale:
             return (free + (1 << scale) - 1) >> scale << scale
         window = self.window
@@ -173,8 +171,9 @@ class Receiver:
 
     def collapse(self) -> None:
         """Join what nobody reads and came in small pieces, which take more memory than their octets (tcp_collapse)."""
-        if len(self.chunks) >= 128 and self.unread < len(self.chunks) << 9:
-            self.chunks = [b"".join(self.chunks)]
+        chunks = self.chunks
+        if chunks is not None and len(chunks) >= 128 and self.unread < len(chunks) << 9:
+            self.chunks = [b"".join(chunks)]
 
     def release(self, tell: bool = False) -> bool:
         """Take what the hole held back. Whether it ends with the peer's FIN, which is then next.

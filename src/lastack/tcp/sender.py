@@ -198,8 +198,7 @@ class Sender:
         gone: i64 = 0
         for sent in records:
             if sent.end > ack:
-                if sent.seq < ack:
-                    sent.seq = ack
+                sent.seq = max(sent.seq, ack)
                 break
             gone += 1
             if sent.flags & FIN:
@@ -231,8 +230,7 @@ class Sender:
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
-            if now - sent.sent_at > acked.rtt:
-                acked.rtt = now - sent.sent_at
+            acked.rtt = max(acked.rtt, now - sent.sent_at)
         else:
             # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
             acked.doubtful = True
@@ -243,8 +241,7 @@ class Sender:
         """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older. Whether it was taken."""
         if self.newer_window(window, seq, ack):
             self.window = window
-            if window > self.max_window:
-                self.max_window = window
+            self.max_window = max(self.max_window, window)
             self.wl1 = seq
             self.wl2 = ack
             return True

@@ -6,7 +6,7 @@ from typing import Final
 
 from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
-from lastack.model.time import MILLISECOND, SECOND, Nanos64
+from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
 
 from . import departure, output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from lastack.errors import DecodeError
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
 
 from .icmp import ICMP, ICMPV6, IcmpMessage, decode_icmp, encode_icmp
 from .ip import IPV4_HEADER, IPV6_HEADER, address_words, decode_ip, encode_ip
@@ -54,7 +54,7 @@ class Packet:
         self.traffic_class = 0
         """TOS or traffic class; its two low bits are ECN (RFC 3168)."""
         self.dont_fragment = True
-        self.arrives = 0
+        self.arrives: i64 = 0
         """For whoever carries it: when it is there, in ns."""
 
     def copy(self) -> Packet:
