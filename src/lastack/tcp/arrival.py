@@ -195,7 +195,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
     window = segment.window if segment.flags & SYN else segment.window << sender.scale
     sender.heard_at = now
     acked = NOTHING
-    if sender.flight.records:
+    if sender.flight.count:
         # What follows is of no concern to who has nothing out.
         duplicate = ack == sender.una and window == sender.window and not segment.length
         full = sender.recovery.in_network() >= sender.control.window // 2

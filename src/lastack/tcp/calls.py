@@ -28,7 +28,9 @@ from .tcb import Tcb
 from .timers import NEVER
 
 _MAY_SEND: Final[i64] = bits(State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT)
-_ENDS: Final[i64] = bits(State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED)
+_ENDS: Final[i64] = bits(
+    State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED
+)
 _GONE: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 _LINGERS: Final[i64] = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 _RESETS: Final[i64] = bits(State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)

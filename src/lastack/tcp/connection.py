@@ -96,7 +96,7 @@ class Connection:
         tcb.local_mss = mss
         sender.resize(handshake.send_mss(tcb))
         if not tcb.bit & SYN_STATES:
-            for sent in sender.flight.records:
+            for sent in sender.flight.out():
                 if not sent.sacked and (not sent.lost or sent.resent):
                     sender.flight.mark_lost(sent)
             sender.recovery.resend_all(sender.nxt)

@@ -51,7 +51,7 @@ def send_mss(tcb: Tcb) -> i64:
 
 def repeat(tcb: Tcb) -> None:
     """The peer repeats its SYN: so does our answer."""
-    sent = tcb.sender.flight.records[0]
+    sent = tcb.sender.flight.first()
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN
@@ -17,48 +16,51 @@ from lastack.wire.seq import MASK
 
 from . import negotiate
 from .flight import Sent
-from .members import CLOSED, SYN_RECEIVED
 from .recovery import LOSS, OPEN
 from .rtt import MOST_DOUBLINGS
-from .tcb import SYN_STATES, Tcb
+from .tcb import CLOSED_BIT, GONE, SYN_RECEIVED_BIT, SYN_STATES, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
-_SILENT: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 _PROBES_TAIL: Final = 3
 
 
 def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     """What is to be sent now, or None. Counts it."""
-    segment = _choose(tcb, now)
-    if segment is not None:
-        tally = tcb.tally
-        tally.segments_out += 1
-        tally.octets_out += len(segment.payload)
-        if segment.flags & (SYN | FIN | RST):
-            tally.control(segment.flags, True)
+    receiver = tcb.receiver
+    segment: Segment | None = None
+    if tcb.replies is not None:
+        segment = tcb.next_reply()
+    elif tcb.bit & SYN_STATES:
+        segment = _handshake(tcb, now)
+    else:
+        if not tcb.bit & GONE:
+            segment = _text(tcb, now)
+        if segment is None and (receiver.acks_owed or receiver.wants_ack) and not tcb.bit & CLOSED_BIT:
+            segment = _acknowledgement(tcb, now)
+    if segment is None:
+        return None
+    tally = tcb.tally
+    tally.segments_out += 1
+    tally.octets_out += len(segment.payload)
+    if segment.flags & (SYN | FIN | RST):
+        tally.control(segment.flags, True)
     return segment
 
 
-def _choose(tcb: Tcb, now: Nanos64) -> Segment | None:
-    if tcb.replies is not None:
-        return tcb.next_reply()
-    if tcb.bit & SYN_STATES:
-        return _handshake(tcb, now)
-    if not tcb.bit & _SILENT:
-        sender = tcb.sender
-        if sender.flight.lost:
-            segment = _retransmission(tcb, now)
-            if segment is not None:
-                return segment
-        if sender.nxt < sender.buffer.end or (sender.fin_queued and sender.nxt == sender.buffer.end):
-            segment = _new(tcb, now)
-            if segment is not None:
-                return segment
-        if tcb.probe_due or tcb.keepalive_due:
-            return _probe(tcb, now)
-    receiver = tcb.receiver
-    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not CLOSED:
-        return _acknowledgement(tcb, now)
+def _text(tcb: Tcb, now: Nanos64) -> Segment | None:
+    """Text or a FIN: first what was lost, then what is new, then a probe."""
+    sender = tcb.sender
+    if sender.flight.lost:
+        segment = _retransmission(tcb, now)
+        if segment is not None:
+            return segment
+    end = sender.buffer.end
+    if sender.nxt < end or (sender.fin_queued and sender.nxt == end):
+        segment = _new(tcb, now)
+        if segment is not None:
+            return segment
+    if tcb.probe_due or tcb.keepalive_due:
+        return _probe(tcb, now)
     return None
 
 
@@ -85,7 +87,7 @@ def _handshake(tcb: Tcb, now: Nanos64) -> Segment | None:
 def syn(tcb: Tcb, now: Nanos64) -> Segment:
     """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
     receiver = tcb.receiver
-    answer = tcb.state is SYN_RECEIVED
+    answer = bool(tcb.bit & SYN_RECEIVED_BIT)
     ack = receiver.nxt & MASK if answer else 0
     window = min(receiver.window, 0xFFFF)
     flags = SYN | ACK if answer else SYN
@@ -155,10 +157,10 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
-        if not sender.flight.records and tcb.timers.retransmit == NEVER:
+        if not sender.flight.count and tcb.timers.retransmit == NEVER:
             _arm_probe(tcb, now)
         return None
-    if not sender.flight.records:
+    if not sender.flight.count:
         _restart_after_idle(tcb, now)
     return _first(tcb, octets, fin, octets == unsent, now)
 
@@ -202,7 +204,7 @@ def _worth_sending(tcb: Tcb, octets: i64, unsent: i64, size: i64) -> bool:
         return 2 * octets >= sender.max_window
     if tcb.options.tcp_cork:
         return False
-    if tcb.options.tcp_nodelay or not sender.flight.records:
+    if tcb.options.tcp_nodelay or not sender.flight.count:
         return True
     # Minshall: hold back only while another small segment is out; Nagle himself: while anything is.
     return bool(tcb.settings.minshall) and sender.small_end <= sender.una
@@ -308,7 +310,7 @@ def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
     smoothed = sender.rtt.smoothed
     if not smoothed:
         wait = tcb.settings.initial_rto_ms * MILLISECOND
-    elif len(sender.flight.records) == 1:
+    elif sender.flight.count == 1:
         wait = 2 * smoothed + tcb.settings.rto_min
     else:
         wait = 2 * smoothed + 2 * MILLISECOND
@@ -338,7 +340,7 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
     """
     sender = tcb.sender
     timers = tcb.timers
-    if not sender.flight.records:
+    if not sender.flight.count:
         if timers.purpose != PROBE:
             timers.retransmit = NEVER
         return
@@ -349,7 +351,7 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
         _arm_after_sending(tcb, now)
     elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
         # Count from when the first one out was sent (tcp_rto_delta_us).
-        timers.arm(RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
+        timers.arm(RETRANSMIT, max(sender.flight.first().sent_at + sender.rtt.rto, now + 1))
     elif delivered:
         _arm_retransmit(tcb, now)
 

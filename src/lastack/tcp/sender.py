@@ -140,10 +140,10 @@ class Sender:
 
     def sent(self, end: Seq, flags: i64, now: Nanos64) -> None:
         """A segment [nxt, end) has left for the first time."""
-        records = self.flight.records
-        if not records:
+        flight = self.flight
+        if not flight.count:
             self.active_at = now
-        records.append(Sent(self.nxt, end, flags, now))
+        flight.add(Sent(self.nxt, end, flags, now))
         self.nxt = end
         self.last_sent_at = now
         self.recovery.prr_out += 1
@@ -182,9 +182,9 @@ class Sender:
     def _advance(self, ack: Seq, acked: Acked, now: Nanos64) -> None:
         """Forget what the cumulative ACK covers."""
         flight = self.flight
-        records = flight.records
         gone: i64 = 0
-        for sent in records:
+        while gone < flight.count:
+            sent = flight.records[flight.head + gone]
             if sent.end > ack:
                 if sent.seq < ack:
                     sent.seq = ack
@@ -199,10 +199,7 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
-        if gone == len(records):
-            records.clear()
-        elif gone:
-            del records[:gone]
+        flight.drop(gone)
         buffer = self.buffer
         if buffer.start < buffer.end:
             start = buffer.start
@@ -253,8 +250,7 @@ class Sender:
     def resize(self, mss: i64) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""
         self.mss = mss
-        for sent in list(self.flight.records):
+        for sent in self.flight.out():
             part = sent
             while part.end - part.seq - (1 if part.flags & FIN else 0) > mss:
-                self.flight.split(part, mss)
-                part = self.flight.records[self.flight.records.index(part) + 1]
+                part = self.flight.split(part, mss)

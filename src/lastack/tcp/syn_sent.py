@@ -36,7 +36,7 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> bool:
     """First, check the ACK bit: one that our SYN cannot have caused is answered with <SEQ=SEG.ACK><CTL=RST>."""
     sender = tcb.sender
     if not sender.una < ack <= sender.nxt:
-        if not sender.retransmits and sender.flight.records:
+        if not sender.retransmits and sender.flight.count:
             # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
             tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
     elif not _never_sent(tcb, segment, now):

@@ -10,7 +10,7 @@ from lastack.native import i64, mypyc_attr
 
 from .checksum import ones_sum, pseudo_header
 from .flags import FIN, SYN, spelled
-from .options import Options, decode_options, encode_options
+from .options import Options, decode_options, encode_options, options_length
 from .seq import Seq
 
 HEADER: Final = 20
@@ -82,7 +82,7 @@ class Segment(Options):
 
 def header_length(segment: Segment) -> int:
     """Octets of header and options."""
-    return HEADER + len(encode_options(segment))
+    return HEADER + options_length(segment)
 
 
 def encode_segment(segment: Segment, source: bytes, destination: bytes) -> bytes:
