@@ -32,7 +32,7 @@ class Sent:
         self.resent = False
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Flight:
     """The records, and counts of them. Those of `records` before `head` are gone: a list is long to shift in its front.
@@ -52,11 +52,6 @@ class Flight:
         self.lost: i64 = 0
         self.resent: i64 = 0
 
-    def add(self, sent: Sent) -> None:
-        """A segment has left, and is the last of those that are out."""
-        self.records.append(sent)
-        self.count += 1
-
     def drop(self, gone: i64) -> None:
         """The first so many are acknowledged."""
         self.count -= gone
@@ -75,10 +70,6 @@ class Flight:
     def out(self) -> list[Sent]:
         """Those that are out, in sequence."""
         return self.records[self.head :]
-
-    def in_network(self) -> i64:
-        """Segments believed to be on their way: Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments."""
-        return self.count - self.sacked - self.lost + self.resent
 
     def forget(self, sent: Sent) -> None:
         """Take a record out of the counts, because it was delivered."""

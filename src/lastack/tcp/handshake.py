@@ -40,7 +40,6 @@ def take_syn(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     sender.mss = send_mss(tcb)
     sender.window = sender.max_window = segment.window
     sender.wl1 = seq
-    sender.wl2 = sender.iss
 
 
 def send_mss(tcb: Tcb) -> i64:

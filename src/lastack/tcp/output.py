@@ -33,8 +33,12 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     elif tcb.bit & SYN_STATES:
         segment = _handshake(tcb, now)
     else:
-        if not tcb.bit & GONE:
-            segment = _text(tcb, now)
+        sender = tcb.sender
+        last = sender.buffer.end
+        if sender.fin_queued:
+            last += 1
+        if (sender.nxt < last or sender.flight.lost or tcb.probe_due or tcb.keepalive_due) and not tcb.bit & GONE:
+            segment = _text(tcb, sender.nxt < last, now)
         if segment is None and (receiver.acks_owed or receiver.wants_ack) and not tcb.bit & CLOSED_BIT:
             segment = _acknowledgement(tcb, now)
     if segment is None:
@@ -47,15 +51,14 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     return segment
 
 
-def _text(tcb: Tcb, now: Nanos64) -> Segment | None:
-    """Text or a FIN: first what was lost, then what is new, then a probe."""
+def _text(tcb: Tcb, new: bool, now: Nanos64) -> Segment | None:
+    """Text or a FIN: first what was lost, then what is new, if there is anything, then a probe."""
     sender = tcb.sender
     if sender.flight.lost:
         segment = _retransmission(tcb, now)
         if segment is not None:
             return segment
-    end = sender.buffer.end
-    if sender.nxt < end or (sender.fin_queued and sender.nxt == end):
+    if new:
         segment = _new(tcb, now)
         if segment is not None:
             return segment
@@ -147,7 +150,9 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
-    size = _segment_size(tcb)
+    size = sender.mss
+    if tcb.receiver.reassembly is not None or tcb.receiver.duplicate is not None:
+        size = _beside_blocks(tcb)
     octets = unsent if unsent < size else size
     if usable < octets:
         octets = max(usable, 0)
@@ -167,7 +172,7 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
 
 def _first(tcb: Tcb, octets: i64, fin: bool, last: bool, now: Nanos64) -> Segment:
     """Send what was never sent: `octets` octets, the FIN with them or alone."""
-    sender = tcb.sender
+    sender, receiver = tcb.sender, tcb.receiver
     seq = sender.nxt
     payload = sender.buffer.read(seq, octets) if octets else b""
     flags: i64 = FIN if fin else 0
@@ -175,7 +180,10 @@ def _first(tcb: Tcb, octets: i64, fin: bool, last: bool, now: Nanos64) -> Segmen
         flags |= PSH
     if octets < sender.mss:
         sender.small_end = seq + octets
-    _note_reply(tcb, now, octets)
+    if octets and now - receiver.last_data_at < receiver.delay:
+        # Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent).
+        receiver.replying = True
+    receiver.spend_quick()
     sender.sent(seq + octets + (1 if fin else 0), flags, now)
     segment = tcb.segment(seq, flags, payload, now)
     timers = tcb.timers
@@ -184,10 +192,10 @@ def _first(tcb: Tcb, octets: i64, fin: bool, last: bool, now: Nanos64) -> Segmen
     return segment
 
 
-def _segment_size(tcb: Tcb) -> i64:
+def _beside_blocks(tcb: Tcb) -> i64:
     """What a segment carries of text beside the SACK blocks that are to be told (tcp_current_mss)."""
     receiver = tcb.receiver
-    if not tcb.sack or (receiver.reassembly is None and receiver.duplicate is None):
+    if not tcb.sack:
         return tcb.sender.mss
     blocks: i64 = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
     blocks = min(blocks + (receiver.duplicate is not None), 3 if tcb.timestamps else 4)
@@ -218,14 +226,6 @@ def _restart_after_idle(tcb: Tcb, now: Nanos64) -> None:
     idle = now - sender.last_sent_at
     if idle > sender.rtt.rto:
         sender.control.idle(tcb.settings.initial_window_segments, idle // sender.rtt.rto)
-
-
-def _note_reply(tcb: Tcb, now: Nanos64, octets: i64) -> None:
-    """Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent)."""
-    receiver = tcb.receiver
-    if octets and now - receiver.last_data_at < receiver.delay:
-        receiver.replying = True
-    receiver.spend_quick()
 
 
 # -- probes and ACKs

@@ -24,7 +24,7 @@ RECOVERY: Final = 3
 LOSS: Final = 4
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Recovery:
     """Works on a flight, a window and a round-trip estimate, and tells what it did by its fields."""
@@ -155,9 +155,12 @@ class Recovery:
         self.duplicates = 0
 
     def in_network(self) -> i64:
-        """Segments on their way; without SACK every duplicate ACK tells of one that has arrived."""
+        """Segments believed to be on their way: Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments.
+
+        Without SACK every duplicate ACK tells of one that has arrived.
+        """
         flight = self.flight
-        out = flight.in_network()
+        out = flight.count - flight.sacked - flight.lost + flight.resent
         if self.duplicates and not self.sack:
             out -= min(self.duplicates, flight.count - flight.lost)
         if out < 0:
@@ -195,7 +198,7 @@ class Recovery:
         self.duplicates = 0
         self.phase = LOSS
         self.high = nxt
-        self.control.window = flight.in_network() + 1
+        self.control.window = self.in_network() + 1
         self.control.count = 0
         self.tail_probe_end = -1
 

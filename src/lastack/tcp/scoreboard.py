@@ -14,7 +14,7 @@ _BLOCKS: Final = 16
 """So many blocks are remembered; more than four are seldom told of at once."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Rack:
     """The most recently sent of the segments that were delivered, and how much reordering to allow for.

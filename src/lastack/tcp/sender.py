@@ -19,7 +19,7 @@ from .send_buffer import SendBuffer
 from .settings import Settings
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Acked:
     """What an ACK came to: octets and segments newly acknowledged, whether the SYN or the FIN was among them.
@@ -43,7 +43,7 @@ NOTHING: Final = Acked()
 """What most segments of a peer that only sends come to."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Sender:
     """Sequence numbers are unwrapped; windows in octets, unscaled; `mss` is what a segment carries of text."""
@@ -74,7 +74,6 @@ class Sender:
         "una",
         "window",
         "wl1",
-        "wl2",
     )
 
     def __init__(self, settings: Settings, iss: Seq, congestion: str, buffer: int) -> None:
@@ -83,7 +82,6 @@ class Sender:
         self.nxt: Seq = iss
         self.window: i64 = 0
         self.wl1: Seq = 0
-        self.wl2: Seq = 0
         self.max_window: i64 = 0
         self.scale: i64 = 0
         self.mss: i64 = 536
@@ -143,7 +141,8 @@ class Sender:
         flight = self.flight
         if not flight.count:
             self.active_at = now
-        flight.add(Sent(self.nxt, end, flags, now))
+        flight.records.append(Sent(self.nxt, end, flags, now))
+        flight.count += 1
         self.nxt = end
         self.last_sent_at = now
         self.recovery.prr_out += 1
@@ -224,19 +223,19 @@ class Sender:
         if self.recovery.sack:
             self.recovery.rack.delivered(sent, self.rtt.min_rtt, now)
 
-    def update_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
-        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older. Whether it was taken."""
+    def update_window(self, window: i64, seq: Seq, ack: Seq) -> None:
+        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in."""
         if self.newer_window(window, seq, ack):
             self.window = window
             if window > self.max_window:
                 self.max_window = window
             self.wl1 = seq
-            self.wl2 = ack
-            return True
-        return False
 
     def newer_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
-        """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
+        """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger.
+
+        So that no SND.WL2 is needed.
+        """
         return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
 
     def acceptable(self, scale: i64) -> Seq:

@@ -80,7 +80,6 @@ def _synchronize(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> None:
     if acked.rtt >= 0:
         sender.rtt.sample(acked.rtt, sender.una, sender.nxt, now)
     tcb.timers.retransmit = NEVER
-    sender.wl2 = ack
     handshake.established(tcb, "rcv SYN,ACK", now)
     receiver.acks_owed = 1
     if segment.payload or segment.flags & FIN:

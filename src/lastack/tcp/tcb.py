@@ -35,7 +35,7 @@ FIN_RECEIVED_BITS: Final[i64] = bits(*FIN_RECEIVED)
 GONE: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Tally:
     """What went over the wire, in both directions, as the columns of a ConnectionTable are called."""

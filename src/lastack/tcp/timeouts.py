@@ -64,7 +64,7 @@ def _delayed_ack(tcb: Tcb) -> None:
     else:
         receiver.delay = min(receiver.delay << 1, tcb.sender.rtt.rto)
     tcb.counters.DelayedACKs += 1
-    receiver.acks_owed = max(receiver.acks_owed, 1)
+    receiver.owe_ack()
 
 
 def _retransmit(tcb: Tcb, now: Nanos64) -> None:
