@@ -30,7 +30,10 @@ _FIN_OUT: Final[i64] = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """All eight steps."""
-    seq = expand(segment.seq, tcb.receiver.nxt)
+    seq = tcb.receiver.nxt
+    if segment.seq != seq & MASK:
+        # Not the next in order, as nearly all are.
+        seq = expand(segment.seq, seq)
     flags = segment.flags
     end = seq + len(segment.payload)
     if flags & SYN:
@@ -73,8 +76,9 @@ def _sequence(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> b
     """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
     receiver = tcb.receiver
     stamp = segment.stamp
+    late = stamp >= 0 and tcb.timestamps and not 0 <= stamp - receiver.ts_recent < HALF
     # RFC 7323 5.3: a RST is never refused for its timestamp.
-    if stamp >= 0 and tcb.timestamps and not segment.flags & RST and receiver.stale(stamp, now):
+    if late and not segment.flags & RST and receiver.stale(stamp, now):
         if _late_acknowledgement(tcb, segment, seq):
             return True
         if segment.flags & SYN:
@@ -186,7 +190,9 @@ def _challenge_syn(tcb: Tcb, now: Nanos64) -> None:
 def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> bool:
     """Fifth, check the ACK field."""
     sender = tcb.sender
-    ack = expand(segment.ack, sender.una)
+    ack = sender.nxt
+    if segment.ack != ack & MASK:
+        ack = expand(segment.ack, sender.una)
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
         tcb.reply(refusal(tcb, segment.ack))
         return False
@@ -200,18 +206,18 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         return True
     window = segment.window if segment.flags & SYN else segment.window << sender.scale
     sender.heard_at = now
+    duplicate = ack == sender.una and window == sender.window and seq == end
+    if window != sender.window or seq != sender.wl1:
+        sender.update_window(window, seq, ack)
     acked = NOTHING
-    if sender.flight.count:
-        # What follows is of no concern to who has nothing out.
-        duplicate = ack == sender.una and window == sender.window and seq == end
-        full = sender.recovery.in_network() >= sender.control.window // 2
-        if window != sender.window or seq != sender.wl1:
-            sender.update_window(window, seq, ack)
+    flight = sender.flight
+    if flight.count:
+        # What follows is of no concern to who has nothing out. No more is in the network than `count` and `resent`.
+        half = sender.control.window >> 1
+        full = flight.count + flight.resent >= half and sender.recovery.in_network() >= half
         acked = sender.acknowledge(ack, segment.sack, now)
         _measure(tcb, segment, acked, now)
         _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
-    elif window != sender.window or seq != sender.wl1:
-        sender.update_window(window, seq, ack)
     if tcb.bit & SYN_RECEIVED_BIT:
         sender.wl1 = seq
         sender.window = window

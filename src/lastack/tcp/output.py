@@ -158,7 +158,8 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
         octets = max(usable, 0)
     # A FIN takes a sequence number, and so a place in the window.
     fin = sender.fin_queued and octets == unsent and usable > octets
-    if recovery.in_network() >= sender.control.window and (unsent or not fin):
+    most, flight = sender.control.window, sender.flight
+    if flight.count + flight.resent >= most and recovery.in_network() >= most and (unsent or not fin):
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
