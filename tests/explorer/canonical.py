@@ -61,7 +61,7 @@ _DEAD: Final[dict[type, frozenset[str]]] = {
     Rtt: frozenset({"latest", "mdev", "mdev_max", "var", "seq", "min_rtt", "min_rtt_at", "backoff", "srtt"}),
     # Karn's rule asks whether it was sent once.
     Sent: frozenset({"times"}),
-    Flight: frozenset({"records"}),
+    Flight: frozenset({"records", "head"}),
     # Where the last read began is a cache.
     SendBuffer: frozenset({"_at", "_at_seq"}),
     Reassembly: frozenset({"ranges", "recent"}),
@@ -116,7 +116,7 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
     out.append((socket.requesting, socket.accepted, socket.counted_orphan, socket.queued))
     _read(tcb, now, out)
     out.extend(_read_segment(segment, now) for segment in tcb.replies or ())
-    for sent in sender.flight.records:
+    for sent in sender.flight.out():
         _read(sent, now, out)
         out.append(sent.times > 1)
     out.append(sender.rtt.srtt > 0)

@@ -107,7 +107,7 @@ def _sequence(socket: Socket) -> None:
     last = sender.buffer.end + (1 if sender.fin_queued else 0)
     if not sender.iss <= sender.una <= sender.nxt <= max(last, sender.iss + 1):
         raise Broken(f"iss {sender.iss} <= una {sender.una} <= nxt {sender.nxt} <= {last} does not hold")
-    out = [(sent.seq, sent.end) for sent in sender.flight.records]
+    out = [(sent.seq, sent.end) for sent in sender.flight.out()]
     if out and (out[0][0] != sender.una or out[-1][1] != sender.nxt):
         raise Broken(f"the flight {out} is not [una {sender.una}, nxt {sender.nxt})")
     if not out and sender.una != sender.nxt and tcb.state is not State.CLOSED:
@@ -116,8 +116,8 @@ def _sequence(socket: Socket) -> None:
         raise Broken(f"the flight {out} has a hole")
     if tcb.state not in _BEFORE_SYNCHRONIZED and not receiver.acked <= receiver.nxt:
         raise Broken("more was acknowledged than was received")
-    lost = sum(sent.lost for sent in sender.flight.records)
-    resent = sum(sent.resent for sent in sender.flight.records)
+    lost = sum(sent.lost for sent in sender.flight.out())
+    resent = sum(sent.resent for sent in sender.flight.out())
     if (lost, resent) != (sender.flight.lost, sender.flight.resent):
         raise Broken("the counts of the flight are not those of its records")
 
@@ -154,7 +154,7 @@ def _timer_is_armed(side: Side) -> None:
     if side.stack.deadline() != first:
         raise Broken(f"the stack wakes at {side.stack.deadline()}, its connections at {first}")
     for socket in host.sockets.values():
-        if socket.connection.tcb.sender.flight.records and socket.connection.tcb.timers.retransmit == NEVER:
+        if socket.connection.tcb.sender.flight.count and socket.connection.tcb.timers.retransmit == NEVER:
             raise Broken("something is out and no timer watches it")
 
 

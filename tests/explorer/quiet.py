@@ -60,5 +60,5 @@ def _half_open(world: World) -> str:
 def _has_nothing_to_do(side: Side) -> None:
     for socket in side.stack.host.sockets.values():
         sender = socket.connection.tcb.sender
-        if sender.flight.records or sender.unsent or sender.fin_unsent():
+        if sender.flight.count or sender.unsent or sender.fin_unsent():
             raise Broken(f"{'AB'[side.index]} has something to send and no timer")

@@ -84,7 +84,7 @@ def _never_sent(tcb: Tcb, segment: Segment) -> bool:
     if not tcb.sender.flight.records:
         return True
     first = tcb.clock(tcb.tally.opened_at)
-    last = tcb.clock(tcb.sender.flight.records[0].sent_at)
+    last = tcb.clock(tcb.sender.flight.first().sent_at)
     if (segment.ts_echo - first) & MASK <= (last - first) & MASK:
         return False
     tcb.counters.TSEcrRejected += 1

@@ -30,10 +30,17 @@ _FIN_OUT: Final[i64] = bits(State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """All eight steps."""
-    seq = expand(segment.seq, tcb.receiver.nxt)
+    seq = tcb.receiver.nxt
+    if segment.seq != seq & MASK:
+        # Not the next in order, as nearly all are.
+        seq = expand(segment.seq, seq)
     flags = segment.flags
-    octets: i64 = len(segment.payload)
-    if not flags & (ACK | RST | SYN) or not _sequence(tcb, segment, seq, now):
+    end = seq + len(segment.payload)
+    if flags & SYN:
+        end += 1
+    if flags & FIN:
+        end += 1
+    if not flags & (ACK | RST | SYN) or not _sequence(tcb, segment, seq, end, now):
         # Without any of the three nothing of the segment can be acceptable in the end.
         return
     if flags & RST:
@@ -41,9 +48,11 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
         return
     if flags & SYN and not _synchronize(tcb, segment, seq, now):
         return
-    if not flags & ACK or not _acknowledge(tcb, segment, seq, now):
+    if not flags & ACK or not _acknowledge(tcb, segment, seq, end, now):
         return
-    if tcb.leaving and not flags & FIN and seq + octets <= tcb.receiver.nxt:
+    if seq == end and not flags & URG:
+        return
+    if tcb.leaving and not flags & FIN and end <= tcb.receiver.nxt:
         # A row is left of it, and this segment has done its work.
         return
     if flags & URG:
@@ -52,8 +61,9 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
         # It was had before, and Linux says so (tcp_data_queue).
         _duplicate_seen(tcb, seq, seq + 1)
         tcb.receiver.acks_owed += 1
-    if octets or flags & FIN:
-        text_and_fin(tcb, segment, seq + (1 if flags & SYN else 0), now)
+        seq += 1
+    if seq != end:
+        text_and_fin(tcb, segment, seq, now)
 
 
 def refusal(tcb: Tcb, ack: Seq) -> Segment:
@@ -62,19 +72,19 @@ def refusal(tcb: Tcb, ack: Seq) -> Segment:
     return Segment(tcb.local_port, tcb.remote_port, ack, 0, RST, 0)
 
 
-def _sequence(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
+def _sequence(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> bool:
     """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
     receiver = tcb.receiver
-    end = seq + segment.length
     stamp = segment.stamp
+    late = stamp >= 0 and tcb.timestamps and not 0 <= stamp - receiver.ts_recent < HALF
     # RFC 7323 5.3: a RST is never refused for its timestamp.
-    if stamp >= 0 and tcb.timestamps and not segment.flags & RST and receiver.stale(stamp, now):
+    if late and not segment.flags & RST and receiver.stale(stamp, now):
         if _late_acknowledgement(tcb, segment, seq):
             return True
         if segment.flags & SYN:
             _challenge_syn(tcb, now)
             return False
-        if segment.flags & ACK and not segment.length and seq < receiver.nxt:
+        if segment.flags & ACK and seq == end and seq < receiver.nxt:
             # ACKs that were overtaken are common, and no reason for one of ours.
             tcb.counters.PAWSOldAck += 1
             return False
@@ -93,7 +103,7 @@ def _sequence(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
             _reset_by_peer(tcb, now)
     elif segment.flags & SYN:
         _challenge_syn(tcb, now)
-    elif segment.length == 0 and tcb.limited(now):
+    elif seq == end and tcb.limited(now):
         tcb.counters.TCPACKSkippedSeq += 1
     else:
         _duplicate_seen(tcb, seq, end)
@@ -177,10 +187,12 @@ def _challenge_syn(tcb: Tcb, now: Nanos64) -> None:
     tcb.challenge(now)
 
 
-def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
+def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> bool:
     """Fifth, check the ACK field."""
     sender = tcb.sender
-    ack = expand(segment.ack, sender.una)
+    ack = sender.nxt
+    if segment.ack != ack & MASK:
+        ack = expand(segment.ack, sender.una)
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
         tcb.reply(refusal(tcb, segment.ack))
         return False
@@ -194,22 +206,25 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> bool:
         return True
     window = segment.window if segment.flags & SYN else segment.window << sender.scale
     sender.heard_at = now
-    acked = NOTHING
-    if sender.flight.records:
-        # What follows is of no concern to who has nothing out.
-        duplicate = ack == sender.una and window == sender.window and not segment.length
-        full = sender.recovery.in_network() >= sender.control.window // 2
+    duplicate = ack == sender.una and window == sender.window and seq == end
+    if window != sender.window or seq != sender.wl1:
         sender.update_window(window, seq, ack)
+    acked = NOTHING
+    flight = sender.flight
+    if flight.count:
+        # What follows is of no concern to who has nothing out. No more is in the network than `count` and `resent`.
+        half = sender.control.window >> 1
+        full = flight.count + flight.resent >= half and sender.recovery.in_network() >= half
         acked = sender.acknowledge(ack, segment.sack, now)
         _measure(tcb, segment, acked, now)
         _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
-    else:
-        sender.update_window(window, seq, ack)
     if tcb.bit & SYN_RECEIVED_BIT:
-        sender.wl1, sender.wl2, sender.window = seq, ack, window
+        sender.wl1 = seq
+        sender.window = window
         handshake.established(tcb, "rcv ACK of SYN", now)
     sender.probes = 0
-    _after_acknowledge(tcb, acked, now)
+    if tcb.waiting_room or acked.fin or tcb.timers.purpose == PROBE:
+        _after_acknowledge(tcb, acked, now)
     return not tcb.bit & GONE
 
 
@@ -295,7 +310,9 @@ def text_and_fin(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     if unread and seq + octets > receiver.nxt:
         data_after_close(tcb, segment, now)
         return
-    edge = receiver.nxt + receiver.remaining()
+    edge = receiver.acked + receiver.window
+    if edge < receiver.nxt:
+        edge = receiver.nxt
     if seq + octets > edge:
         # Only what the window has room for is taken.
         data = data[: max(edge - seq, 0)]
@@ -353,7 +370,7 @@ def _in_turn(tcb: Tcb, segment: Segment, seq: Seq, data: bytes, fin: bool, now: 
         fin = receiver.release(tcb.sack and bool(tcb.settings.tcp_dsack))
         tcb.tally.octets_in += receiver.nxt - before
         # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
-        receiver.acks_owed = max(receiver.acks_owed, 1)
+        receiver.owe_ack()
     if fin:
         fin_received(tcb, now)
 

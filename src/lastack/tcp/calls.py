@@ -62,7 +62,6 @@ def open_by_cookie(tcb: Tcb, syn: Segment, now: Nanos64) -> None:
     handshake.take_syn(tcb, syn, syn.seq, now)
     tcb.receiver.open_window(tcb.local_mss - (12 if tcb.timestamps else 0))
     sender.una = sender.nxt = sender.iss + 1
-    sender.wl2 = sender.una
     handshake.established(tcb, "rcv ACK of a SYN cookie", now)
 
 
@@ -118,7 +117,7 @@ def _acknowledge_reading(tcb: Tcb) -> None:
         or (receiver.pushed > (1 if receiver.replying else 0) and not receiver.unread)
     )
     if due or (not tcb.shut_read and receiver.wants_update()):
-        receiver.acks_owed = max(receiver.acks_owed, 1)
+        receiver.owe_ack()
 
 
 def _raise_error(tcb: Tcb) -> None:

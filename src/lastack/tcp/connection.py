@@ -96,14 +96,14 @@ class Connection:
         tcb.local_mss = mss
         sender.resize(handshake.send_mss(tcb))
         if not tcb.bit & SYN_STATES:
-            for sent in sender.flight.records:
+            for sent in sender.flight.out():
                 if not sent.sacked and (not sent.lost or sent.resent):
                     sender.flight.mark_lost(sent)
             sender.recovery.resend_all(sender.nxt)
 
     def on_timeout(self, now: Nanos64) -> None:
         """`next_timeout` has come; harmless before it."""
-        if self.tcb.timers.next() <= now or self.tcb.lingers_until <= now:
+        if self.deadline() <= now:
             timeouts.on_timeout(self.tcb, now)
 
     # -- what follows
@@ -119,9 +119,17 @@ class Connection:
 
     def deadline(self) -> Nanos64:
         """The same as a plain number, NEVER where no timer is armed."""
+        # Without min(), which is a call wherever this is not compiled, and this is asked all the time.
         tcb = self.tcb
-        at = tcb.timers.next()
-        return at if at < tcb.lingers_until else tcb.lingers_until
+        timers = tcb.timers
+        at = timers.retransmit
+        if timers.delayed_ack < at:
+            at = timers.delayed_ack
+        if timers.keepalive < at:
+            at = timers.keepalive
+        if tcb.lingers_until < at:
+            at = tcb.lingers_until
+        return at
 
     def next_event(self) -> Event | None:
         """What the owner should know and has not been told yet."""
@@ -169,7 +177,7 @@ class Connection:
         receiver = self.tcb.receiver
         receiver.replying = not on
         if on and receiver.wants_ack:
-            receiver.acks_owed = max(receiver.acks_owed, 1)
+            receiver.owe_ack()
 
     # -- what it is
 

@@ -39,11 +39,11 @@ def fin_received(tcb: Tcb, now: Nanos64) -> None:
         tcb.tally.close_kind = HALF_CLOSED
         tcb.move(CLOSE_WAIT, "rcv FIN", now)
     elif state is FIN_WAIT_1:
-        receiver.acks_owed = max(receiver.acks_owed, 1)
+        receiver.owe_ack()
         tcb.tally.close_kind = SIMULTANEOUS
         tcb.move(CLOSING, "rcv FIN", now)
     elif state is FIN_WAIT_2:
-        receiver.acks_owed = max(receiver.acks_owed, 1)
+        receiver.owe_ack()
         if tcb.tally.close_kind is not SIMULTANEOUS:
             tcb.tally.close_kind = ORDERLY
         time_wait(tcb, "rcv FIN", now)

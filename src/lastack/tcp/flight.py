@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from lastack.model.time import Nanos64
 from lastack.native import i64, mypyc_attr
 from lastack.wire.seq import Seq
+
+_SHIFTED: Final = 32
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)
@@ -30,24 +32,44 @@ class Sent:
         self.resent = False
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Flight:
-    """The records and their counts. `in_network` is Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments."""
+    """The records, and counts of them. Those of `records` before `head` are gone: a list is long to shift in its front.
 
-    __slots__ = ("lost", "records", "resend_from", "resent", "sacked")
+    `count` how many are out; of these `sacked`, `lost` and `resent` as in a record.
+    """
+
+    __slots__ = ("count", "head", "lost", "records", "resend_from", "resent", "sacked")
 
     def __init__(self) -> None:
         self.records: list[Sent] = []
+        self.head: i64 = 0
+        self.count: i64 = 0
         self.resend_from: Seq = 0
         """Nothing before this sequence number is to be sent again."""
         self.sacked: i64 = 0
         self.lost: i64 = 0
         self.resent: i64 = 0
 
-    def in_network(self) -> i64:
-        """Segments believed to be on their way."""
-        return len(self.records) - self.sacked - self.lost + self.resent
+    def drop(self, gone: i64) -> None:
+        """The first so many are acknowledged."""
+        self.count -= gone
+        self.head += gone
+        if not self.count:
+            self.records.clear()
+            self.head = 0
+        elif self.head >= _SHIFTED and self.head > self.count:
+            del self.records[: self.head]
+            self.head = 0
+
+    def first(self) -> Sent:
+        """The earliest that is out; there must be one."""
+        return self.records[self.head]
+
+    def out(self) -> list[Sent]:
+        """Those that are out, in sequence."""
+        return self.records[self.head :]
 
     def forget(self, sent: Sent) -> None:
         """Take a record out of the counts, because it was delivered."""
@@ -97,13 +119,15 @@ class Flight:
             if sent.lost and not sent.resent:
                 self.resend_from = sent.seq
                 return sent
-        self.resend_from = records[-1].end if records else 0
+        self.resend_from = 0
+        if self.count:
+            self.resend_from = records[-1].end
         return None
 
     def index_of(self, seq: Seq) -> i64:
-        """Where the first record is that begins at `seq` or later."""
+        """Where the first record is, of those that are out, that begins at `seq` or later."""
         records = self.records
-        low: i64 = 0
+        low: i64 = self.head
         high: i64 = len(records)
         while low < high:
             middle = (low + high) // 2
@@ -113,14 +137,15 @@ class Flight:
                 high = middle
         return low
 
-    def split(self, sent: Sent, octets: i64) -> None:
-        """Cut a record in two, the first of `octets` octets: the path got narrower, or the peer took only a part."""
+    def split(self, sent: Sent, octets: i64) -> Sent:
+        """Cut a record in two, the first of `octets` octets, as the path got narrower. The second."""
         at = self.records.index(sent)
         rest = Sent(sent.seq + octets, sent.end, sent.flags, sent.sent_at)
         rest.times = sent.times
         sent.end = rest.seq
         sent.flags &= ~1  # a FIN is the last of what it came with
         self.records.insert(at + 1, rest)
+        self.count += 1
         if sent.lost:
             self.mark_lost(rest)
         if sent.resent:
@@ -129,3 +154,4 @@ class Flight:
         if sent.sacked:
             rest.sacked = True
             self.sacked += 1
+        return rest

@@ -40,7 +40,6 @@ def take_syn(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:
     sender.mss = send_mss(tcb)
     sender.window = sender.max_window = segment.window
     sender.wl1 = seq
-    sender.wl2 = sender.iss
 
 
 def send_mss(tcb: Tcb) -> i64:
@@ -57,9 +56,9 @@ def expand_buffer(tcb: Tcb) -> None:
 
 def repeat(tcb: Tcb) -> None:
     """The peer repeats its SYN: so does our answer, if it has left already."""
-    if not tcb.sender.flight.records:
+    if not tcb.sender.flight.count:
         return
-    sent = tcb.sender.flight.records[0]
+    sent = tcb.sender.flight.first()
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
 

@@ -74,7 +74,7 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
         ato=receiver.delay // MICROSECOND,
         snd_mss=sender.mss,
         rcv_mss=receiver.mss_seen,
-        unacked=len(flight.records),
+        unacked=flight.count,
         sacked=flight.sacked,
         lost=flight.lost,
         retrans=flight.resent,

@@ -21,7 +21,10 @@ def window_scale(settings: Settings, options: SocketOptions) -> int:
     if not settings.tcp_window_scaling:
         return 0
     space = options.so_rcvbuf or settings.tcp_rmem[2]
-    return min(max(space.bit_length() - 16, 0), LARGEST_SCALE)
+    scale = space.bit_length() - 16
+    if scale > LARGEST_SCALE:
+        return LARGEST_SCALE
+    return scale if scale > 0 else 0
 
 
 def offer(segment: Segment, settings: Settings, options: SocketOptions, mss: i64, timestamp: i64, echo: i64) -> None:

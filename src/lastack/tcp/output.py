@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN
@@ -17,48 +16,54 @@ from lastack.wire.seq import MASK
 
 from . import negotiate
 from .flight import Sent
-from .members import CLOSED, SYN_RECEIVED
 from .recovery import LOSS, OPEN
 from .rtt import MOST_DOUBLINGS
-from .tcb import SYN_STATES, Tcb
+from .tcb import CLOSED_BIT, GONE, SYN_RECEIVED_BIT, SYN_STATES, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
-_SILENT: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 _PROBES_TAIL: Final = 3
 
 
 def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     """What is to be sent now, or None. Counts it."""
-    segment = _choose(tcb, now)
-    if segment is not None:
-        tally = tcb.tally
-        tally.segments_out += segment.count
-        tally.octets_out += len(segment.payload)
-        if segment.flags & (SYN | FIN | RST):
-            tally.control(segment.flags, True)
+    receiver = tcb.receiver
+    segment: Segment | None = None
+    if tcb.replies is not None:
+        segment = tcb.next_reply()
+    elif tcb.bit & SYN_STATES:
+        segment = _handshake(tcb, now)
+    else:
+        sender = tcb.sender
+        last = sender.buffer.end
+        if sender.fin_queued:
+            last += 1
+        if (sender.nxt < last or sender.flight.lost or tcb.probe_due or tcb.keepalive_due) and not tcb.bit & GONE:
+            segment = _text(tcb, sender.nxt < last, now)
+        if segment is None and (receiver.acks_owed or receiver.wants_ack) and not tcb.bit & CLOSED_BIT:
+            segment = _acknowledgement(tcb, now)
+    if segment is None:
+        return None
+    tally = tcb.tally
+    tally.segments_out += segment.count
+    tally.octets_out += len(segment.payload)
+    if segment.flags & (SYN | FIN | RST):
+        tally.control(segment.flags, True)
     return segment
 
 
-def _choose(tcb: Tcb, now: Nanos64) -> Segment | None:
-    if tcb.replies is not None:
-        return tcb.next_reply()
-    if tcb.bit & SYN_STATES:
-        return _handshake(tcb, now)
-    if not tcb.bit & _SILENT:
-        sender = tcb.sender
-        if sender.flight.lost:
-            segment = _retransmission(tcb, now)
-            if segment is not None:
-                return segment
-        if sender.nxt < sender.buffer.end or (sender.fin_queued and sender.nxt == sender.buffer.end):
-            segment = _new(tcb, now)
-            if segment is not None:
-                return segment
-        if tcb.probe_due or tcb.keepalive_due:
-            return _probe(tcb, now)
-    receiver = tcb.receiver
-    if (receiver.acks_owed or receiver.wants_ack) and tcb.state is not CLOSED:
-        return _acknowledgement(tcb, now)
+def _text(tcb: Tcb, new: bool, now: Nanos64) -> Segment | None:
+    """Text or a FIN: first what was lost, then what is new, if there is anything, then a probe."""
+    sender = tcb.sender
+    if sender.flight.lost:
+        segment = _retransmission(tcb, now)
+        if segment is not None:
+            return segment
+    if new:
+        segment = _new(tcb, now)
+        if segment is not None:
+            return segment
+    if tcb.probe_due or tcb.keepalive_due:
+        return _probe(tcb, now)
     return None
 
 
@@ -85,7 +90,7 @@ def _handshake(tcb: Tcb, now: Nanos64) -> Segment | None:
 def syn(tcb: Tcb, now: Nanos64) -> Segment:
     """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
     receiver = tcb.receiver
-    answer = tcb.state is SYN_RECEIVED
+    answer = bool(tcb.bit & SYN_RECEIVED_BIT)
     ack = receiver.nxt & MASK if answer else 0
     window = min(receiver.window, 0xFFFF)
     flags = SYN | ACK if answer else SYN
@@ -145,20 +150,23 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
-    size = _segment_size(tcb)
+    size = sender.mss
+    if tcb.receiver.reassembly is not None or tcb.receiver.duplicate is not None:
+        size = _beside_blocks(tcb)
     octets = unsent if unsent < size else size
     if usable < octets:
         octets = max(usable, 0)
     # A FIN takes a sequence number, and so a place in the window.
     fin = sender.fin_queued and octets == unsent and usable > octets
-    if recovery.in_network() >= sender.control.window and (unsent or not fin):
+    most, flight = sender.control.window, sender.flight
+    if flight.count + flight.resent >= most and recovery.in_network() >= most and (unsent or not fin):
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
-        if not sender.flight.records and tcb.timers.retransmit == NEVER:
+        if not sender.flight.count and tcb.timers.retransmit == NEVER:
             _arm_probe(tcb, now)
         return None
-    if not sender.flight.records:
+    if not sender.flight.count:
         _restart_after_idle(tcb, now)
     if octets == size and tcb.settings.gso_max_size:
         octets = _burst(tcb, size, min(unsent, usable))
@@ -174,7 +182,7 @@ def _burst(tcb: Tcb, size: i64, octets: i64) -> i64:
 
 def _first(tcb: Tcb, octets: i64, size: i64, fin: bool, last: bool, now: Nanos64) -> Segment:
     """Send what was never sent: `octets` octets in segments of `size`, the FIN with them or alone."""
-    sender = tcb.sender
+    sender, receiver = tcb.sender, tcb.receiver
     seq = sender.nxt
     payload = sender.buffer.read(seq, octets) if octets else b""
     flags: i64 = FIN if fin else 0
@@ -182,7 +190,10 @@ def _first(tcb: Tcb, octets: i64, size: i64, fin: bool, last: bool, now: Nanos64
         flags |= PSH
     if octets < sender.mss:
         sender.small_end = seq + octets
-    _note_reply(tcb, now, octets)
+    if octets and now - receiver.last_data_at < receiver.delay:
+        # Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent).
+        receiver.replying = True
+    receiver.spend_quick()
     end = seq + octets
     while sender.nxt + size < end:
         sender.sent(sender.nxt + size, 0, now)
@@ -196,10 +207,10 @@ def _first(tcb: Tcb, octets: i64, size: i64, fin: bool, last: bool, now: Nanos64
     return segment
 
 
-def _segment_size(tcb: Tcb) -> i64:
+def _beside_blocks(tcb: Tcb) -> i64:
     """What a segment carries of text beside the SACK blocks that are to be told (tcp_current_mss)."""
     receiver = tcb.receiver
-    if not tcb.sack or (receiver.reassembly is None and receiver.duplicate is None):
+    if not tcb.sack:
         return tcb.sender.mss
     blocks: i64 = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
     blocks = min(blocks + (receiver.duplicate is not None), 3 if tcb.timestamps else 4)
@@ -216,7 +227,7 @@ def _worth_sending(tcb: Tcb, octets: i64, unsent: i64, size: i64) -> bool:
         return 2 * octets >= sender.max_window
     if tcb.options.tcp_cork:
         return False
-    if tcb.options.tcp_nodelay or not sender.flight.records:
+    if tcb.options.tcp_nodelay or not sender.flight.count:
         return True
     # Minshall: hold back only while another small segment is out; Nagle himself: while anything is.
     return bool(tcb.settings.minshall) and sender.small_end <= sender.una
@@ -230,14 +241,6 @@ def _restart_after_idle(tcb: Tcb, now: Nanos64) -> None:
     idle = now - sender.last_sent_at
     if idle > sender.rtt.rto:
         sender.control.idle(tcb.settings.initial_window_segments, idle // sender.rtt.rto)
-
-
-def _note_reply(tcb: Tcb, now: Nanos64, octets: i64) -> None:
-    """Text that follows what was received shows a dialogue: ACKs may wait for it (tcp_event_data_sent)."""
-    receiver = tcb.receiver
-    if octets and now - receiver.last_data_at < receiver.delay:
-        receiver.replying = True
-    receiver.spend_quick()
 
 
 # -- probes and ACKs
@@ -322,7 +325,7 @@ def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
     smoothed = sender.rtt.smoothed
     if not smoothed:
         wait = tcb.settings.initial_rto_ms * MILLISECOND
-    elif len(sender.flight.records) == 1:
+    elif sender.flight.count == 1:
         wait = 2 * smoothed + tcb.settings.rto_min
     else:
         wait = 2 * smoothed + 2 * MILLISECOND
@@ -350,7 +353,7 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
     """
     sender = tcb.sender
     timers = tcb.timers
-    if not sender.flight.records:
+    if not sender.flight.count:
         if timers.purpose != PROBE:
             timers.retransmit = NEVER
         return
@@ -361,7 +364,7 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
         _arm_after_sending(tcb, now)
     elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
         # Count from when the first one out was sent (tcp_rto_delta_us).
-        timers.arm(RETRANSMIT, max(sender.flight.records[0].sent_at + sender.rtt.rto, now + 1))
+        timers.arm(RETRANSMIT, max(sender.flight.first().sent_at + sender.rtt.rto, now + 1))
     elif delivered:
         _arm_retransmit(tcb, now)
 

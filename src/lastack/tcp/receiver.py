@@ -15,7 +15,7 @@ _PAWS_LIMIT: Final = 24 * 24 * 3600 * 1000 * MILLISECOND
 """After 24 idle days a timestamp may have wrapped (RFC 7323 5.5)."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Receiver:
     """Sequence numbers are unwrapped; `window` is in octets and counts from `acked`, the last ACK that was sent."""
@@ -134,7 +134,7 @@ class Receiver:
     def advertise(self) -> i64:
         """The window for the segment that is leaving now; its right edge never moves back (RFC 9293 3.8.6)."""
         window = self.select()
-        current = self.remaining()
+        current = self.acked + self.window - self.nxt
         if window < current:
             window = (current + (1 << self.scale) - 1) >> self.scale << self.scale
         self.window = window
@@ -266,7 +266,10 @@ class Receiver:
         wanted: i64 = 2
         if self.mss_seen and self.window >= 2 * self.mss_seen:
             wanted = self.window // (2 * self.mss_seen)
-        self.quick = max(self.quick, min(wanted, self.max_quick))
+        if wanted > self.max_quick:
+            wanted = self.max_quick
+        if wanted > self.quick:
+            self.quick = wanted
 
     def quicken_now(self) -> None:
         """The same, and what looked like a dialogue is none (tcp_enter_quickack_mode)."""
@@ -301,6 +304,11 @@ class Receiver:
             if self.quick == 0:
                 self.delay = self.delay_min
         self.pushed = 0
+
+    def owe_ack(self) -> None:
+        """An ACK is due now, if none is yet."""
+        if not self.acks_owed:
+            self.acks_owed = 1
 
     def wants_update(self) -> bool:
         """Whether the reader has made so much room that the peer should be told (tcp_cleanup_rbuf)."""

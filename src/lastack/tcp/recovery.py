@@ -24,7 +24,7 @@ RECOVERY: Final = 3
 LOSS: Final = 4
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Recovery:
     """Works on a flight, a window and a round-trip estimate, and tells what it did by its fields."""
@@ -99,7 +99,7 @@ class Recovery:
             self.duplicates = 0
         elif duplicate:
             # One of those that are out is missing: no more than the others can have arrived (tcp_limit_reno_sacked).
-            most = len(self.flight.records) - max(self.flight.lost, 1)
+            most = self.flight.count - max(self.flight.lost, 1)
             self.duplicates = min(self.duplicates + 1, max(most, 0))
 
     def _find_losses(self, advanced: bool, now: Nanos64) -> None:
@@ -109,12 +109,12 @@ class Recovery:
             recovering = self.phase >= RECOVERY
             allowed = self.rack.window(rtt.min_rtt, rtt.smoothed, flight.sacked, self.reordering, recovering)
             self.newly_lost, self.reorder_at = self.rack.detect(flight, allowed, now)
-        elif flight.records and (
+        elif flight.count and (
             (self.phase == RECOVERY and advanced)
             or (self.phase != LOSS and not flight.lost and self.duplicates >= self.reordering)
         ):
             # RFC 6582 3.2: the third duplicate, and every partial ACK, says that the first one out was lost.
-            head = flight.records[0]
+            head = flight.first()
             if not head.lost or not head.resent:
                 flight.mark_lost(head)
                 self.newly_lost = 1
@@ -155,11 +155,14 @@ class Recovery:
         self.duplicates = 0
 
     def in_network(self) -> i64:
-        """Segments on their way; without SACK every duplicate ACK tells of one that has arrived."""
+        """Segments believed to be on their way: Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments.
+
+        Without SACK every duplicate ACK tells of one that has arrived.
+        """
         flight = self.flight
-        out = flight.in_network()
+        out = flight.count - flight.sacked - flight.lost + flight.resent
         if self.duplicates and not self.sack:
-            out -= min(self.duplicates, len(flight.records) - flight.lost)
+            out -= min(self.duplicates, flight.count - flight.lost)
         if out < 0:
             return 0
         return out
@@ -177,7 +180,7 @@ class Recovery:
         if self.phase < RECOVERY or una >= self.high or (self.phase == LOSS and not again):
             self.control.threshold = self.control.threshold_after_loss(now)
             self.control.timed_out()
-        records = flight.records
+        records = flight.out()
         if records and records[0].sacked:
             # RFC 2018 8: the receiver has gone back on its word.
             if self.board is not None:
@@ -195,7 +198,7 @@ class Recovery:
         self.duplicates = 0
         self.phase = LOSS
         self.high = nxt
-        self.control.window = flight.in_network() + 1
+        self.control.window = self.in_network() + 1
         self.control.count = 0
         self.tail_probe_end = -1
 

@@ -14,7 +14,7 @@ MOST_DOUBLINGS: Final = 24
 """More would pass any bound, and 63 bits."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Rtt:
     """`srtt` eight times the smoothed round-trip time, `mdev` and `var` four times deviations, all in microseconds.
@@ -58,7 +58,9 @@ class Rtt:
         if self.min_rtt == 0 or measured <= self.min_rtt or now - self.min_rtt_at > _WINDOW:
             self.min_rtt = measured
             self.min_rtt_at = now
-        error = max(measured // MICROSECOND, 1)
+        error = measured // MICROSECOND
+        if error < 1:
+            error = 1
         least = self.rto_min // MICROSECOND
         if self.srtt == 0:
             self.srtt = error << 3
@@ -67,7 +69,9 @@ class Rtt:
             self.seq = nxt
         else:
             error -= self.srtt >> 3
-            self.srtt = max(1, self.srtt + error)
+            self.srtt += error
+            if self.srtt < 1:
+                self.srtt = 1
             if error < 0:
                 error = -error - (self.mdev >> 2)
                 if error > 0:
@@ -78,7 +82,8 @@ class Rtt:
             self.mdev += error
             if self.mdev > self.mdev_max:
                 self.mdev_max = self.mdev
-                self.var = max(self.var, self.mdev_max)
+                if self.mdev > self.var:
+                    self.var = self.mdev
             if una > self.seq:
                 if self.mdev_max < self.var:
                     self.var -= (self.var - self.mdev_max) >> 2
@@ -94,7 +99,9 @@ class Rtt:
         """
         if self.srtt:
             milliseconds = ((self.srtt >> 3) + self.var + 999) // 1000
-            self.rto = min(milliseconds * MILLISECOND, self.rto_max)
+            self.rto = milliseconds * MILLISECOND
+            if self.rto > self.rto_max:
+                self.rto = self.rto_max
 
     def back_off(self) -> None:
         """Double the time-out (RFC 6298 5.5)."""

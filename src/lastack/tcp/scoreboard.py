@@ -14,7 +14,7 @@ _BLOCKS: Final = 16
 """So many blocks are remembered; more than four are seldom told of at once."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Rack:
     """The most recently sent of the segments that were delivered, and how much reordering to allow for.
@@ -55,7 +55,8 @@ class Rack:
         """
         marked: i64 = 0
         latest: Nanos64 = 0
-        for sent in flight.records:
+        for index in range(flight.head, len(flight.records)):
+            sent = flight.records[index]
             if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end >= self.end):
                 if sent.times == 1:
                     # What follows was first sent later still.
@@ -124,4 +125,4 @@ class Scoreboard:
             self.highest = max(self.highest, sent.end)
             flight.mark_sacked(sent)
             self.fresh.append(sent)
-        self._known[left] = records[low - 1].end if low else left
+        self._known[left] = records[low - 1].end if low > flight.head else left

@@ -8,7 +8,7 @@ from lastack.native import i64, mypyc_attr
 from lastack.wire.seq import Seq
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class SendBuffer:
     """Octets [start, end)."""

@@ -19,7 +19,7 @@ from .send_buffer import SendBuffer
 from .settings import Settings
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Acked:
     """What an ACK came to: octets and segments newly acknowledged, whether the SYN or the FIN was among them.
@@ -48,7 +48,7 @@ NOTHING: Final = Acked()
 """What most segments of a peer that only sends come to."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Sender:
     """Sequence numbers are unwrapped; windows in octets, unscaled; `mss` is what a segment carries of text."""
@@ -79,7 +79,6 @@ class Sender:
         "una",
         "window",
         "wl1",
-        "wl2",
     )
 
     def __init__(self, settings: Settings, iss: Seq, congestion: str, buffer: int) -> None:
@@ -88,7 +87,6 @@ class Sender:
         self.nxt: Seq = iss
         self.window: i64 = 0
         self.wl1: Seq = 0
-        self.wl2: Seq = 0
         self.max_window: i64 = 0
         self.scale: i64 = 0
         self.mss: i64 = 536
@@ -152,10 +150,11 @@ class Sender:
 
     def sent(self, end: Seq, flags: i64, now: Nanos64) -> None:
         """A segment [nxt, end) has left for the first time."""
-        records = self.flight.records
-        if not records:
+        flight = self.flight
+        if not flight.count:
             self.active_at = now
-        records.append(Sent(self.nxt, end, flags, now))
+        flight.records.append(Sent(self.nxt, end, flags, now))
+        flight.count += 1
         self.nxt = end
         self.last_sent_at = now
         self.recovery.prr_out += 1
@@ -194,9 +193,9 @@ class Sender:
     def _advance(self, ack: Seq, acked: Acked, now: Nanos64) -> None:
         """Forget what the cumulative ACK covers."""
         flight = self.flight
-        records = flight.records
         gone: i64 = 0
-        for sent in records:
+        while gone < flight.count:
+            sent = flight.records[flight.head + gone]
             if sent.end > ack:
                 sent.seq = max(sent.seq, ack)
                 break
@@ -210,10 +209,7 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
-        if gone == len(records):
-            records.clear()
-        elif gone:
-            del records[:gone]
+        flight.drop(gone)
         buffer = self.buffer
         if buffer.start < buffer.end:
             start = buffer.start
@@ -237,18 +233,18 @@ class Sender:
         if self.recovery.sack:
             self.recovery.rack.delivered(sent, self.rtt.min_rtt, now)
 
-    def update_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
-        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older. Whether it was taken."""
+    def update_window(self, window: i64, seq: Seq, ack: Seq) -> None:
+        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in."""
         if self.newer_window(window, seq, ack):
             self.window = window
             self.max_window = max(self.max_window, window)
             self.wl1 = seq
-            self.wl2 = ack
-            return True
-        return False
 
     def newer_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
-        """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger."""
+        """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger.
+
+        So that no SND.WL2 is needed.
+        """
         return ack > self.una or self.wl1 < seq or (self.wl1 == seq and (window > self.window or not window))
 
     def acceptable(self, scale: i64) -> Seq:
@@ -262,8 +258,7 @@ class Sender:
     def resize(self, mss: i64) -> None:
         """Segments carry `mss` octets from now on; what is out and larger is cut, to be sent again in parts."""
         self.mss = mss
-        for sent in list(self.flight.records):
+        for sent in self.flight.out():
             part = sent
             while part.end - part.seq - (1 if part.flags & FIN else 0) > mss:
-                self.flight.split(part, mss)
-                part = self.flight.records[self.flight.records.index(part) + 1]
+                part = self.flight.split(part, mss)

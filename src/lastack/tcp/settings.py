@@ -128,7 +128,7 @@ class Settings:
         return self.tcp_rto_max_ms * MILLISECOND
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 @dataclass(init=False)
 class SocketOptions:

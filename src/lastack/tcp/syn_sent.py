@@ -36,7 +36,7 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> bool:
     """First, check the ACK bit: one that our SYN cannot have caused is answered with <SEQ=SEG.ACK><CTL=RST>."""
     sender = tcb.sender
     if not sender.una < ack <= sender.nxt:
-        if not sender.retransmits and sender.flight.records:
+        if not sender.retransmits and sender.flight.count:
             # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
             tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
     elif not _never_sent(tcb, segment, now):
@@ -80,7 +80,6 @@ def _synchronize(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> None:
     if acked.rtt >= 0:
         sender.rtt.sample(acked.rtt, sender.una, sender.nxt, now)
     tcb.timers.retransmit = NEVER
-    sender.wl2 = ack
     handshake.established(tcb, "rcv SYN,ACK", now)
     receiver.acks_owed = 1
     if segment.payload or segment.flags & FIN:

@@ -35,7 +35,7 @@ FIN_RECEIVED_BITS: Final[i64] = bits(*FIN_RECEIVED)
 GONE: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Tally:
     """What went over the wire, in both directions, as the columns of a ConnectionTable are called."""
@@ -170,14 +170,13 @@ class Tcb:
         self.replies: list[Segment] | None = None
         """Segments that are ready to leave, and go before anything else."""
         self.active = False
-        self.timestamps = self.sack = False
+        self.timestamps = self.sack = self.scaling = False
         self.ts_offset: i64 = ts_offset
         self.shut_read = False
         self.orphan = False
         """close() was called: no process holds it any more."""
         self.listener = 0
         """The port of the listener it came in by, or 0."""
-        self.scaling = False
         self.leaving: Nanos64 = 0
         """Longer than 0: only this much time is left to it, as a row in the table of those that wait."""
         self.lingers_until: Nanos64 = NEVER

@@ -40,7 +40,7 @@ def on_timeout(tcb: Tcb, now: Nanos64) -> None:
         elif purpose == PROBE:
             _probe(tcb, now)
         elif purpose == LOSS_PROBE:
-            if tcb.sender.flight.records:
+            if tcb.sender.flight.count:
                 output.send_tail_probe(tcb, now)
         else:
             _reorder(tcb, now)
@@ -64,13 +64,13 @@ def _delayed_ack(tcb: Tcb) -> None:
     else:
         receiver.delay = min(receiver.delay << 1, tcb.sender.rtt.rto)
     tcb.counters.DelayedACKs += 1
-    receiver.acks_owed = max(receiver.acks_owed, 1)
+    receiver.owe_ack()
 
 
 def _retransmit(tcb: Tcb, now: Nanos64) -> None:
     """RFC 6298 5.4 to 5.6: send the earliest again, back off, start again; or give up."""
     sender = tcb.sender
-    if not sender.flight.records:
+    if not sender.flight.count:
         return
     if _gives_up(tcb, now):
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
@@ -78,7 +78,7 @@ def _retransmit(tcb: Tcb, now: Nanos64) -> None:
     if sender.retransmits == 0:
         tcb.counters.TCPTimeouts += 1
     if tcb.bit & SYN_STATES:
-        sent = sender.flight.records[0]
+        sent = sender.flight.first()
         if tcb.deferred_until <= now and (not sent.lost or sent.resent):
             sender.flight.mark_lost(sent)
     else:
@@ -148,7 +148,7 @@ def _give_up(tcb: Tcb, kind: CloseKind, now: Nanos64) -> None:
 def _probe(tcb: Tcb, now: Nanos64) -> None:
     """The zero-window probe (RFC 9293 3.8.6.1, tcp_probe_timer)."""
     sender, settings = tcb.sender, tcb.settings
-    if sender.flight.records or not (sender.unsent or sender.fin_unsent()):
+    if sender.flight.count or not (sender.unsent or sender.fin_unsent()):
         return
     if sender.probes == 0:
         sender.active_at = now
@@ -171,7 +171,7 @@ def _probe(tcb: Tcb, now: Nanos64) -> None:
 def _reorder(tcb: Tcb, now: Nanos64) -> None:
     """RFC 8985 6.3: what was suspected and did not come is lost."""
     sender = tcb.sender
-    if not sender.flight.records:
+    if not sender.flight.count:
         return
     sender.recovery.reordering_timed_out(sender.nxt, now)
     if sender.recovery.entered:
@@ -188,7 +188,7 @@ def _keepalive(tcb: Tcb, now: Nanos64) -> None:
         return
     sender, settings, options = tcb.sender, tcb.settings, tcb.options
     idle = keepalive_idle(settings, options)
-    if sender.flight.records or sender.unsent or sender.fin_unsent():
+    if sender.flight.count or sender.unsent or sender.fin_unsent():
         # What is out is watched by its own timer.
         tcb.timers.keepalive = now + idle
         return

@@ -22,7 +22,7 @@ REORDER: Final = 4
 """RFC 8985 6.2 step 5."""
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Timers:
     """When each timer goes off; NEVER where it is off."""
@@ -40,12 +40,6 @@ class Timers:
         """Set the first timer."""
         self.purpose = purpose
         self.retransmit = at
-
-    def next(self) -> Nanos64:
-        """The earliest of the three, or NEVER."""
-        # Without min(), which is a call wherever this is not compiled, and this is asked all the time.
-        at = self.retransmit if self.retransmit < self.delayed_ack else self.delayed_ack
-        return at if at < self.keepalive else self.keepalive
 
     def clear(self) -> None:
         """Switch all off."""

@@ -30,6 +30,7 @@ SPACE: Final = 40
 _TIMESTAMPS: Final = Struct("!HII")
 _ALIGNED_TIMESTAMPS: Final = bytes((NOP, NOP, TIMESTAMPS, 10))
 _ALIGNED: Final = Struct("!III")
+_ALIGNED_LENGTH: Final = 12
 _EDGES: Final = Struct("!II")
 _LENGTHS: Final = {MSS: 4, WINDOW_SCALE: 3, SACK_PERMITTED: 2, TIMESTAMPS: 10, MD5: 18, USER_TIMEOUT: 4}
 
@@ -77,18 +78,28 @@ class Options:
         self.stamp = -1 if value is None else value
 
 
+def _bare(options: Options) -> bool:
+    """Whether there is nothing but perhaps timestamps, as in nearly every segment."""
+    if options.mss is not None or options.window_scale is not None or options.sack_permitted or options.sack:
+        return False
+    return options.user_timeout is None and options.fast_open is None and not options.others
+
+
+def options_length(options: Options) -> int:
+    """How many octets `encode_options` makes of them."""
+    if _bare(options):
+        return 0 if options.stamp < 0 else _ALIGNED_LENGTH
+    return len(encode_options(options))
+
+
 def encode_options(options: Options) -> bytes:
     """The octets of the options, padded to 32-bit words. Raises ValueError beyond 40 octets."""
-    stamp = options.stamp
-    if options.mss is None and not options.sack and not options.others and options.window_scale is None:
-        # Nearly every segment: nothing, or timestamps alone.
-        if stamp < 0:
-            if options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
-                return b""
-        elif options.user_timeout is None and options.fast_open is None and not options.sack_permitted:
-            value: int = stamp
-            echo: int = options.ts_echo
-            return _ALIGNED_TIMESTAMPS + value.to_bytes(4, "big") + echo.to_bytes(4, "big")
+    if _bare(options):
+        if options.stamp < 0:
+            return b""
+        value: int = options.stamp
+        echo: int = options.ts_echo
+        return _ALIGNED_TIMESTAMPS + value.to_bytes(4, "big") + echo.to_bytes(4, "big")
     raw = b"".join(_pieces(options))
     raw += bytes((NOP,)) * (-len(raw) % 4)
     if len(raw) > SPACE:

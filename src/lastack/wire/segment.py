@@ -10,7 +10,7 @@ from lastack.native import i64, mypyc_attr
 
 from .checksum import ones_sum, pseudo_header
 from .flags import FIN, PSH, SYN, spelled
-from .options import Options, decode_options, encode_options
+from .options import Options, decode_options, encode_options, options_length
 from .seq import MASK, Seq
 
 HEADER: Final = 20
@@ -110,7 +110,7 @@ def split(segment: Segment) -> list[Segment]:
 
 def header_length(segment: Segment) -> int:
     """Octets of header and options."""
-    return HEADER + len(encode_options(segment))
+    return HEADER + options_length(segment)
 
 
 def encode_header(segment: Segment, options: bytes, check: int) -> bytes:

@@ -32,7 +32,7 @@ def cube_root(value: int) -> int:
         root = closer
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Cubic(Controller):
     """`last_max` the window before the last loss; `origin` where the curve is flat, `k` when, in 1/1024 s."""

@@ -9,7 +9,7 @@ from lastack.native import mypyc_attr
 from .controller import Controller
 
 
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class NewReno(Controller):
     """Everything is as in the base: Reno is what others are compared with."""
