@@ -13,6 +13,7 @@ from lastack.stack.sock import Socket
 from lastack.stack.stack import Stack
 from lastack.tcp.settings import SocketOptions
 from lastack.tcp.timers import NEVER
+from lastack.wire.ip import address_bytes
 
 from .symbols import ERRNO, SYMBOLS
 from .target import Sockets
@@ -106,7 +107,13 @@ class EngineSockets(Sockets):
 
     def bind(self, fd: int, address: tuple[str, int]) -> int:
         """Give it a local address and port."""
-        self._file(fd).local = address
+        file = self._file(fd)
+        host = self._stack.host
+        reuse = file.options.so_reuseaddr
+        taken = address[1] in host.listeners and not file.options.so_reuseport
+        if address[1] and (taken or not host.ports.may_bind(address_bytes(address[0]), address[1], reuse)):
+            raise _failed("EADDRINUSE")
+        file.local = address
         return 0
 
     def listen(self, fd: int, backlog: int) -> int:

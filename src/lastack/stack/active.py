@@ -12,7 +12,7 @@ from lastack.wire.ip import address_bytes, is_loopback
 from . import demux, waiting
 from .host import Host
 from .sock import Socket
-from .timewait import FIN_WAIT_2, TIMESTAMPS
+from .timewait import FIN_WAIT_2, TIMESTAMPS, Wait
 
 
 def connect(
@@ -68,7 +68,7 @@ def _four_tuple(
         if not local[1]:
             host.ports.bound.add(port)
         key = demux.four_tuple(address, remote, port, remote_port)
-        isn = _claim(host, key, now)
+        isn = _claim(host, key, now, named=bool(local[1]))
         if isn < 0:
             raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
         return key, isn
@@ -83,22 +83,30 @@ def _four_tuple(
     raise CallError("every port towards that destination is in use", "EADDRNOTAVAIL")
 
 
-def _claim(host: Host, key: bytes, now: Nanos) -> int:
-    """Whether a four-tuple is free: 0 yes, -1 no, else the ISN with which a TIME_WAIT gives way (tcp_tw_reuse)."""
+def _claim(host: Host, key: bytes, now: Nanos, named: bool = False) -> int:
+    """Whether a four-tuple is free: 0 yes, -1 no, else the ISN with which a TIME_WAIT gives way (tcp_twsk_unique).
+
+    `named`: bind() has asked for this very port, and then timestamps are enough, whatever tcp_tw_reuse says.
+    """
     if key in host.sockets:
         return -1
     rows = host.rows(key)
     row = rows.find(key)
     if row < 0:
         return 0
-    mode = host.settings.tcp_tw_reuse
     wait = rows.load(row)
-    if not mode or wait.flags & FIN_WAIT_2 or not wait.flags & TIMESTAMPS:
-        return -1
-    if mode == 2 and not is_loopback(key[:4] if len(key) == 12 else key[:16]):
-        return -1
-    if wait.timestamp_age(now) <= host.settings.tcp_tw_reuse_delay * MILLISECOND:
+    if not wait.flags & TIMESTAMPS or not (named or _reusable(host, key, wait, now)):
         return -1
     host.counters.TWRecycled += 1
     host.forget_wait(rows, row, wait, State.SYN_SENT, "connect() takes the port over", now)
     return waiting.next_isn(wait)
+
+
+def _reusable(host: Host, key: bytes, wait: Wait, now: Nanos) -> bool:
+    """Whether tcp_tw_reuse and its delay let connect() choose a port whose four-tuple waits."""
+    mode = host.settings.tcp_tw_reuse
+    if not mode or wait.flags & FIN_WAIT_2:
+        return False
+    if mode == 2 and not is_loopback(key[:4] if len(key) == 12 else key[:16]):
+        return False
+    return wait.timestamp_age(now) > host.settings.tcp_tw_reuse_delay * MILLISECOND

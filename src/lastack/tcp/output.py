@@ -362,6 +362,9 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
         timers.arm(REORDER, reorder_at)
     elif delivered and _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
+    elif timers.purpose == LOSS_PROBE and timers.retransmit != NEVER and _may_probe_tail(tcb):
+        # Nothing new was acknowledged: the probe comes when it was to come (FLAG_SET_XMIT_TIMER).
+        return
     elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
         # Count from when the first one out was sent (tcp_rto_delta_us).
         timers.arm(RETRANSMIT, max(sender.flight.first().sent_at + sender.rtt.rto, now + 1))
