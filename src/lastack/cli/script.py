@@ -50,6 +50,7 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
               help="Write each script's packets to DIR.")  # fmt: skip
 @click.option("--allow-shell", "shell", is_flag=True, help="Let scripts run commands that are not understood here.")
 @click.option("--allow-python", "python", is_flag=True, help="Let scripts run any Python, not assertions alone.")
+@click.option("--exact", is_flag=True, help="Fail on packets after the last line, too.")
 @click.option("-v", "--verbose", is_flag=True, help="Name those that passed, too.")
 def script(
     paths: tuple[Path, ...],
@@ -65,6 +66,7 @@ def script(
     traces: Path | None,
     shell: bool,
     python: bool,
+    exact: bool,
     verbose: bool,
 ) -> None:
     """Run scripts: files, or directories of *.pkt. Exits with 1 if one fails.

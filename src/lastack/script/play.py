@@ -18,6 +18,7 @@ from .engine import EngineTarget
 from .parser import read
 from .runner import Failure, Run, run
 from .syntax import Script
+from .target import Target
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
@@ -31,7 +32,8 @@ class How:
 
     `defined` are names for #ifdef and the words of the scripts, `options` (name, value) as in a script's first lines,
     `sysctls` (name, value) set before it. `tolerance` None: 4 ms on the engine, 20 on the kernel. `shell` and `python`
-    let a script's own commands and code be run: that is running a program from the script's author.
+    let a script's own commands and code be run: that is running a program from the script's author. `exact` fails a
+    script also for packets after its last line.
     """
 
     on: str = SIM
@@ -42,6 +44,7 @@ class How:
     seed: int = 1
     shell: bool = False
     python: bool = False
+    exact: bool = False
 
 
 def play(path: str | Path, how: How = How()) -> Run:
@@ -76,7 +79,7 @@ def _on_engine(script: Script, config: Config, how: How) -> Run:
     target = EngineTarget([config.local_ip], settings, how.seed)
     for name, value in how.sysctls:
         target.set_sysctl(name, value)
-    return run(script, target, config, _shell if how.shell else None, _python if how.python else None)
+    return _run(script, target, config, how)
 
 
 def _on_kernel(script: Script, config: Config, how: How) -> Run:
@@ -88,7 +91,12 @@ def _on_kernel(script: Script, config: Config, how: How) -> Run:
         target = KernelTarget(config)
         for name, value in how.sysctls:
             target.set_sysctl(name, value)
-        return run(script, target, config, _shell if how.shell else None, _python if how.python else None)
+        return _run(script, target, config, how)
+
+
+def _run(script: Script, target: Target, config: Config, how: How) -> Run:
+    shell, python = _shell if how.shell else None, _python if how.python else None
+    return run(script, target, config, shell, python, exact=how.exact)
 
 
 def _shell(command: str) -> None:

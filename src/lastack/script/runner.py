@@ -85,9 +85,20 @@ class Mismatch(ScriptError):
         self.line = line
 
 
-def run(script: Script, target: Target, config: Config, shell: Hook | None = None, python: Hook | None = None) -> Run:
-    """Run a script. `shell` and `python` are given what is not understood here; None: that is an error."""
-    runner = _Runner(script, target, config, shell, python)
+def run(
+    script: Script,
+    target: Target,
+    config: Config,
+    shell: Hook | None = None,
+    python: Hook | None = None,
+    *,
+    exact: bool = False,
+) -> Run:
+    """Run a script. `shell` and `python` are given what is not understood here; None: that is an error.
+
+    `exact`: a packet that no line expects is a failure also after the last line.
+    """
+    runner = _Runner(script, target, config, shell, python, exact)
     try:
         return runner.run()
     finally:
@@ -105,12 +116,15 @@ class _Waiting(NamedTuple):
 
 
 class _Runner:
-    def __init__(self, script: Script, target: Target, config: Config, shell: Hook | None, python: Hook | None) -> None:
+    def __init__(
+        self, script: Script, target: Target, config: Config, shell: Hook | None, python: Hook | None, exact: bool
+    ) -> None:
         self._script = script
         self._target = target
         self._config = config
         self._shell = shell
         self._python = python
+        self._exact = exact
         self._calls = Calls(config.ends)
         self._flows: dict[tuple[int, int], Flow] = {}
         self._current: Flow | None = None
@@ -132,6 +146,8 @@ class _Runner:
             if self._waiting is not None:
                 place = self._waiting.event
                 self._finish(self._waiting)
+            if self._exact:
+                self._nothing_more()
         except ScriptError as error:
             line = getattr(error, "line", 0) or place.line
             source = self._script.source[line - 1] if line <= len(self._script.source) else ""
@@ -140,6 +156,13 @@ class _Runner:
             self._result.failure = Failure(self._script.path, line, source, str(error), now, around)
         self._result.length = self._target.now()
         return self._result
+
+    def _nothing_more(self) -> None:
+        """Nothing may be left that no line has expected."""
+        arrival = self._target.receive(self._target.now() + self._config.tolerance)
+        if arrival is not None:
+            self._noted(arrival)
+            raise Mismatch("a packet came that no line expects, as the last one below")
 
     def _event(self, event: Event) -> None:
         when, action = event.when, event.action

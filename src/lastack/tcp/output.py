@@ -126,6 +126,9 @@ def _retransmission(tcb: Tcb, now: Nanos64) -> Segment | None:
         tcb.counters.TCPSlowStartRetrans += 1 if sender.retransmits == 0 else 0
     else:
         tcb.counters.TCPFastRetrans += 1
+    if sender.first_retransmit_at < 0:
+        # Patience is counted from here; a tail probe does not begin it (retrans_stamp).
+        sender.first_retransmit_at = now
     return _again(tcb, lost, now)
 
 
@@ -135,8 +138,6 @@ def _again(tcb: Tcb, sent: Sent, now: Nanos64) -> Segment:
     sender.flight.mark_resent(sent, now)
     sender.total_retransmits += 1
     tcb.counters.TcpRetransSegs += 1
-    if sender.first_retransmit_at < 0:
-        sender.first_retransmit_at = now
     fin = sent.flags & FIN
     payload = sender.buffer.read(sent.seq, sent.end - sent.seq - fin)
     if tcb.timers.retransmit == NEVER:
