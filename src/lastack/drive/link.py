@@ -177,8 +177,11 @@ class Channel:
             del packets[:head]
             head = 0
         self._head = head
-        following = packets[head] if head < len(packets) else None
-        self.arrives = NEVER if following is None else following.arrives
+        self.arrives = NEVER
+        if head < len(packets):
+            following = packets[head]
+            if following is not None:
+                self.arrives = following.arrives
         return packet
 
     def clear(self) -> None:
