@@ -14,7 +14,7 @@ from lastack.wire.packet import Packet, decode_packet
 from .faults import Action, Fault, Where, every
 
 _LEFT_BEHIND: Final = 256
-"""So many empty places are taken away at once."""
+"""So many empty places at least are taken away at once."""
 
 
 @final
@@ -173,12 +173,15 @@ class Channel:
         packets[head] = None
         head += 1
         self.passed += 1
-        if head >= _LEFT_BEHIND:
+        if head >= _LEFT_BEHIND and 2 * head >= len(packets):
             del packets[:head]
             head = 0
         self._head = head
-        following = packets[head] if head < len(packets) else None
-        self.arrives = NEVER if following is None else following.arrives
+        self.arrives = NEVER
+        if head < len(packets):
+            following = packets[head]
+            if following is not None:
+                self.arrives = following.arrives
         return packet
 
     def clear(self) -> None:

@@ -34,10 +34,8 @@ def connect(
     isn = isn or host.secrets.initial(key, now)
     connection = host.connection(options, address, remote, port, remote_port, isn, now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
-    host.sockets[key] = socket
-    host.ports.take(address, port, options.so_reuseaddr)
+    host.enter(socket, port, options.so_reuseaddr)
     calls.open_active(connection.tcb, now)
-    host.schedule.touch(socket)
     return socket
 
 

@@ -81,6 +81,13 @@ class Host:
         tcb.observer = self.observer
         return Connection(tcb)
 
+    def enter(self, socket: Socket, port: int, reuse: bool) -> None:
+        """A new connection: it can be found, keeps its port, and has something to send."""
+        self.sockets[socket.key] = socket
+        self.ports.take(socket.local, port, reuse)
+        socket.reuse = reuse
+        self.schedule.touch(socket)
+
     def forget_wait(self, rows: Rows, row: int, wait: Wait, becomes: State, cause: str, now: Nanos) -> None:
         """A row, which says `wait`, is over."""
         if self.observer is not None:
@@ -124,15 +131,14 @@ class Host:
             return
         if tcb.leaving and self.observer is not None:
             self.observer.moved(tcb.number, tcb.state, State.CLOSED, "2 MSL have passed", now)
-        self.ports.release(socket.local, tcb.local_port, tcb.options.so_reuseaddr)
+        self.ports.release(socket.local, tcb.local_port, socket.reuse)
 
     def wait(self, socket: Socket, now: Nanos) -> None:
         """Turn it into a row (tcp_time_wait), unless there are too many already: then nothing is left of it."""
         tcb = socket.connection.tcb
-        reuse = tcb.options.so_reuseaddr
         if self.four.count + self.six.count >= self.settings.tcp_max_tw_buckets:
             self.counters.TCPTimeWaitOverflow += 1
-            self.ports.release(socket.local, tcb.local_port, reuse)
+            self.ports.release(socket.local, tcb.local_port, socket.reuse)
             if self.observer is not None:
                 self.observer.moved(tcb.number, tcb.state, State.CLOSED, "tcp_max_tw_buckets", now)
             return
@@ -140,7 +146,7 @@ class Host:
         flags = min(receiver.remaining() >> receiver.scale, 0xFFFF) << WINDOW_AT | receiver.scale << SCALE_AT
         if tcb.state is State.FIN_WAIT_2:
             flags |= FIN_WAIT_2
-        if reuse:
+        if socket.reuse:
             flags |= REUSE
         ts_recent = ts_at = 0
         if tcb.timestamps:

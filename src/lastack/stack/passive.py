@@ -122,9 +122,7 @@ def _recycled(host: Host, source: bytes, segment: Segment, now: Nanos) -> bool:
 def _enter(host: Host, listener: Listener, connection: Connection, packet: Packet, key: bytes) -> Socket:
     connection.tcb.listener = listener.port
     socket = Socket(connection, key, packet.destination, packet.source, host.schedule, listener)
-    host.sockets[key] = socket
-    host.ports.take(packet.destination, listener.port, listener.options.so_reuseaddr)
-    host.schedule.touch(socket)
+    host.enter(socket, listener.port, listener.options.so_reuseaddr)
     return socket
 
 

@@ -99,7 +99,7 @@ class Schedule:
             self._sink(last, place)
             self._rise(last, last.place)
 
-    def next(self) -> Nanos:
+    def next(self) -> i64:
         """The earliest instant at which a timer really goes off; NEVER where none is armed."""
         while self.heap:
             socket = self.heap[0]

@@ -43,6 +43,7 @@ class Socket:
         "queued",
         "remote",
         "requesting",
+        "reuse",
         "schedule",
         "tells_next",
     )
@@ -69,6 +70,8 @@ class Socket:
         self.counted_orphan = False
         self.requesting = False
         """It is in its listener's SYN queue."""
+        self.reuse = False
+        """SO_REUSEADDR as it was when the port was taken; it is given back as such."""
         self.owner: Any = None
         """Whatever whoever drives the stack wants to find again when something happens to the socket."""
         # Its places in the stack's queues, each of which is a chain of sockets.

@@ -7,6 +7,7 @@ from typing import final
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.tcp.counters import Counters
 from lastack.tcp.events import Event
 from lastack.tcp.observer import Observer
@@ -242,18 +243,20 @@ class Stack:
         at = self.deadline()
         return None if at == NEVER else at
 
-    def deadline(self) -> Nanos:
+    def deadline(self) -> i64:
         """The same as a plain number, NEVER where nothing is waited for."""
         self.host.schedule.next()
         return self.bound()
 
-    def bound(self) -> Nanos:
+    def bound(self) -> i64:
         """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
         host = self.host
+        at = host.four.soonest
+        at = min(at, host.six.soonest)
         heap = host.schedule.heap
-        at = heap[0].alarm if heap else NEVER
-        at = min(at, host.four.soonest)
-        return at if at < host.six.soonest else host.six.soonest
+        if heap and heap[0].alarm < at:
+            at = heap[0].alarm
+        return at
 
     def news(self) -> Socket | None:
         """The first connection that has an event to tell; one not `accepted` yet tells its listener that it waits."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastack.stack import Dice
+from lastack.stack import Dice, Stack
 from lastack.stack.isn import Secrets
 from lastack.stack.ports import Ports
+from lastack.tcp import SocketOptions
 
 ADDRESSES = (b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x02")
 users = st.tuples(st.sampled_from(ADDRESSES), st.sampled_from((0, 255, 256, 257, 65_535)), st.booleans())
@@ -33,3 +34,15 @@ def test_a_port_is_free_when_its_last_user_has_gone(steps: list[tuple[bool, tupl
     for user in using:
         ports.release(*user)
     assert not any(ports.used(address, port) for _, (address, port, _) in steps)
+
+
+def test_a_port_is_given_back_as_it_was_taken_whatever_the_option_says_by_then() -> None:
+    stack = Stack(["10.0.0.1"])
+    options = SocketOptions(so_reuseaddr=True)
+    made = [stack.connect((f"10.0.0.{end}", 80), 0, options.copy(), ("10.0.0.1", 4000)) for end in (2, 3)]
+    for socket in made:
+        socket.options.so_reuseaddr = False
+        socket.abort(0)
+    while stack.poll(0) is not None:
+        pass
+    assert not stack.host.ports.used(None, 4000)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lastack.stack import Socket, Stack
 from lastack.tcp.timers import NEVER
 
-PORTS = range(40_000, 40_008)
+PORTS = range(40_000, 40_040)
 
 
 def some_sockets() -> tuple[Stack, list[Socket]]:
@@ -24,12 +24,17 @@ def wants(socket: Socket, at: int) -> None:
     socket.connection.tcb.timers.retransmit = at
 
 
-@given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from("ac"), st.integers(1, 20)), max_size=60))
-def test_sockets_are_woken_in_order_whatever_was_moved_before(steps: list[tuple[int, str, int]]) -> None:
+alarms = st.lists(st.integers(1, 200), min_size=40, max_size=40)
+
+
+@given(alarms, st.lists(st.tuples(st.integers(0, 39), st.sampled_from("ac"), st.integers(1, 200)), max_size=30))
+def test_sockets_are_woken_in_order_whatever_was_moved_before(
+    first: list[int], steps: list[tuple[int, str, int]]
+) -> None:
     stack, made = some_sockets()
     schedule = stack.host.schedule
     armed: set[int] = set()
-    for index, step, at in steps:
+    for index, step, at in [*((i, "a", at) for i, at in enumerate(first)), *steps]:
         socket = made[index]
         wants(socket, NEVER if step == "c" else at)
         if step == "c":
@@ -41,7 +46,7 @@ def test_sockets_are_woken_in_order_whatever_was_moved_before(steps: list[tuple[
         assert schedule.next() == min((made[i].connection.deadline() for i in armed), default=NEVER)
     expected = sorted((made[i].connection.deadline(), i) for i in armed)
     woken = []
-    for now in range(21):
+    for now in range(201):
         while (due := schedule.due(now)) is not None:
             woken.append((now, made.index(due)))
             wants(due, NEVER)
@@ -49,7 +54,7 @@ def test_sockets_are_woken_in_order_whatever_was_moved_before(steps: list[tuple[
     assert not schedule.heap
 
 
-@given(st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 39), st.booleans()), max_size=40))
 def test_who_was_first_is_polled_and_told_first_and_only_once(steps: list[tuple[int, bool]]) -> None:
     stack, made = some_sockets()
     schedule = stack.host.schedule
