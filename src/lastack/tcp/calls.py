@@ -80,7 +80,7 @@ def send(tcb: Tcb, data: bytes, now: Nanos64) -> i64:
     if room < len(data):
         tcb.waiting_room = True
         data = data[:room]
-    sender.buffer.append(data)
+    sender.queue(data)
     return len(data)
 
 
@@ -147,7 +147,7 @@ def shutdown_write(tcb: Tcb, now: Nanos64) -> None:
     sender = tcb.sender
     if sender.fin_queued:
         return
-    sender.fin_queued = True
+    sender.queue_fin()
     if tcb.state is ESTABLISHED:
         tcb.move(FIN_WAIT_1, "CLOSE", now)
     elif tcb.state is CLOSE_WAIT:

@@ -18,7 +18,7 @@ from . import negotiate
 from .flight import Sent
 from .recovery import LOSS, OPEN
 from .rtt import MOST_DOUBLINGS
-from .tcb import CLOSED_BIT, GONE, SYN_RECEIVED_BIT, SYN_STATES, Tcb
+from .tcb import CLOSED_BIT, GONE, KEEPALIVE_PROBE, SYN_RECEIVED_BIT, SYN_STATES, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 _PROBES_TAIL: Final = 3
@@ -34,11 +34,8 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
         segment = _handshake(tcb, now)
     else:
         sender = tcb.sender
-        last = sender.buffer.end
-        if sender.fin_queued:
-            last += 1
-        if (sender.nxt < last or sender.flight.lost or tcb.probe_due or tcb.keepalive_due) and not tcb.bit & GONE:
-            segment = _text(tcb, sender.nxt < last, now)
+        if (sender.nxt < sender.last or sender.flight.lost or tcb.probe_due) and not tcb.bit & GONE:
+            segment = _text(tcb, now)
         if segment is None and (receiver.acks_owed or receiver.wants_ack) and not tcb.bit & CLOSED_BIT:
             segment = _acknowledgement(tcb, now)
     if segment is None:
@@ -51,18 +48,18 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     return segment
 
 
-def _text(tcb: Tcb, new: bool, now: Nanos64) -> Segment | None:
-    """Text or a FIN: first what was lost, then what is new, if there is anything, then a probe."""
+def _text(tcb: Tcb, now: Nanos64) -> Segment | None:
+    """Text or a FIN: first what was lost, then what is new, then a probe."""
     sender = tcb.sender
     if sender.flight.lost:
         segment = _retransmission(tcb, now)
         if segment is not None:
             return segment
-    if new:
+    if sender.nxt < sender.last:
         segment = _new(tcb, now)
         if segment is not None:
             return segment
-    if tcb.probe_due or tcb.keepalive_due:
+    if tcb.probe_due:
         return _probe(tcb, now)
     return None
 
@@ -250,9 +247,8 @@ def _restart_after_idle(tcb: Tcb, now: Nanos64) -> None:
 def _probe(tcb: Tcb, now: Nanos64) -> Segment:
     """One octet before the window, to be answered with an ACK (RFC 9293 3.8.4, 3.8.6.1; tcp_xmit_probe_skb)."""
     sender = tcb.sender
-    keepalive = tcb.keepalive_due
-    tcb.probe_due = False
-    tcb.keepalive_due = False
+    keepalive = tcb.probe_due == KEEPALIVE_PROBE
+    tcb.probe_due = 0
     usable = sender.usable()
     if not keepalive and sender.unsent and usable > 0:
         # The window is open, only too small to be worth it: now it is worth it (tcp_write_wakeup).

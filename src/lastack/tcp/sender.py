@@ -64,6 +64,7 @@ class Sender:
         "flight",
         "heard_at",
         "iss",
+        "last",
         "last_sent_at",
         "max_window",
         "mss",
@@ -99,6 +100,8 @@ class Sender:
         self.control: Controller = make_controller(name, settings.initial_window_segments)
         self.recovery = Recovery(self.flight, self.control, self.rtt, settings.tcp_reordering)
         self.fin_queued = False
+        self.last: Seq = iss + 1
+        """The end of all that is queued, a FIN included."""
         self.small_end: Seq = iss
         """The end of the last segment that was smaller than it might be (snd_sml, Minshall)."""
         self.retransmits: i64 = 0
@@ -126,7 +129,7 @@ class Sender:
 
     def fin_unsent(self) -> bool:
         """Whether a FIN is queued and has not left."""
-        return self.fin_queued and self.nxt <= self.buffer.end
+        return self.fin_queued and self.nxt < self.last
 
     def room(self) -> i64:
         """Octets that the send buffer still takes."""
@@ -147,6 +150,16 @@ class Sender:
         return self.una + self.window - self.nxt
 
     # -- what happens
+
+    def queue(self, data: bytes) -> None:
+        """The owner has more to say."""
+        self.buffer.append(data)
+        self.last = self.buffer.end
+
+    def queue_fin(self) -> None:
+        """The owner has said everything."""
+        self.fin_queued = True
+        self.last += 1
 
     def sent(self, end: Seq, flags: i64, now: Nanos64) -> None:
         """A segment [nxt, end) has left for the first time."""

@@ -24,6 +24,9 @@ from .timers import NEVER, Timers
 _AFTER: Final = [bits(*(each.after for each in TRANSITIONS if each.before == state)) for state in range(max(State) + 1)]
 """By a state's number, the states that may follow it."""
 
+WINDOW_PROBE: Final = 1
+KEEPALIVE_PROBE: Final = 2
+
 SYN_SENT_BIT: Final[i64] = bits(State.SYN_SENT)
 SYN_RECEIVED_BIT: Final[i64] = bits(State.SYN_RECEIVED)
 CLOSED_BIT: Final[i64] = bits(State.CLOSED)
@@ -109,7 +112,6 @@ class Tcb:
         "end_read",
         "error",
         "events",
-        "keepalive_due",
         "leaving",
         "lingers_until",
         "listener",
@@ -186,8 +188,8 @@ class Tcb:
         """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is not believed before text comes, or this instant."""
         self.end_read = False
         """The owner has read the end of file."""
-        self.probe_due = False
-        self.keepalive_due = False
+        self.probe_due: i64 = 0
+        """The probe that is to leave: WINDOW_PROBE, KEEPALIVE_PROBE; 0: none."""
         self.waiting_room = False
         """The application found the send buffer full, and is to be told when there is room."""
 

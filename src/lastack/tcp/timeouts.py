@@ -12,7 +12,7 @@ from lastack.native import i64
 from . import departure, output
 from .rtt import MOST_DOUBLINGS
 from .settings import keepalive_idle, keepalive_interval
-from .tcb import SYN_STATES, Tcb
+from .tcb import KEEPALIVE_PROBE, SYN_STATES, WINDOW_PROBE, Tcb
 from .timers import LOSS_PROBE, NEVER, PROBE, RETRANSMIT
 
 _ORPHAN_RETRIES: Final = 8
@@ -162,7 +162,7 @@ def _probe(tcb: Tcb, now: Nanos64) -> None:
     if sender.probes >= most:
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
         return
-    tcb.probe_due = True
+    tcb.probe_due = WINDOW_PROBE
     sender.probes += 1
     wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, MOST_DOUBLINGS), settings.rto_max)
     tcb.timers.arm(PROBE, now + wait)
@@ -205,6 +205,6 @@ def _keepalive(tcb: Tcb, now: Nanos64) -> None:
         tcb.tally.reset_cause = "keepalive"
         tcb.fail(tcb.soft_error or "ETIMEDOUT", CloseKind.KEEPALIVE_TIMEOUT, "keepalive time-out", now)
         return
-    tcb.keepalive_due = True
+    tcb.probe_due = KEEPALIVE_PROBE
     sender.probes += 1
     tcb.timers.keepalive = now + keepalive_interval(settings, options)
