@@ -1,10 +1,10 @@
 """Makes captures of short connections, to measure readers with: python benchmarks/captures.py FILE [--connections N].
 
 Eight packets a connection on average, and two more for every further exchange: 250,000 connections are 2 million
-packets, 1,000,000 with `--exchanges 2` are 10 million. In pcap with nanoseconds, Ethernet, timestamps option, right checksums, every
-connection on a four-tuple of its own: of ten connections one is reset by the client after the answer, one repeats its
-request, one repeats its FIN; a fifth of all are IPv6. Thousands are open at any time. The same arguments make the same
-octets.
+packets, 1,000,000 with `--exchanges 2` are 10 million. It is pcap with nanoseconds, Ethernet, timestamps option and
+right checksums, and every connection has a four-tuple of its own: of ten connections one is reset by the client after
+the answer, one repeats its request, one repeats its FIN; a fifth of all are IPv6. Thousands are open at any time. The
+same arguments make the same octets.
 """
 
 from __future__ import annotations
