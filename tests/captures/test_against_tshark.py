@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -77,12 +80,76 @@ def test_short_connections_are_read_alike_at_any_snap_length(snap: int, tmp_path
     ] or snap < 70
 
 
+def test_a_simulation_is_read_alike(tmp_path: Path) -> None:
+    from tests.properties.test_transfer import Sender
+
+    from lastack.drive import Simulator
+    from lastack.model.time import SECOND
+
+    sim = Simulator(seed=5)
+    sim.trace.keeps_packets = True
+    client, server = sim.host("client", "10.0.0.1"), sim.host("server", "10.0.0.2")
+    link = sim.link(client, server)
+    for channel in (link.forth, link.back):
+        channel.fate.loss, channel.fate.duplicate, channel.fate.reorder = 0.05, 0.05, 0.2
+        channel.fate.reorder_by = SECOND // 50
+    server.serve(80, lambda: Sender(bytes(100_000)))
+    client.connect("10.0.0.2", 80, Sender(bytes(50_000)))
+    sim.run(at_most=1000 * SECOND)
+    path = tmp_path / "simulated.pcapng"
+    with path.open("wb") as file:
+        sim.trace.write_pcapng(file)
+    assert len(by_tshark(path)) > 50
+    assert differences(path) == []
+
+
 def test_a_thousand_connections_are_read_alike(tmp_path: Path) -> None:
     path = tmp_path / "short.pcap"
     with path.open("wb") as file:
         assert write(file, 1000) == 8000
     assert len(by_tshark(path)) == 8000
     assert differences(path) == []
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("private_network")
+@pytest.mark.skipif(not shutil.which("dumpcap"), reason="needs dumpcap to capture with")
+@pytest.mark.parametrize(
+    "options", [["-i", "lo"], ["-i", "any"], ["-i", "any", "-y", "LINUX_SLL2"], ["-i", "lo", "-P", "-s", "70"]]
+)
+def test_what_the_kernel_really_sends_is_read_alike(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "live"
+    command = ["dumpcap", "-q", "-B", "64", *options, "-f", "tcp", "-w", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as dumpcap:
+        try:
+            assert dumpcap.stderr is not None
+            # It says so once it captures.
+            assert any(line.startswith("File:") for line in dumpcap.stderr)
+            for host in ("127.0.0.1", "::1"):
+                exchange(host)
+            patience = time.monotonic() + 20
+            while sum(one.flags & 1 for one in by_lastack(open_captures([path], fast=False))) < 4:
+                assert time.monotonic() < patience, "the FINs never came into the file"
+        finally:
+            dumpcap.terminate()
+    assert max(one.length or 0 for one in by_lastack(open_captures([path], fast=False))) > 16_000
+    assert differences(path) == []
+
+
+def exchange(host: str) -> None:
+    """A bulk transfer, in super-segments, and its close."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with (
+        socket.create_server((host, 0), family=family) as server,
+        socket.create_connection(server.getsockname()[:2]) as client,
+        server.accept()[0] as peer,
+    ):
+        sender = threading.Thread(target=client.sendall, args=(bytes(200_000),))
+        sender.start()
+        left = 200_000
+        while left:
+            left -= len(peer.recv(1 << 20))
+        sender.join()
 
 
 @pytest.mark.skipif("LASTACK_CAPTURES" not in os.environ, reason="set LASTACK_CAPTURES to a directory of captures")

@@ -76,42 +76,84 @@ from .kernels.rows import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .flows import Analyser
+
     Array = NDArray[Any]
 
 _K: Final = CloseKind
 _LACKS: Final = ("start", "local", "remote", "segments", "memory")
 
 
-def connections(rows: Array, now: Nanos, *, last: bool = False) -> ConnectionTable:
-    """The table of some rows (two dimensions, one row a connection). `now`: how far the capture goes.
+Columns = dict[str, Values]
+
+
+def connections(rows: Array, now: Nanos, *, last: bool = False) -> Columns:
+    """The columns of some rows (two dimensions, one row a connection). `now`: how far the capture goes.
 
     `last`: the capture ends at `now`; ages are until then.
     """
-    return _Maker(rows, now).table(last)
+    return _Maker(rows, now).columns(last)
 
 
-def ordered(tables: Sequence[ConnectionTable]) -> ConnectionTable:
-    """One table of several, in the order of the connections' first frames; `id` counts them from 1."""
-    import numpy as np
+@final
+class Pieces:
+    """Columns piece by piece, put where they belong at once: `count` rows in all, each piece taken from its rows."""
 
-    whole = ConnectionTable.concatenate(tables)
-    if not len(whole):
-        return whole
-    whole = whole.select(np.argsort(whole.values("first_frame"), kind="stable"))
-    return whole.with_columns({"id": np.arange(1, len(whole) + 1, dtype=np.uint32)})
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self._columns: Columns = {}
+        self._count = count
+
+    def before(self, piece: Columns) -> None:
+        """Put a piece in front of those that are there already."""
+        import numpy as np
+
+        stop = self.left
+        self.left -= len(piece["first_frame"].values)
+        for name, (values, valid, strings) in ((name, (v.values, v.valid, v.strings)) for name, v in piece.items()):
+            whole = self._columns.get(name)
+            if whole is None:
+                marks = None if valid is None else np.empty(self._count, np.bool_)
+                whole = self._columns[name] = Values(np.empty(self._count, values.dtype), marks, strings)
+            whole.values[self.left : stop] = values
+            if whole.valid is not None:
+                whole.valid[self.left : stop] = valid
+
+    def table(self) -> ConnectionTable:
+        """All of them in the order of the connections' first frames; `id` counts them from 1."""
+        import numpy as np
+
+        if not self._count:
+            return ConnectionTable()
+        frames = self._columns["first_frame"].values
+        if np.any(frames[1:] < frames[:-1]):
+            order = np.argsort(frames, kind="stable")
+            for name, column in self._columns.items():
+                self._columns[name] = column.take(order)
+        self._columns["id"] = Values(np.arange(1, self._count + 1, dtype=np.uint32))
+        return ConnectionTable(self._count, self._columns)
+
+
+def table_of(left: list[Columns], analysers: Sequence[Analyser]) -> ConnectionTable:
+    """One table of what left analysers early and of all that is in them still; they are used up."""
+    whole = Pieces(sum(len(piece["first_frame"].values) for piece in left) + sum(one.live for one in analysers))
+    for analyser in reversed(analysers):
+        for piece in analyser.take_rows():
+            whole.before(piece)
+    while left:
+        whole.before(left.pop())
+    return whole.table()
 
 
 @final
 class _Side:
     """One side of every row, by its number (0 or 1) in each."""
 
-    def __init__(self, rows: Array, meta: Array, which: Array, now: Nanos) -> None:
+    def __init__(self, columns: Array, meta: Array, which: Array, now: Nanos) -> None:
         import numpy as np
 
-        at = np.arange(len(rows))
-        start = SIDE + (which << SIDE_SHIFT)
-        self._rows, self._at, self._start = rows, at, start
-        self._meta, self._which = meta, which
+        self._columns, self._meta, self._which = columns, meta, which
+        self._swapped = which == 1
         state = meta >> (which << 2) & 15
         since, waited = self.field(SINCE), self.field(WAITED)
         # The wait ends by the clock, seen or not (Linux TCP_TIMEWAIT_LEN).
@@ -123,7 +165,10 @@ class _Side:
 
     def field(self, number: int) -> Array:
         """One number of the side."""
-        found: Array = self._rows[self._at, self._start + number]
+        import numpy as np
+
+        one, two = self._columns[SIDE + number], self._columns[SIDE + (1 << SIDE_SHIFT) + number]
+        found: Array = np.where(self._swapped, two, one)
         return found
 
     def has(self, bit: int) -> Array:
@@ -142,49 +187,52 @@ class _Maker:
     """The columns of some rows."""
 
     def __init__(self, rows: Array, now: Nanos) -> None:
-        self.rows, self.now = rows, now
-        meta = self.meta = rows[:, META]
+        import numpy as np
+
+        # Column after column in memory: each is read several times.
+        self.rows, self.now = np.ascontiguousarray(rows.T), now
+        meta = self.meta = self.rows[META]
         which = (meta & 3 * OPENER == 2 * OPENER).astype(int)
-        self.local = _Side(rows, meta, which, now)
-        self.remote = _Side(rows, meta, 1 - which, now)
+        self.local = _Side(self.rows, meta, which, now)
+        self.remote = _Side(self.rows, meta, 1 - which, now)
         self.which = which
         self.proven = meta & 3 * PROVEN == 3 * PROVEN
         self.by_rst = meta & BY_RST != 0
-        self.cause = rows[:, RESET] & 31
-        self.filled: dict[str, Values | Array] = {}
+        self.cause = self.rows[RESET] & 31
+        self.filled: Columns = {}
 
     def put(self, name: str, values: Array, valid: Array | None = None) -> None:
         """Add a column in the schema's own width."""
         kind = COLUMN[name].dtype
         self.filled[name] = Values(values if kind == "address" else values.astype(kind, copy=False), valid)
 
-    def table(self, last: bool) -> ConnectionTable:
+    def columns(self, last: bool) -> Columns:
         """Every column."""
         self._names()
         self._counts()
         self._closing(last)
         self._reset()
         self._lacking()
-        return ConnectionTable(len(self.rows), self.filled)
+        return self.filled
 
     def _names(self) -> None:
         import numpy as np
 
-        rows, count = self.rows, len(self.rows)
+        rows, count = self.rows, len(self.meta)
         self.put("viewpoint", np.full(count, Viewpoint.CAPTURE))
         self.put("family", np.where(self.meta & SIX, 6, 4))
         swapped = self.which == 1
         for name, one, two in (("local", 0, 1), ("remote", 1, 0)):
             address = np.empty(count, address_dtype())
             for half, zero in (("high", (HIGH_0, HIGH_1)), ("low", (LOW_0, LOW_1))):
-                address[half] = np.where(swapped, rows[:, zero[two]], rows[:, zero[one]]).view(np.uint64)
+                address[half] = np.where(swapped, rows[zero[two]], rows[zero[one]]).view(np.uint64)
             self.put(f"{name}_addr", address)
-            ports = (rows[:, ENDS] >> 16, rows[:, ENDS] & 0xFFFF)
+            ports = (rows[ENDS] >> 16, rows[ENDS] & 0xFFFF)
             self.put(f"{name}_port", np.where(swapped, ports[two], ports[one]))
         self.put("opened_by", np.choose((self.meta & 3 * OPENER) // OPENER, (4, 0, 0, 2)))
-        self.put("first_ns", rows[:, FIRST])
-        self.put("last_ns", rows[:, LAST])
-        self.put("first_frame", rows[:, NUMBER])
+        self.put("first_ns", rows[FIRST])
+        self.put("last_ns", rows[LAST])
+        self.put("first_frame", rows[NUMBER])
 
     def _counts(self) -> None:
         for way, side in (("out", self.local), ("in", self.remote)):
@@ -202,9 +250,7 @@ class _Maker:
             self.put(f"fin_early_{way}", side.has(FIN_EARLY))
         both = [side.count(EVENTS, 30, EVENT_MASK) for side in (self.local, self.remote)]
         self.put("duplicates", both[0] + both[1])
-        self.put(
-            "handshake_rtt_ns", self.rows[:, ROUND_TRIP], (self.rows[:, ROUND_TRIP] >= 0) & (self.meta & SURE != 0)
-        )
+        self.put("handshake_rtt_ns", self.rows[ROUND_TRIP], (self.rows[ROUND_TRIP] >= 0) & (self.meta & SURE != 0))
 
     def _closing(self, last: bool) -> None:
         import numpy as np
@@ -218,8 +264,8 @@ class _Maker:
         told |= (kind == _K.OPEN) | (kind == _K.HANDSHAKE_TIMEOUT)
         told &= (kind != _K.UNSEEN) | self.proven
         self.put("first_closer", np.where(told, closers, Closer.UNKNOWN))
-        self.put("close_segments", self.rows[:, CLOSE] & LOW_32, closers != Closer.NOBODY)
-        self.put("reuse_gap_ns", self.rows[:, REUSED], self.rows[:, REUSED] >= 0)
+        self.put("close_segments", self.rows[CLOSE] & LOW_32, closers != Closer.NOBODY)
+        self.put("reuse_gap_ns", self.rows[REUSED], self.rows[REUSED] >= 0)
         left = (meta & SUPERSEDED != 0) & ~self._over()
         for name, side in (("local", local), ("remote", remote)):
             known = self.proven | self.by_rst | (side.has(SYN_SEEN) & (side.state == State.SYN_SENT))
@@ -250,11 +296,11 @@ class _Maker:
 
         local, remote, meta, rows = self.local, self.remote, self.meta, self.rows
         fins = (local.field(FIN_AT) >= 0).astype(int) + (remote.field(FIN_AT) >= 0)
-        tries = rows[:, CLOSE] >> 32
+        tries = rows[CLOSE] >> 32
         # The next repetition, twice as long after the last, is overdue.
-        earlier = np.where(tries > 0, np.minimum(local.field(HEARD), remote.field(HEARD)), rows[:, FIRST])
-        earlier = np.where(meta & 3 * SPOKE == 3 * SPOKE, earlier, rows[:, FIRST])
-        overdue = self.now - rows[:, LAST] > 2 * (rows[:, LAST] - earlier) + 3 * SECOND
+        earlier = np.where(tries > 0, np.minimum(local.field(HEARD), remote.field(HEARD)), rows[FIRST])
+        earlier = np.where(meta & 3 * SPOKE == 3 * SPOKE, earlier, rows[FIRST])
+        overdue = self.now - rows[LAST] > 2 * (rows[LAST] - earlier) + 3 * SECOND
         opening = np.isin(local.state, (State.SYN_SENT, State.SYN_RECEIVED))
         opening |= remote.state == State.SYN_RECEIVED
         spoke = meta & 3 * SPOKE != 0
@@ -299,7 +345,7 @@ class _Maker:
     def _reset(self) -> None:
         import numpy as np
 
-        reset, met = self.rows[:, RESET], self.rows[:, RESET] >> 5 & 15
+        reset, met = self.rows[RESET], self.rows[RESET] >> 5 & 15
         was = self.cause > 0
         self.filled["reset_cause"] = Values(self.cause.astype(np.int32), was, CAUSES)
         self.put("reset_state", np.where(met, met, State.CLOSED), was & (met > 0))

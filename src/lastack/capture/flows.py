@@ -7,7 +7,7 @@ lives and 120 s beyond its end, so that late segments find it; then it leaves as
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from lastack.model.time import Nanos
@@ -35,11 +35,17 @@ if TYPE_CHECKING:
 
     from lastack.model.record import ConnectionTable
 
+    from .connections import Columns
+
     Array = NDArray[Any]
 
 _FIRST_ROOM: Final = 256
 _CHUNK: Final = 1 << 16
-"""Rows from which on it is worth looking for those that have ended; and rows made into a table at a time."""
+"""Rows from which on it is worth looking for those that have ended."""
+_PIECE: Final = 1 << 14
+"""Rows made into columns at a time: they fit a cache."""
+_AHEAD: Final = 1 << 20
+"""Rows that memory is set aside for, where the kernels are compiled: none of it is touched before it is needed."""
 _SIGNATURES: Final = {**table.KERNELS, **keep.KERNELS, **join.KERNELS}
 Numbers: TypeAlias = Any
 """A flat sequence of 64-bit numbers: NumPy `int64` where the kernels are compiled, `array('q')` where not."""
@@ -64,9 +70,9 @@ class Analyser:
         self.compiled = compiled
         self.given_up = 0
         self._most = None if memory is None else memory // (ROW * 8)
-        self._tables: list[ConnectionTable] = []
+        self._left: list[Columns] = []
         self.book = self.numbers(BOOK)
-        self.rows = self.numbers(_FIRST_ROOM * ROW)
+        self.rows = self.numbers((_AHEAD if compiled else _FIRST_ROOM) * ROW)
         self.slots = self.numbers(_FIRST_ROOM * 2)
         self.log = self.numbers(_FIRST_ROOM * table.LOG_WIDTH if log else 1)
         self.book[ROOM], self.book[SLOT_MASK] = _FIRST_ROOM, _FIRST_ROOM * 2 - 1
@@ -124,31 +130,34 @@ class Analyser:
         if self.run(keep.ended, self.rows, self.live, self.now, marks):
             self._leave(marks)
 
-    def drain(self) -> ConnectionTable | None:
-        """The connections that have left since the last call, or None."""
-        from lastack.model.record import ConnectionTable
+    def drain(self) -> ConnectionTable:
+        """The connections that have left since the last call, in the order in which they did; ids begin anew."""
+        from .connections import table_of
 
-        tables, self._tables = self._tables, []
-        return ConnectionTable.concatenate(tables) if tables else None
+        return table_of(self.take_left(), [])
 
     def finish(self) -> ConnectionTable:
         """The end of the stream: every connection that was not drained, in the order of their first frames."""
-        from .connections import ordered
+        from .connections import table_of
 
-        return ordered(self.take_tables())
+        return table_of(self.take_left(), [self])
 
-    def take_tables(self) -> list[ConnectionTable]:
-        """What was not drained, and all live rows, from the last on; their memory is given back on the way."""
+    def take_left(self) -> list[Columns]:
+        """The columns of the connections that have left since the last drain."""
+        left, self._left = self._left, []
+        return left
+
+    def take_rows(self) -> Iterator[Columns]:
+        """All live rows as columns, the last of them first; their memory is given back on the way."""
         from .connections import connections
 
-        tables, self._tables = self._tables, []
         while self.live:
-            first = (self.live - 1) // _CHUNK * _CHUNK
-            tables.append(connections(self.matrix(first, self.live), self.now, last=True))
+            first = (self.live - 1) // _PIECE * _PIECE
+            yield connections(self.matrix(first, self.live), self.now, last=True)
             self.book[USED] = first
-            self._resize(max(first, 1))
+            if first % _CHUNK == 0:
+                self._shrink(max(first, 1))
         self._index()
-        return tables
 
     def matrix(self, first: int, stop: int) -> Array:
         """Some rows as a copy of two dimensions (NumPy)."""
@@ -166,7 +175,7 @@ class Analyser:
             stop = min(first + _CHUNK, self.live)
             chosen = self.matrix(first, stop)[np.array(marks[first:stop], np.bool_)]
             if len(chosen):
-                self._tables.append(connections(chosen, self.now))
+                self._left.append(connections(chosen, self.now))
         self.book[USED] = self.run(keep.compact, self.rows, self.live, marks)
         self._index()
 
@@ -200,16 +209,22 @@ class Analyser:
         return compiled(kernel, _SIGNATURES[kernel.__name__])(*places)
 
     def _grow(self, room: int) -> None:
-        self._resize(room)
+        if not self.compiled:
+            self.rows.frombytes(bytes((room - self.book[ROOM]) * ROW * 8))
+        elif room * ROW > len(self.rows):
+            import numpy as np
+
+            rows = np.zeros(room * ROW, np.int64)
+            rows[: self.live * ROW] = self.rows[: self.live * ROW]
+            self.rows = rows
+        self.book[ROOM] = room
         self._index()
 
-    def _resize(self, room: int) -> None:
+    def _shrink(self, room: int) -> None:
         if self.compiled:
             self.rows.resize(room * ROW, refcheck=False)
-        elif room < self.book[ROOM]:
-            del self.rows[room * ROW :]
         else:
-            self.rows.frombytes(bytes((room - self.book[ROOM]) * ROW * 8))
+            del self.rows[room * ROW :]
         self.book[ROOM] = room
 
     def _grow_log(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .connections import ordered
+from .connections import table_of
 from .kernels import join as kernels
 from .kernels import keep
 from .kernels.rows import LOGGED, META, NUMBER, ROW, SURE, USED
@@ -49,7 +49,7 @@ def finish(parts: Sequence[Analyser]) -> ConnectionTable:
     marks = _play(first, last, leave=True)
     last.book[USED] = last.run(keep.compact, last.rows, last.live, marks)
     last.wait(first.now)
-    return ordered([*first.take_tables(), *last.take_tables()])
+    return table_of(first.take_left(), [first, last])
 
 
 def _play(before: Analyser, after: Analyser, leave: bool) -> Numbers:

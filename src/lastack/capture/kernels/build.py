@@ -27,6 +27,7 @@ MODULES: Final = (
     "lastack.capture.kernels.runs",
     "lastack.capture.kernels.table",
     "lastack.capture.kernels.keep",
+    "lastack.capture.kernels.join",
 )
 """The modules with kernels to compile ahead. Each has KERNELS: name of a function -> its Numba signature."""
 

@@ -385,7 +385,8 @@ def _old(rows: Rows, b: int, x: int, t: int, seq: int, end: int, length: int, fi
             rows[m + NEXT] = end
             if end == top:
                 rows[b + META] &= ~((HOLE | FILLED) << x)
-        if length and end == top and not fin:
+        if end == top:
+            # With text or the FIN where it ends, the hole hid no other FIN.
             rows[b + META] |= PROVEN << x
     if notes == RETRANSMITTED:
         rows[m + SEGMENTS] += ONE_MORE

@@ -164,6 +164,7 @@ def walk_pcapng(
     row, full = get(state, COUNT) * WIDTH, get(state, ROOM) * WIDTH
     first, last = get(state, FIRST_TIME), get(state, LAST_TIME)
     begin, until, passed = get(state, FROM), get(state, UNTIL), 0
+    known = get(state, INTERFACES)
     why = FULL
     while row < full:
         if at >= until:
@@ -195,11 +196,7 @@ def walk_pcapng(
             if kind == OBSOLETE_PACKET:
                 of = of >> 16 if big else of & 0xFFFF
             captured, original = word(octets, at + 20, big), word(octets, at + 24, big)
-        if (
-            word(octets, at + length - 4, big) != length
-            or captured > length - 4 - (start - at)
-            or of >= get(state, INTERFACES)
-        ):
+        if word(octets, at + length - 4, big) != length or captured > length - 4 - (start - at) or of >= known:
             why = BROKEN
             break
         if at < begin:
