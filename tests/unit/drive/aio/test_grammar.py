@@ -39,7 +39,8 @@ def act(side: Side, name: str, written: list[int]) -> None:
     elif name == "close":
         transport.close()
     elif name == "reset":
-        linger_zero(transport)
+        with suppress(OSError):
+            linger_zero(transport)
         transport.abort()
     elif name == "abort":
         transport.abort()
