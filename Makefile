@@ -79,6 +79,7 @@ soak: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/wire.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

@@ -65,7 +65,7 @@ class Discard(Application):
 class Chargen(Application):
     """Sends what it is told to and closes."""
 
-    left = 0
+    left = -1
 
     def on_readable(self, socket: Socket, now: Nanos) -> None:
         """Take the order, which comes in one segment."""
@@ -74,12 +74,13 @@ class Chargen(Application):
 
     def on_writable(self, socket: Socket, now: Nanos) -> None:
         """Send what there is room for."""
-        while self.left:
+        while self.left > 0:
             taken = socket.send(CHUNK if self.left >= len(CHUNK) else CHUNK[: self.left], now)
             if not taken:
                 return
             self.left -= taken
-        socket.close(now)
+        if self.left == 0:
+            socket.close(now)
 
 
 def serve(address: str, kernel: str) -> None:
@@ -111,4 +112,7 @@ def which() -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "which": which}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "which":
+        which()
+    else:
+        serve(*sys.argv[2:])

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _LOST: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EIO)
 """No room at present, or a device that is down: a packet is lost, as it is on any link, and no connection ends."""
-_ENOUGH: Final = 1 << 18
-"""Octets that are taken in at a time: what is in the processor's cache is used while it is there."""
+_ENOUGH: Final = 1 << 16
+"""Octets that are taken in at a time. Beyond 128 KiB that are free at once the C library gives memory back to the
+kernel, and every page of the next packets is a fault: three times the CPU time for a large transfer."""
 _LARGE: Final = 4096
 """From so many octets on it costs less to give the kernel two pieces than to join them."""
 

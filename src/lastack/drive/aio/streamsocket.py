@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class StreamSocket(StandIn):
-    """The socket of an open connection, to be asked and to be set."""
+    """The socket of an open connection, to be asked and to be set; when closed, everything raises OSError (EBADF)."""
 
     def __init__(self, socket: Socket, network: Network) -> None:
         super().__init__(socket.options, socket.local_endpoint)
@@ -31,9 +31,8 @@ class StreamSocket(StandIn):
         self._closed = False
 
     def getpeername(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The peer's address and port. Raises OSError (EBADF) when closed."""
-        if self._closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        """The peer's address and port."""
+        self._check()
         return socket_address(*self._socket.remote_endpoint)
 
     def fileno(self) -> int:
@@ -47,6 +46,7 @@ class StreamSocket(StandIn):
 
     def shutdown(self, how: int) -> None:
         """Close one direction or both (SHUT_RD, SHUT_WR, SHUT_RDWR). Raises OSError (ENOTCONN)."""
+        self._check()
         try:
             self._socket.shutdown(("read", "write", "both")[how], self._network.now())
         except CallError as error:
@@ -65,6 +65,20 @@ class StreamSocket(StandIn):
         if self._readiness is not None:
             self._readiness.close()
 
+    def getsockname(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """Our address and port."""
+        self._check()
+        return super().getsockname()
+
+    def getsockopt(self, level: int, option: int, length: int = 0) -> int | bytes:
+        """As StandIn's."""
+        self._check()
+        return super().getsockopt(level, option, length)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
     def _set(self, name: str, value: int) -> None:
         if name == "so_keepalive":
             self._socket.set_keepalive(bool(value), self._network.now())
@@ -76,6 +90,7 @@ class StreamSocket(StandIn):
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
         """As StandIn's; TCP_QUICKACK too."""
+        self._check()
         if (level, option) == (system.IPPROTO_TCP, getattr(system, "TCP_QUICKACK", None)):
             self._socket.set_quickack(bool(value), self._network.now())
             self._network.touch()

@@ -346,9 +346,18 @@ async def extra_info(world: World) -> None:
     for name in ("sockname", "peername"):
         world.note(f"{client.transport.get_extra_info(name)[0]}")
     world.note(f"{client.transport.get_extra_info('socket').fileno()}")
-    with suppress(OSError):
-        client.transport.get_extra_info("socket").getpeername()
-        world.note("has a peer still")
+    stand_in = client.transport.get_extra_info("socket")
+    for question in (
+        stand_in.getpeername,
+        stand_in.getsockname,
+        lambda: stand_in.shutdown(socket.SHUT_WR),
+        lambda: stand_in.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR),
+        lambda: stand_in.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    ):
+        try:
+            question()
+        except OSError as error:
+            world.note(told(error))
 
 
 async def options(world: World) -> None:
