@@ -17,6 +17,7 @@ from lastack.stack.path import Paths
 from lastack.stack.ports import Ports
 from lastack.stack.timewait import Rows
 from lastack.tcp import Counters, Settings, SocketOptions
+from lastack.tcp.challenges import Challenges
 from lastack.tcp.tcb import Tally
 
 from .world import Item, Recorder, Side, World
@@ -72,7 +73,7 @@ class Copier:
         options, counters = _share(world.scenario.options), _share(Counters())
         # There is no IPv6 here: its rows stay empty, and can be shared.
         nothing: dict[int, tuple[Any, ...]] = {12: (Rows, (12,)), 36: _share(host.six)}
-        cookies, paths = _share(host.cookies), _share(host.paths)
+        cookies, paths, challenges = _share(host.cookies), _share(host.paths), _share(host.challenges)
         self._table: dict[type, Callable[[Any], Any]] = {
             Recorder: lambda one: recorders[id(one)],
             Settings: lambda one: settings,
@@ -80,6 +81,7 @@ class Copier:
             Counters: lambda one: counters,
             Cookies: lambda one: cookies,
             Paths: lambda one: paths,
+            Challenges: lambda one: challenges,
             Ports: lambda one: (_ports, (one._uses, one.bound)),
             Rows: lambda one: one.__reduce_ex__(4) if one.count else nothing[one.key_size],
             Tally: lambda one: (_tally, (one.opened_at,)),

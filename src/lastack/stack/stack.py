@@ -100,6 +100,8 @@ class Stack:
         """Everything whose time has come; harmless before."""
         host = self.host
         for socket in host.schedule.due(now):
+            if socket.requesting and socket.listener is not None:
+                socket.listener.timed_out(socket, host.settings)
             socket.connection.on_timeout(now)
             host.schedule.touch(socket)
         for rows in (host.four, host.six):
@@ -121,6 +123,10 @@ class Stack:
         if socket is None:
             if host.rows(key).find(key) < 0:
                 host.counters.OutOfWindowIcmps += 1
+            return
+        if socket.requesting:
+            passive.on_complaint(host, socket, message.problem, quote.seq, now)
+            host.schedule.touch(socket)
             return
         mtu = message.mtu
         if message.problem is Problem.TOO_BIG:

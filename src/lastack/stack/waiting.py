@@ -56,7 +56,7 @@ def arrive(rows: Rows, row: int, segment: Segment, settings: Settings, counters:
     if stale or flags & ACK:
         # Above all the FIN that comes again: its ACK was lost, and the wait begins anew (RFC 9293 3.10.7.4).
         rows.restart(row, _length(settings), now)
-    return _limited(rows, row, settings, counters, now)
+    return _limited(rows, row, segment, settings, counters, now)
 
 
 def _in_fin_wait_2(
@@ -75,18 +75,15 @@ def _in_fin_wait_2(
     window = rows.window[row] << (rows.flags[row] >> SCALE_AT)
     if stale or not overlaps(segment.seq, end, rcv_nxt, window):
         # Linux answers even a RST.
-        return _limited(rows, row, settings, counters, now)
+        return _limited(rows, row, segment, settings, counters, now)
     if flags & RST:
         return Verdict.END
     if flags & SYN and not before(segment.seq, rcv_nxt):
-        counters.TcpOutRsts += 1
         return Verdict.RESET
     if not flags & ACK or not after(end, rcv_nxt) or end == segment.seq:
         return Verdict.NOTHING
     if not flags & FIN or end != (rcv_nxt + 1) & MASK:
         # New text after CLOSE (RFC 9293 3.6.1).
-        counters.TCPAbortOnData += 1
-        counters.TcpOutRsts += 1
         return Verdict.RESET
     rows.flags[row] &= ~FIN_WAIT_2
     rows.rcv_nxt[row] = end
@@ -122,8 +119,13 @@ def _remember(rows: Rows, row: int, segment: Segment, now: Nanos) -> None:
         rows.ts_at[row] = now // SECOND & MASK
 
 
-def _limited(rows: Rows, row: int, settings: Settings, counters: Counters, now: Nanos) -> Verdict:
-    """An ACK, if the last one was long enough ago (tcp_timewait_check_oow_rate_limit)."""
+def _limited(rows: Rows, row: int, segment: Segment, settings: Settings, counters: Counters, now: Nanos) -> Verdict:
+    """An ACK, if the last one was long enough ago (tcp_timewait_check_oow_rate_limit).
+
+    Text and FIN are no part of a loop of ACKs, and always answered.
+    """
+    if segment.length and not segment.flags & SYN:
+        return Verdict.ACKNOWLEDGE
     at = now // MILLISECOND & MASK
     last = rows.acked_at[row]
     if last and (at - last) & MASK < settings.tcp_invalid_ratelimit:

@@ -12,12 +12,14 @@ from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, expand
+from lastack.wire.seq import MASK, before, expand
 
 from . import events, handshake, output
-from .departure import fin_acknowledged, fin_received, stop_lingering
+from .departure import fin_acknowledged, fin_received, reset_to, stop_lingering
 from .sender import Acked
 from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, SYN_RECEIVED_BIT, Tcb
+from .timers import RETRANSMIT
+from .undo import FULL, NOTHING, PARTIAL, SPURIOUS, TIMED_OUT, Undo
 
 _RESET_PIPE: Final = bits(State.CLOSE_WAIT)
 _ONE_BEFORE: Final = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
@@ -51,12 +53,6 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> None:
         text_and_fin(tcb, segment, seq + (1 if flags & SYN else 0), now)
 
 
-def refusal(tcb: Tcb, ack: int) -> Segment:
-    """<SEQ=SEG.ACK><CTL=RST>: the answer to an ACK of what was never sent (RFC 9293 3.5.2)."""
-    tcb.counters.TcpOutRsts += 1
-    return Segment(tcb.local_port, tcb.remote_port, ack, 0, RST, 0)
-
-
 def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
     receiver = tcb.receiver
@@ -74,7 +70,7 @@ def _sequence(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
             tcb.counters.PAWSOldAck += 1
             return False
         tcb.counters.PAWSEstab += 1
-        if tcb.limited(now):
+        if not segment.length and tcb.limited(now):
             tcb.counters.TCPACKSkippedPAWS += 1
         else:
             _duplicate_seen(tcb, seq, end)
@@ -142,8 +138,6 @@ def _reset_by_peer(tcb: Tcb, now: Nanos) -> None:
         else:
             tcb.end(CloseKind.RESET_RECEIVED, "rcv RST", now)
         return
-    if tcb.bit & (1 << State.ESTABLISHED | 1 << State.CLOSE_WAIT):
-        tcb.counters.TcpEstabResets += 1
     tcb.tally.reset_cause = tcb.tally.reset_cause or "reset by peer"
     tcb.fail(_reset_error(tcb), CloseKind.RESET_RECEIVED, "rcv RST", now)
 
@@ -178,7 +172,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     sender = tcb.sender
     ack = expand(segment.ack, sender.una)
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
-        tcb.replies.append(refusal(tcb, segment.ack))
+        tcb.replies.append(reset_to(tcb, segment.ack))
         return False
     if ack <= sender.nxt and (ack >= sender.una or _predicted(tcb, segment, seq)):
         tcb.receiver.remember(segment.ts_value, seq, now)
@@ -191,19 +185,22 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     before = sender.una
     window = segment.window << (0 if segment.flags & SYN else sender.scale)
     changed = window != sender.window
-    full = bool(sender.flight.records) and sender.recovery.in_network() >= sender.control.window // 2
+    if sender.total_retransmits:
+        # What was sent again later than this cannot be what has arrived (RFC 8985 6.2, tcp_skb_spurious_retrans).
+        echoes = tcb.timestamps and segment.ts_value is not None and segment.ts_echo
+        sender.recovery.rack.echo = (segment.ts_echo - tcb.ts_offset) & MASK if echoes else -1
     acked = sender.acknowledge(ack, segment.sack, now)
     sender.update_window(window, seq, ack)
     sender.heard_at = now
-    if acked.advanced or sender.flight.records:
+    if acked.advanced or sender.flight.records or segment.sack:
         duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
         _measure(tcb, segment, acked, now)
-        _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
+        _recover(tcb, segment, acked, duplicate or bool(segment.sack), now)
     if tcb.bit & SYN_RECEIVED_BIT:
         sender.wl1, sender.wl2, sender.window = seq, ack, window
         handshake.established(tcb, "rcv ACK of SYN", now)
     sender.probes = 0
-    _after_acknowledge(tcb, acked, now)
+    _after_acknowledge(tcb, acked, bool(segment.flags & FIN), now)
     return not tcb.bit & GONE
 
 
@@ -226,33 +223,70 @@ def _oldest_ack(tcb: Tcb) -> int:
 def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
     """One round-trip measurement, from segments sent once, else from the echoed timestamp (RFC 7323 4.1)."""
     measured = acked.rtt
-    if measured < 0 and acked.advanced and tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
+    if measured < 0 and acked.whole and tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
         elapsed = (tcb.clock(now) - segment.ts_echo) & 0xFFFF_FFFF
         measured = max(elapsed, 1) * MILLISECOND if elapsed < 0x7FFF_FFFF else -1
     if measured >= 0:
+        # RFC 6298 5: until something is measured the time-out stays backed off.
         tcb.sender.rtt.sample(measured, tcb.sender.una, tcb.sender.nxt, now)
-    elif acked.advanced:
-        # RFC 6298 5: the time-out stays backed off until something is measured; Linux forgets it with the ACK.
-        tcb.sender.rtt.backoff = 0
-        tcb.sender.rtt.reset_rto()
 
 
-def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos) -> None:
+def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nanos) -> None:
     """Congestion control and loss recovery for one ACK (RFC 5681, RFC 6582, RFC 6675, RFC 8985)."""
     sender = tcb.sender
     recovery = sender.recovery
+    records = sender.flight.records
+    if acked.advanced and records and records[0].sacked:
+        # The receiver may have gone back on its word (RFC 2018 8), and is soon asked (tcp_check_sack_reneging).
+        tcb.timers.arm(RETRANSMIT, now + max(sender.rtt.smoothed // 2, 10 * MILLISECOND))
+        recovery.doubt(acked.segments)
+        return
+    undo = recovery.undo
+    if undo is not None:
+        _look_back(tcb, undo, segment, acked, now)
     recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, now)
+    if undo is not None and undo.done:
+        _undone(tcb, undo)
     if recovery.entered:
         if recovery.sack:
             tcb.counters.TCPSackRecovery += 1
         else:
             tcb.counters.TCPRenoRecovery += 1
-    if acked.segments and full and recovery.may_grow() and not acked.syn:
+    if acked.whole and acked.segments and recovery.may_grow() and not acked.syn and sender.fills_window():
         sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
-    output.rearm(tcb, acked.segments > 0 or acked.advanced, now)
+    # What was sent after the first one out says nothing of that one's time-out.
+    output.rearm(tcb, acked.whole or (acked.rtt >= 0 and bool(records) and acked.rtt > now - records[0].sent_at), now)
 
 
-def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos) -> None:
+def _look_back(tcb: Tcb, undo: Undo, segment: Segment, acked: Acked, now: Nanos) -> None:
+    """What an ACK tells of whether there was a loss at all (tcp_packet_delayed)."""
+    sender = tcb.sender
+    undo.done = NOTHING
+    # Without SACK nobody can tell which of them has arrived by its first sending.
+    undo.original = acked.original and (tcb.sack or not acked.doubtful)
+    undo.new_waits = sender.unsent > 0 and sender.usable() > 0
+    if tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
+        undo.delayed = undo.stamp >= 0 and before(segment.ts_echo, tcb.clock(undo.stamp))
+    else:
+        undo.delayed = undo.stamp < 0 and (tcb.sack or sender.una < sender.recovery.high)
+
+
+def _undone(tcb: Tcb, undo: Undo) -> None:
+    """It was none: count what showed it."""
+    counters = tcb.counters
+    if undo.done >= TIMED_OUT:
+        counters.TCPLossUndo += 1
+        counters.TCPSpuriousRTOs += 1 if undo.done == SPURIOUS else 0
+        tcb.sender.retransmits = 0
+    elif undo.done == FULL:
+        counters.TCPFullUndo += 1
+    elif undo.done == PARTIAL:
+        counters.TCPPartialUndo += 1
+    else:
+        counters.TCPDSACKUndo += 1
+
+
+def _after_acknowledge(tcb: Tcb, acked: Acked, fin: bool, now: Nanos) -> None:
     """What the ACK means for the owner, for a probe that is running, and for a FIN of ours."""
     sender = tcb.sender
     if tcb.waiting_room and acked.octets and 3 * sender.room() > sender.capacity:
@@ -260,7 +294,7 @@ def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos) -> None:
         tcb.events |= events.WRITABLE
     output.window_opened(tcb, now)
     if acked.fin and tcb.bit & _FIN_OUT:
-        fin_acknowledged(tcb, now)
+        fin_acknowledged(tcb, fin, now)
         stop_lingering(tcb, now)
 
 
@@ -324,6 +358,7 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
     end = seq + len(data)
     if seq < receiver.nxt < end + fin and tcb.sack and tcb.settings.tcp_dsack:
         receiver.duplicate = (seq, receiver.nxt)
+        tcb.counters.TCPDSACKOldSent += 1
     if end > receiver.nxt:
         data = data[receiver.nxt - seq :]
         octets = len(data)
@@ -336,9 +371,11 @@ def _in_turn(tcb: Tcb, seq: int, data: bytes, fin: bool, pushed: bool, now: Nano
         receiver.acks_owed += 1
     fin = fin and end == receiver.nxt
     if receiver.reassembly is not None and not fin:
-        before = receiver.nxt
+        start = receiver.nxt
+        told = receiver.duplicate
         fin = receiver.release(tcb.sack and bool(tcb.settings.tcp_dsack))
-        tcb.tally.octets_in += receiver.nxt - before
+        tcb.counters.TCPDSACKOldSent += 1 if receiver.duplicate is not told else 0
+        tcb.tally.octets_in += receiver.nxt - start
         # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
         receiver.acks_owed = max(receiver.acks_owed, 1)
     if fin:
@@ -349,5 +386,5 @@ def data_after_close(tcb: Tcb, segment: Segment, now: Nanos) -> None:
     """Text for a socket that was closed: nobody will read it, and the peer must learn that (RFC 9293 3.6.1)."""
     tcb.counters.TCPAbortOnData += 1
     tcb.tally.reset_cause = "data after close"
-    tcb.replies.append(refusal(tcb, segment.ack))
+    tcb.replies.append(reset_to(tcb, segment.ack))
     tcb.fail(_reset_error(tcb), CloseKind.RESET_SENT, "rcv text after CLOSE", now)

@@ -9,6 +9,7 @@ from lastack.wire.segment import Segment
 from . import events, negotiate
 from .settings import keepalive_idle
 from .tcb import Tcb
+from .timers import RETRANSMIT
 
 _FALLBACK: Nanos = 3 * SECOND
 
@@ -41,19 +42,20 @@ def send_mss(tcb: Tcb) -> int:
     return max(min(tcb.sender.peer_mss, tcb.local_mss) - options, tcb.settings.tcp_min_snd_mss - options)
 
 
-def repeat(tcb: Tcb) -> None:
-    """The peer repeats its SYN: so does our answer."""
+def repeat(tcb: Tcb, now: Nanos) -> None:
+    """The peer repeats its SYN: so does our answer, and its time begins anew (tcp_check_req)."""
     sent = tcb.sender.flight.records[0]
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
+    tcb.timers.arm(RETRANSMIT, now + tcb.sender.rtt.rto)
 
 
 def established(tcb: Tcb, cause: str, now: Nanos) -> None:
     """Both sides are synchronized."""
     sender = tcb.sender
     if sender.rtt.srtt == 0:
-        # RFC 6298 5.7: after a SYN that had to be repeated begin with three seconds.
-        sender.rtt.rto = max(sender.rtt.rto, _FALLBACK) if sender.total_retransmits else sender.rtt.rto
+        # RFC 6298 5.7: after a SYN that had to be repeated, or a cookie, begin with three seconds.
+        sender.rtt.rto = max(sender.rtt.rto, _FALLBACK)
     if sender.total_retransmits > 1:
         sender.control.window = 1
     sender.rtt.backoff = 0

@@ -17,7 +17,7 @@ from lastack.wire.seq import MASK
 from . import negotiate
 from .flight import Sent
 from .recovery import LOSS, OPEN
-from .tcb import SYN_STATES, Tcb
+from .tcb import SYN_STATES, Tcb, in_syn_queue
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 _SILENT: Final = bits(State.CLOSED, State.TIME_WAIT)
@@ -70,7 +70,7 @@ def _handshake(tcb: Tcb, now: Nanos) -> Segment | None:
     if lost is not None:
         sender.flight.mark_resent(lost, now)
         sender.total_retransmits += 1
-        tcb.counters.TcpRetransSegs += 1
+        _count_again(tcb)
         tcb.counters.TCPSynRetrans += 1
         return syn(tcb, now)
     if tcb.receiver.acks_owed:
@@ -99,6 +99,13 @@ def syn(tcb: Tcb, now: Nanos) -> Segment:
     return segment
 
 
+def _count_again(tcb: Tcb) -> None:
+    """A segment with only what was sent before (RFC 4022: tcpOutSegs leaves those out, and the stack counts all)."""
+    tcb.counters.TcpRetransSegs += 1
+    if not in_syn_queue(tcb):
+        tcb.counters.TcpOutSegs -= 1
+
+
 # -- text and FIN
 
 
@@ -106,14 +113,25 @@ def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
     """The first lost segment, once the congestion window lets it go (RFC 6675 4, NextSeg 1)."""
     sender = tcb.sender
     recovery = sender.recovery
+    undo = recovery.undo
+    if undo is not None and undo.new_first:
+        segment = _before_lost(tcb, now)
+        if segment is not None or sender.nxt > recovery.high:
+            return segment
+        undo.frto = undo.new_first = False
     if recovery.in_network() >= sender.control.window:
         return None
     lost = sender.flight.first_lost()
     if lost is None:
         return None
-    if lost.end - lost.seq - (lost.flags & FIN) > sender.mss:
+    octets = lost.end - lost.seq - (lost.flags & FIN)
+    if octets > sender.mss:
         sender.flight.split(lost, sender.mss)
+    elif octets < sender.mss and tcb.settings.tcp_retrans_collapse:
+        sender.flight.collapse(lost, sender.mss, sender.una + sender.window)
     recovery.prr_out += 1
+    if undo is not None:
+        undo.sent_again(now)
     if recovery.phase == LOSS:
         tcb.counters.TCPSlowStartRetrans += 1 if sender.retransmits == 0 else 0
     else:
@@ -121,12 +139,23 @@ def _retransmission(tcb: Tcb, now: Nanos) -> Segment | None:
     return _again(tcb, lost, now)
 
 
+def _before_lost(tcb: Tcb, now: Nanos) -> Segment | None:
+    """New text before what is thought lost, to see whether it is (RFC 5682 2.1, step 2.b); without Nagle."""
+    sender = tcb.sender
+    octets = min(sender.unsent, _segment_size(tcb), sender.usable())
+    if octets <= 0 or sender.recovery.in_network() >= sender.control.window:
+        return None
+    last = octets == sender.unsent
+    return _first(tcb, octets, sender.fin_queued and last and sender.usable() > octets, last, now)
+
+
 def _again(tcb: Tcb, sent: Sent, now: Nanos) -> Segment:
     """One segment of the flight once more, with the present ACK, window and timestamp."""
     sender = tcb.sender
     sender.flight.mark_resent(sent, now)
+    sender.last_sent_at = now
     sender.total_retransmits += 1
-    tcb.counters.TcpRetransSegs += 1
+    _count_again(tcb)
     if sender.first_retransmit_at < 0:
         sender.first_retransmit_at = now
     fin = sent.flags & FIN
@@ -148,6 +177,7 @@ def _new(tcb: Tcb, now: Nanos) -> Segment | None:
     fin = sender.fin_queued and octets == unsent and usable > octets
     if recovery.in_network() >= sender.control.window and (unsent or not fin):
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
+        sender.note_use(True)
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
         if not sender.flight.records and tcb.timers.retransmit == NEVER:
@@ -167,9 +197,12 @@ def _first(tcb: Tcb, octets: int, fin: bool, last: bool, now: Nanos) -> Segment:
         sender.small_end = seq + octets
     _note_reply(tcb, now, octets)
     sender.sent(seq + octets + (1 if fin else 0), flags, now)
+    sender.note_use(sender.recovery.in_network() >= sender.control.window)
     segment = tcb.segment(seq, flags, payload, now)
     timers = tcb.timers
-    if timers.purpose != RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
+    # One by one, and not as a set: this is asked with every segment.
+    waits = timers.purpose == RETRANSMIT or timers.purpose == REORDER  # noqa: PLR1714
+    if not waits or timers.retransmit == NEVER or _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
     return segment
 
@@ -265,7 +298,7 @@ def bounded(tcb: Tcb, timeout: Nanos, now: Nanos) -> Nanos:
     """A time-out that does not pass the end of the user time-out (tcp_clamp_rto_to_user_timeout)."""
     user = tcb.options.tcp_user_timeout * MILLISECOND
     sender = tcb.sender
-    if not user or not sender.retransmits or sender.first_retransmit_at < 0:
+    if not user or not sender.retransmits or sender.first_retransmit_at < 0 or in_syn_queue(tcb):
         return timeout
     return max(min(timeout, sender.first_retransmit_at + user - now), MILLISECOND)
 

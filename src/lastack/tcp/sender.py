@@ -25,13 +25,17 @@ class Acked:
     `rtt` is a measurement on segments sent once, or -1 (Karn's rule, RFC 6298 3).
     """
 
-    __slots__ = ("advanced", "doubtful", "fin", "octets", "rtt", "segments", "syn")
+    __slots__ = ("advanced", "doubtful", "fin", "octets", "original", "rtt", "segments", "syn", "whole")
 
     def __init__(self) -> None:
         self.advanced = False
         self.doubtful = False
         self.fin = False
         self.syn = False
+        self.original = False
+        """Something was among them that was sent before the last time-out and never again (FLAG_ORIG_SACK_ACKED)."""
+        self.whole = False
+        """All of at least one segment is acknowledged cumulatively."""
         self.octets = 0
         self.segments = 0
         self.rtt: Nanos = -1
@@ -57,7 +61,9 @@ class Sender:
         "heard_at",
         "iss",
         "last_sent_at",
+        "limited",
         "max_window",
+        "most_out",
         "mss",
         "nxt",
         "peer_mss",
@@ -69,6 +75,7 @@ class Sender:
         "small_end",
         "total_retransmits",
         "una",
+        "usage_seq",
         "window",
         "wl1",
         "wl2",
@@ -103,6 +110,10 @@ class Sender:
         """Unanswered window or keepalive probes in a row (icsk_probes_out)."""
         self.active_at: Nanos = 0
         self.last_sent_at: Nanos = 0
+        # How far the congestion window is made use of (tcp_cwnd_validate), since `usage_seq` was not acknowledged.
+        self.limited = False
+        self.most_out = 0
+        self.usage_seq = iss
         self.heard_at: Nanos = 0
         """When the last ACK came."""
 
@@ -140,6 +151,19 @@ class Sender:
         self.last_sent_at = now
         self.recovery.prr_out += 1
 
+    def note_use(self, limited: bool) -> None:
+        """Something was sent, or, `limited`, the congestion window kept it back."""
+        out = len(self.flight.records)
+        if limited or self.una >= self.usage_seq or (not self.limited and out > self.most_out):
+            self.limited = limited
+            self.most_out = out
+            self.usage_seq = self.nxt
+
+    def fills_window(self) -> bool:
+        """Whether the congestion window is what limits, so that it may grow (tcp_is_cwnd_limited, RFC 7661 4.1)."""
+        control = self.control
+        return self.limited or (control.window < control.threshold and control.window < 2 * self.most_out)
+
     def acknowledge(self, ack: int, blocks: tuple[tuple[int, int], ...], now: Nanos) -> Acked:
         """Take in a cumulative ACK, una <= ack <= nxt, and its SACK blocks."""
         if ack == self.una and not blocks:
@@ -156,6 +180,13 @@ class Sender:
                 self._delivered(sent, acked, now)
             if board.reordered:
                 recovery.rack.reordering_seen = True
+            if board.twice is not None and recovery.undo is not None:
+                left, right = board.twice
+                count = max(-((left - right) // self.mss), 1)
+                if right - left <= self.max_window and count <= self.total_retransmits:
+                    recovery.undo.reported(right, count)
+                    # What was sent again in vain has arrived too (tcp_dsack_seen).
+                    acked.segments += count
         if ack > self.una:
             acked.advanced = True
             self._advance(ack, acked, now)
@@ -181,6 +212,7 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
+        acked.whole = gone > 0
         if gone == len(records):
             records.clear()
         elif gone:
@@ -199,6 +231,8 @@ class Sender:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
             acked.rtt = max(acked.rtt, now - sent.sent_at)
+            if sent.end <= self.recovery.high:
+                acked.original = True
         else:
             # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
             acked.doubtful = True

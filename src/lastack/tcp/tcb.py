@@ -13,6 +13,7 @@ from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK
 
 from . import events
+from .challenges import Challenges
 from .counters import Counters
 from .observer import Observer
 from .receiver import Receiver
@@ -33,6 +34,7 @@ FIN_WAITS: Final = bits(State.FIN_WAIT_1, State.FIN_WAIT_2)
 FIN_SENT_BITS: Final = bits(State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
 FIN_RECEIVED_BITS: Final = bits(State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
 GONE: Final = bits(State.CLOSED, State.TIME_WAIT)
+_OPEN_BITS: Final = bits(State.ESTABLISHED, State.CLOSE_WAIT)
 
 
 # Looked up once: a member of an enumeration costs more than what is done with it.
@@ -41,6 +43,11 @@ _LOCAL: Final = Closer.LOCAL
 _REMOTE: Final = Closer.REMOTE
 _OPEN: Final = CloseKind.OPEN
 _CLOSED: Final = State.CLOSED
+
+
+def in_syn_queue(tcb: Tcb) -> bool:
+    """Whether it is no socket yet, but a request in its listener's SYN queue (struct request_sock)."""
+    return tcb.listener != 0 and tcb.state is State.SYN_RECEIVED
 
 
 @mypyc_attr(acyclic=True)
@@ -112,8 +119,9 @@ class Tcb:
     __slots__ = (
         "active",
         "bit",
+        "challenges",
         "counters",
-        "deferred_until",
+        "deferred",
         "end_read",
         "error",
         "events",
@@ -128,6 +136,7 @@ class Tcb:
         "oow_at",
         "options",
         "orphan",
+        "patience",
         "probe_due",
         "receiver",
         "remote_port",
@@ -162,6 +171,7 @@ class Tcb:
         self.options = options
         self.counters = counters
         self.observer: Observer | None = None
+        self.challenges: Challenges | None = None
         self.number = 0
         self.state: State = _CLOSED
         self.bit = 1 << 7
@@ -176,10 +186,8 @@ class Tcb:
         self.error: str | None = None
         self.soft_error: str | None = None
         self.replies: list[Segment] = []
-        self.active = False
-        self.timestamps = self.sack = False
+        self.active = self.timestamps = self.sack = self.shut_read = False
         self.ts_offset = ts_offset
-        self.shut_read = False
         self.orphan = False
         """close() was called: no process holds it any more."""
         self.listener = 0
@@ -190,12 +198,13 @@ class Tcb:
         self.lingers_until: Nanos = NEVER
         self.oow_at: Nanos = -NEVER
         """When an ACK was last sent for a segment out of the window (RFC 5961 7)."""
-        self.deferred_until: Nanos = 0
-        """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is not believed before text comes, or this instant."""
+        self.deferred = 0
+        """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is believed with text, or after so many time-outs."""
+        self.patience = 0
+        """How often its SYN,ACK may be sent again, where its listener's queue is crowded; 0: as the settings say."""
         self.end_read = False
         """The owner has read the end of file."""
-        self.probe_due = False
-        self.keepalive_due = False
+        self.probe_due = self.keepalive_due = False
         self.waiting_room = False
         """The application found the send buffer full, and is to be told when there is room."""
 
@@ -232,6 +241,8 @@ class Tcb:
         self.receiver.acks_owed = 0
         self.receiver.wants_ack = False
         if self.state is not State.CLOSED:
+            if self.bit & _OPEN_BITS:
+                self.counters.TcpEstabResets += 1
             self.move(State.CLOSED, cause, now)
 
     def leave(self, duration: Nanos) -> None:
@@ -294,6 +305,8 @@ class Tcb:
         """A challenge ACK (RFC 5961), if the rate allows."""
         if self.limited(now):
             self.counters.TCPACKSkippedChallenge += 1
+            return
+        if self.challenges is not None and not self.challenges.allowed(self.settings.tcp_challenge_ack_limit, now):
             return
         self.counters.TCPChallengeACK += 1
         self.receiver.acks_owed += 1
