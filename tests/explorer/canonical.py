@@ -147,7 +147,8 @@ def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
         out.append((rows.rcv_nxt[row], rows.snd_nxt[row], rows.window[row], rows.flags[row]))
         out.append(rows.deadline[row] - now)
         acked = rows.acked_at[row]
-        out.append(acked and max(acked - now // MILLISECOND, -500))
+        # Never is not the same as just now.
+        out.append(max(acked - now // MILLISECOND, -500) if acked else None)
         if rows.flags[row] & 2:
             out.append(rows.ts_recent[row] - now // MILLISECOND)
             out.append(max(rows.ts_at[row] - now // SECOND, -2))
