@@ -453,3 +453,19 @@ def test_a_bulk_transfer_fills_the_link() -> None:
         sim.run(at_most=5 * MILLISECOND)
         got += len(there.receive() or b"")
     assert (sim.now - start) / SECOND < 1.5
+
+
+def test_half_of_a_crowded_syn_queue_is_kept_for_the_young() -> None:
+    # Nobody answers: each SYN,ACK is sent again up to five times, unless the queue is crowded with old ones.
+    kept = {}
+    for comers in (3, 8):
+        sim, _, server = network(settings(tcp_syncookies=0))
+        listener = server.listen(80, backlog=8)
+        attacker = sim.host("attacker", "10.0.0.3", settings=settings(tcp_syn_retries=0, tcp_syn_linear_timeouts=0))
+        sim.link(attacker, server, delay=MILLISECOND).back.fate.up = False
+        for _ in range(comers):
+            attacker.connect("10.0.0.2", 80)
+        sim.run(at_most=8 * SECOND)
+        kept[comers] = listener.listener.requests
+    assert kept[3] == 3
+    assert kept[8] <= 4
