@@ -65,13 +65,30 @@ def test_the_third_duplicate_ack_brings_a_fast_retransmission(make_talk: Callabl
 def test_a_partial_ack_sends_the_next_hole(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_congestion_control="newreno")
     socket = sending(talk, 14_600)
-    for _ in range(3):
+    for _ in range(4):
         talk.say(".", 1, 1)
     talk.take()
-    talk.say(".", 1, 1 + 3 * 1460)
-    assert ". 4381:1:1460" in talk.told()
+    talk.say(".", 1, 1 + 1460)
+    assert ". 1461:1:1460" in talk.told()
     assert socket.info(talk.now).ca_state == 3
     talk.say(".", 1, 14_601)
+    assert socket.info(talk.now).snd_cwnd == 5
+
+
+@clause("RFC 6582", "4.1", "duplicates of what was sent before the recovery do not begin another one")
+def test_without_sack_a_recovery_is_over_when_something_newer_is_acknowledged(make_talk: Callable[..., Any]) -> None:
+    talk = make_talk(tcp_congestion_control="newreno")
+    socket = sending(talk, 14_600)
+    for _ in range(3):
+        talk.say(".", 1, 1)
+    talk.say(".", 1, 14_601)
+    talk.take()
+    assert socket.info(talk.now).ca_state == 3
+    talk.do(lambda now: socket.send(b"x" * 7_300, now))
+    for _ in range(4):
+        talk.say(".", 1, 14_601)
+    assert talk.take() == []
+    talk.say(".", 1, 16_061)
     assert socket.info(talk.now).ca_state == 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lastack.model.state import State
-from lastack.model.time import MILLISECOND
+from lastack.model.time import MILLISECOND, SECOND
 
 clause = pytest.mark.clause
 
@@ -73,3 +74,31 @@ def test_challenges_are_limited_to_two_a_second(talk: Any) -> None:
     talk.wait(500 * MILLISECOND)
     talk.say("R", 100)
     assert talk.told() == [". 1:1:0"]
+
+
+@clause("RFC 5961", "7", "the limit is on the number of challenge ACKs of the whole host in a period")
+def test_a_host_sends_no_more_challenges_a_second_than_its_limit(make_talk: Callable[..., Any]) -> None:
+    talk = make_talk(tcp_invalid_ratelimit=0, tcp_challenge_ack_limit=10)
+    talk.connected()
+    counts = []
+    for _ in range(8):
+        for _ in range(40):
+            talk.say("R", 100)
+        counts.append(len(talk.take()))
+        talk.wait(SECOND)
+    assert all(5 <= count <= 15 for count in counts)
+    # An even number would tell an onlooker how many others have used up.
+    assert len(set(counts)) > 1
+
+
+@clause("RFC 5961", "7", "text is never part of a loop of ACKs (Linux)")
+def test_old_text_is_always_answered(talk: Any) -> None:
+    talk.accepted()
+    talk.say("P.", 1, 1, b"text")
+    talk.take()
+    for _ in range(3):
+        talk.say("P.", 1, 1, b"text")
+    assert len(talk.take()) == 3
+    for _ in range(3):
+        talk.say(".", 0, 1)
+    assert len(talk.take()) == 1

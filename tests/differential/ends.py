@@ -6,6 +6,7 @@ import errno
 import select
 import socket
 import struct
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from lastack.live import sockdiag
 from lastack.model.record import ConnectionTable
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack import Dice, Listener, Socket, Stack
-from lastack.tcp import Settings
+from lastack.tcp import Settings, SocketOptions
 from lastack.wire import Packet, Segment
 from lastack.wire.packet import decode_packet
 
@@ -39,6 +40,23 @@ SYSCTLS: Final[dict[str, str | int]] = {
     # Tail probes come after a few milliseconds, between one segment of a script and the next.
     "tcp_early_retrans": 0,
 }
+
+
+OPTIONS: Final[dict[str, tuple[int, int]]] = {
+    "so_keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    "so_oobinline": (socket.SOL_SOCKET, socket.SO_OOBINLINE),
+    "tcp_cork": (socket.IPPROTO_TCP, 3),
+    "tcp_defer_accept": (socket.IPPROTO_TCP, 9),
+    "tcp_keepcnt": (socket.IPPROTO_TCP, 6),
+    "tcp_keepidle": (socket.IPPROTO_TCP, 4),
+    "tcp_keepintvl": (socket.IPPROTO_TCP, 5),
+    "tcp_linger2": (socket.IPPROTO_TCP, 8),
+    "tcp_maxseg": (socket.IPPROTO_TCP, 2),
+    "tcp_nodelay": (socket.IPPROTO_TCP, 1),
+    "tcp_syncnt": (socket.IPPROTO_TCP, 7),
+    "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
+}
+"""The options of a socket by the engine's names: level and number (tcp(7), socket(7))."""
 
 
 class Reading(NamedTuple):
@@ -61,6 +79,8 @@ class End(ABC):
         self.family = family
         self.here = here
         self.there = there
+        self.options: dict[str, int] = {}
+        """What the next socket is made with."""
 
     @abstractmethod
     def now(self) -> Nanos: ...
@@ -84,6 +104,10 @@ class End(ABC):
     def table(self) -> ConnectionTable: ...
 
     @abstractmethod
+    def info(self) -> tuple[int, ...]:
+        """Of TCP_INFO: ca_state, retransmits, unacked, sacked, lost, retrans, ssthresh, cwnd; empty: no socket."""
+
+    @abstractmethod
     def dispose(self) -> None:
         """Leave nothing of the conversation behind."""
 
@@ -97,7 +121,8 @@ class End(ABC):
                 timer = row["timer"] if isinstance(at, int) else None
                 expires = (at - now) // MILLISECOND if isinstance(at, int) else None
                 return Reading(row["local_state"], row["recv_q"], row["send_q"], timer, expires)  # type: ignore[arg-type]
-            found = Reading("LISTEN", row["recv_q"], row["send_q"], None, None)  # type: ignore[arg-type]
+            if row["local_state"] == "LISTEN":
+                found = Reading("LISTEN", row["recv_q"], row["send_q"], None, None)  # type: ignore[arg-type]
         return found
 
 
@@ -118,13 +143,13 @@ class Wire:
 
     @staticmethod
     @contextmanager
-    def open() -> Iterator[Wire]:
-        """The calling thread in the namespace for a while."""
+    def open(**settings: str | int) -> Iterator[Wire]:
+        """The calling thread in the namespace for a while. `settings`: sysctls below net.ipv4."""
         with namespaces.private():
             # A small table of connections is quick to list.
             sysctl.write("net.ipv4.tcp_child_ehash_entries", 512)
             with namespaces.private():
-                for name, value in SYSCTLS.items():
+                for name, value in (SYSCTLS | settings).items():
                     sysctl.write(f"net.ipv4.{name}", value)
                 with Tun([f"{HERE[4]}/24", f"{HERE[6]}/64"]) as tun:
                     yield Wire(tun)
@@ -138,6 +163,8 @@ class KernelEnd(End):
         self.wire = wire
         self.listener: socket.socket | None = None
         self.socket: socket.socket | None = None
+        self.lingering: threading.Thread | None = None
+        self.others: list[socket.socket] = []
 
     def now(self) -> Nanos:
         return time.monotonic_ns()
@@ -157,17 +184,28 @@ class KernelEnd(End):
         return self.wire.waiting.pop(self.here, [])
 
     def table(self) -> ConnectionTable:
+        if self.lingering is not None:
+            # Whatever has ended it is over: let it return.
+            self.lingering.join(0.01)
         return sockdiag.read(time.monotonic_ns(), info=0)
 
     def call(self, name: str, argument: int = 0) -> str:
         try:
-            return _CALLS[name](self, argument)
+            return self.set(name, argument) if name in OPTIONS else _CALLS[name](self, argument)
         except OSError as error:
             return errno.errorcode[error.errno or 0]
 
-    def listen(self, _: int) -> str:
+    def set(self, name: str, value: int) -> str:
+        held = self.socket or self.listener
+        if held is None:
+            self.options[name] = value
+        else:
+            held.setsockopt(*OPTIONS[name], value)
+        return "ok"
+
+    def listen(self, backlog: int) -> str:
         self.listener = self._bound()
-        self.listener.listen(16)
+        self.listener.listen(backlog or 16)
         return "ok"
 
     def connect(self, _: int) -> str:
@@ -177,7 +215,10 @@ class KernelEnd(End):
 
     def accept(self, _: int) -> str:
         assert self.listener is not None
-        self.socket, _address = self.listener.accept()
+        accepted, _address = self.listener.accept()
+        if self.socket is not None:
+            self.others.append(self.socket)
+        self.socket = accepted
         self.socket.setblocking(False)
         return "ok"
 
@@ -185,6 +226,8 @@ class KernelEnd(End):
         one = socket.socket(socket.AF_INET if self.family == 4 else socket.AF_INET6)
         one.setblocking(False)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for name, value in self.options.items():
+            one.setsockopt(*OPTIONS[name], value)
         one.bind((HERE[self.family], self.here))
         return one
 
@@ -194,13 +237,19 @@ class KernelEnd(End):
     def read(self, _: int) -> str:
         return str(len(self._held().recv(1 << 16)) or "end of file")
 
+    def urgent(self, _: int) -> str:
+        return str(self._held().recv(1, socket.MSG_OOB) or "end of file")
+
     def shutdown(self, how: int) -> str:
         self._held().shutdown(how)
         return "ok"
 
     def close(self, _: int) -> str:
         held, self.socket = self._held(), None
-        held.close()
+        # close() itself is what lingers, whether the socket blocks or not.
+        self.lingering = threading.Thread(target=held.close)
+        self.lingering.start()
+        self.lingering.join(0.02)
         return "ok"
 
     def linger(self, seconds: int) -> str:
@@ -212,10 +261,22 @@ class KernelEnd(End):
             raise OSError(errno.EBADF, "closed")
         return self.socket
 
+    def info(self) -> tuple[int, ...]:
+        if self.socket is None:
+            return ()
+        raw = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        _, ca_state, retransmits, *_ = raw
+        words = struct.unpack_from("24I", raw, 8)
+        return (ca_state, retransmits, words[4], words[5], words[6], words[7], words[17], words[18])
+
     def dispose(self) -> None:
+        if self.lingering is not None:
+            self.lingering.join()
         if self.socket is not None:
             self.linger(0)
             self.socket.close()
+        for one in self.others:
+            one.close()
         if self.listener is not None:
             self.listener.close()
         self.sent()
@@ -230,17 +291,20 @@ _CALLS: Final[dict[str, Callable[[KernelEnd, int], str]]] = {
     "shutdown": KernelEnd.shutdown,
     "close": KernelEnd.close,
     "linger": KernelEnd.linger,
+    "urgent": KernelEnd.urgent,
 }
 
 
 class EngineEnd(End):
     """A stack of its own, in virtual time: a millisecond passes with everything that happens."""
 
-    def __init__(self, family: int, here: int, there: int) -> None:
+    def __init__(self, family: int, here: int, there: int, **changes: str | int) -> None:
         super().__init__(family, here, there)
         settings = Settings.linux()
         settings.tcp_invalid_ratelimit = settings.tcp_early_retrans = 0
         settings.tcp_congestion_control = "newreno"
+        for name, value in changes.items():
+            setattr(settings, name, value)
         self.stack = Stack([HERE[4], HERE[6]], settings, Dice(here))
         self.time: Nanos = 1000 * SECOND
         self.listener: Listener | None = None
@@ -288,18 +352,43 @@ class EngineEnd(End):
 
     def _call(self, name: str, argument: int) -> str:
         now = self.time
+        if name in OPTIONS:
+            return self._set(name, argument, now)
         if name == "listen":
-            self.listener = self.stack.listen(self.here, 16)
+            self.listener = self.stack.listen(self.here, argument or 16, self._options())
             return "ok"
         if name == "connect":
             there = (THERE[self.family], self.there)
-            self.socket = self.stack.connect(there, now, local=(HERE[self.family], self.here))
+            self.socket = self.stack.connect(there, now, self._options(), (HERE[self.family], self.here))
             return "EINPROGRESS"
         if name == "accept":
             assert self.listener is not None
             self.socket = self.stack.accept(self.listener)
             return "EAGAIN" if self.socket is None else "ok"
         return self._call_held(name, argument, now)
+
+    def _options(self) -> SocketOptions:
+        options = SocketOptions()
+        for name, value in self.options.items():
+            setattr(options, name, type(getattr(options, name))(value))
+        return options
+
+    def _set(self, name: str, value: int, now: Nanos) -> str:
+        held = self.socket or self.listener
+        if held is None:
+            self.options[name] = value
+        elif name == "so_keepalive" and self.socket is not None:
+            self.socket.set_keepalive(bool(value), now)
+        else:
+            setattr(held.options, name, type(getattr(held.options, name))(value))
+        return "ok"
+
+    def info(self) -> tuple[int, ...]:
+        if self.socket is None:
+            return ()
+        one = self.socket.info(self.time)
+        out = (one.unacked, one.sacked, one.lost, one.retrans, one.snd_ssthresh, one.snd_cwnd)
+        return (one.ca_state, one.retransmits, *out)
 
     def _call_held(self, name: str, argument: int, now: Nanos) -> str:
         held = self.socket

@@ -7,6 +7,7 @@ from typing import Any, Final
 from lastack.model.time import Nanos
 from lastack.wire import Packet, Segment, address_bytes
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
+from lastack.wire.icmp import IcmpMessage, Problem
 from lastack.wire.seq import MASK, distance
 
 from .ends import HERE, THERE, End
@@ -19,6 +20,8 @@ CLOCK: Final = 0xFFFF_FFF0
 """The peer's timestamps wrap too."""
 LETTERS: Final = {"F": FIN, "S": SYN, "R": RST, "P": PSH, ".": ACK, "U": URG}
 SHIFT: Final = 7
+FARTHER: Final = 1000
+"""From one of the peer's ports to the next."""
 
 
 class Peer:
@@ -34,14 +37,30 @@ class Peer:
         self.sacks = sacks
         self.modern = modern
         self.nxt = self.una = self.host_nxt = 0
-        self.iss: int | None = None
+        self._isses: dict[int, int] = {}
+        self.first = end.there
         self.clock = CLOCK
         self.heard_stamp = 0
         self.expected = 0
         self.acked = self.furthest = 0
         self.queue = False
+        self.watched = False
+        """What TCP_INFO says is compared too, and PSH is not: where it goes in a burst is the kernel's own affair."""
+        self.alike = False
+        """It does not matter to which of the peer's ports the host speaks."""
         self.results: list[str] = []
         self.heard: list[str] = []
+        self.times: list[Nanos] = []
+
+    @property
+    def iss(self) -> int | None:
+        """The host's initial sequence number, once it has told it."""
+        return self._isses.get(self.end.there)
+
+    def turn_to(self, number: int) -> None:
+        """Begin another conversation, from another port."""
+        self.end.there = self.first + FARTHER * number
+        self.nxt = self.una = self.host_nxt = self.acked = self.furthest = 0
 
     # -- what it does
 
@@ -84,6 +103,16 @@ class Peer:
         end.arrive(Packet(source, destination, segment))
         self.listen()
 
+    def complain(self, problem: Problem, seq: int, mtu: int = 0) -> None:
+        """A router says that the host's segment at `seq` did not get through."""
+        end = self.end
+        source, destination = address_bytes(THERE[end.family]), address_bytes(HERE[end.family])
+        host = UNKNOWN_ISS if self.iss is None else self.iss
+        lost = Segment(end.here, end.there, (host + seq) & MASK, 0, ACK, 0)
+        quoted = Packet(destination, source, lost).encode()
+        end.arrive(Packet(source, destination, None, IcmpMessage(problem, None, mtu, quoted)))
+        self.listen()
+
     def call(self, name: str, argument: int = 0) -> None:
         """Let the host's application call something."""
         result = self.end.call(name, argument)
@@ -102,8 +131,8 @@ class Peer:
     def listen(self, until: Nanos | None = None) -> None:
         """Write down what the host has sent, as far as it was sent before `until`."""
         for at, segment in self.end.sent():
-            if segment.flags & SYN and self.iss is None:
-                self.iss = segment.seq
+            if segment.flags & SYN:
+                self._isses.setdefault(segment.dst_port, segment.seq)
             if segment.ts_value is not None:
                 self.heard_stamp = segment.ts_value
             if segment.flags & ACK:
@@ -112,6 +141,7 @@ class Peer:
                 self.furthest = max(self.furthest, distance(self.iss, segment.seq) + segment.length)
             if until is None or at <= until:
                 self.heard.append(self.spell(segment))
+                self.times.append(at)
 
     def follow(self) -> bool:
         """Go on from where the host is now; whether there still is a connection."""
@@ -124,20 +154,25 @@ class Peer:
         """What was heard since the last time, and what the calls gave."""
         heard, results = tuple(self.heard), tuple(self.results)
         self.heard.clear()
+        self.times.clear()
         self.results.clear()
         return heard, results
 
     def spell(self, segment: Segment) -> str:
         """Every field that is compared: flags, relative numbers, octets, whether the window is shut, the options."""
-        letters = "".join(letter for letter, bit in LETTERS.items() if segment.flags & bit)
-        host = UNKNOWN_ISS if self.iss is None else self.iss
+        bits = segment.flags & ~PSH if self.watched else segment.flags
+        letters = "".join(letter for letter, bit in LETTERS.items() if bits & bit)
+        host = self._isses.get(segment.dst_port, UNKNOWN_ISS)
         seq = str(distance(host, segment.seq))
         if segment.flags & RST and not segment.flags & ACK and segment.seq == 0:
             seq = "none"
         elif segment.flags & RST and segment.seq == 0:
             seq = "zero"
         ack = str(distance(ISS, segment.ack)) if segment.flags & ACK else "-"
-        said = [letters, f"{seq}:{ack}", str(len(segment.payload))]
+        whom = (
+            "" if segment.dst_port == self.first or self.alike else f"to {(segment.dst_port - self.first) // FARTHER}: "
+        )
+        said = [whom + letters, f"{seq}:{ack}", str(len(segment.payload))]
         if not segment.flags & RST:
             said.append("open" if segment.window else "shut")
         if segment.urgent:
@@ -156,6 +191,6 @@ class Peer:
             edges = ",".join(f"{distance(ISS, left)}-{distance(ISS, right)}" for left, right in segment.sack)
             said.append(f"sack {edges}")
         if segment.ts_value is not None:
-            said.append("stamp" if not segment.ts_echo else f"stamp {distance(CLOCK, segment.ts_echo)}")
+            said.append("stamp" if not segment.ts_echo or self.alike else f"stamp {distance(CLOCK, segment.ts_echo)}")
         said.extend(f"option {kind}" for kind, _ in segment.others)
         return said

@@ -18,7 +18,7 @@ from lastack.stack.timewait import Rows
 from lastack.tcp.flight import Flight, Sent
 from lastack.tcp.reassembly import Reassembly
 from lastack.tcp.receiver import Receiver
-from lastack.tcp.recovery import Recovery
+from lastack.tcp.recovery import RECOVERY, Recovery
 from lastack.tcp.rtt import Rtt
 from lastack.tcp.send_buffer import SendBuffer
 from lastack.tcp.sender import Sender
@@ -40,7 +40,7 @@ _PARTS: Final[dict[type, tuple[str, ...]]] = {
 
 _TIMES: Final[dict[type, dict[str, Nanos]]] = {
     # How long ago still makes a difference, in ns.
-    Tcb: {"lingers_until": NEVER, "oow_at": 500 * MILLISECOND, "deferred_until": 0},
+    Tcb: {"lingers_until": NEVER, "oow_at": 500 * MILLISECOND},
     Timers: {"retransmit": NEVER, "delayed_ack": NEVER, "keepalive": NEVER},
     Receiver: {"last_data_at": 2 * _RTO},
     Sent: {"sent_at": _RTO},
@@ -48,15 +48,15 @@ _TIMES: Final[dict[type, dict[str, Nanos]]] = {
 """Instants: relative to now, and no further back than they matter."""
 
 _DEAD: Final[dict[type, frozenset[str]]] = {
-    # Shared with all states, statistics, or told apart by other fields: `bit` is `state`.
-    Tcb: frozenset({"settings", "options", "counters", "observer", "tally", "bit", "replies", "number"}),
+    # Shared with all states, statistics, or told apart by other fields: `bit` is `state`; challenges are not limited.
+    Tcb: frozenset({"settings", "options", "counters", "observer", "tally", "bit", "replies", "number", "challenges"}),
     # Idle restart, keepalive and user time-outs are off; Sender.retransmits and first_retransmit_at count.
     # What an ACK came to is of no use after it.
     Sender: frozenset({"last_sent_at", "heard_at", "active_at", "total_retransmits", "first_retransmit_at", "_acked"}),
     # The receive buffer does not grow; 24 days do not pass; chunks counts as `unread` and by the ghost.
     Receiver: frozenset({"space", "space_at", "space_seq", "ts_recent", "ts_recent_at"}),
     # RACK and the scoreboard are for SACK, which is off; flight, control and rtt are the sender's.
-    Recovery: frozenset({"rack", "board", "flight", "control", "rtt", "reorder_at"}),
+    Recovery: frozenset({"rack", "board", "flight", "control", "rtt", "reorder_at", "undo"}),
     # The time-out is one second, or three before the first measurement, whatever was measured.
     Rtt: frozenset({"latest", "mdev", "mdev_max", "var", "seq", "min_rtt", "min_rtt_at", "backoff", "srtt"}),
     # Karn's rule asks whether it was sent once.
@@ -110,6 +110,16 @@ def _read_segment(segment: Segment, now: Nanos) -> tuple[Any, ...]:
     return (segment.flags, segment.seq, segment.ack, segment.window, segment.payload, stamps)
 
 
+def _read_undo(recovery: Recovery, stamped: bool, now: Nanos) -> tuple[Any, ...] | None:
+    """What may be taken back; what the last ACK told is over."""
+    undo = recovery.undo
+    if undo is None or (undo.marker < 0 and recovery.phase < RECOVERY):
+        return None
+    # With timestamps it counts when the first retransmission left, without only whether one has.
+    stamp = undo.stamp - now if stamped and undo.stamp >= 0 else undo.stamp >= 0
+    return (undo.marker, undo.resent, undo.frto, undo.new_first, undo.window, undo.threshold, stamp)
+
+
 def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
     tcb = socket.connection.tcb
     sender, receiver = tcb.sender, tcb.receiver
@@ -123,6 +133,7 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
     # The second retransmission shrinks the first window, more change nothing (handshake.established).
     out.append(min(sender.total_retransmits, 2))
     out.append(sender.first_retransmit_at if sender.first_retransmit_at < 0 else sender.first_retransmit_at - now)
+    out.append(_read_undo(sender.recovery, tcb.timestamps, now))
     if receiver.reassembly is not None:
         _read(receiver.reassembly, now, out)
     if tcb.timestamps:
@@ -137,7 +148,8 @@ def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
         wait = rows.load(row)
         out.append((wait.rcv_nxt, wait.snd_nxt, wait.flags))
         out.append(wait.until - now)
-        out.append(wait.acked_at and max(wait.acked_at - now // MILLISECOND, -500))
+        # Never is not the same as just now.
+        out.append(max(wait.acked_at - now // MILLISECOND, -500) if wait.acked_at else None)
         if wait.flags & 2:
             out.append(wait.ts_recent - now // MILLISECOND)
             out.append(max(wait.ts_at - now // SECOND, -2))

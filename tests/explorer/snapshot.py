@@ -18,6 +18,7 @@ from lastack.stack.path import Paths
 from lastack.stack.ports import Ports, Uses
 from lastack.stack.timewait import Rows
 from lastack.tcp import Counters, Settings, SocketOptions
+from lastack.tcp.challenges import Challenges
 from lastack.tcp.tcb import Tally
 
 from .world import Item, Recorder, Side, World
@@ -81,7 +82,7 @@ class Copier:
         options, counters = _share(world.scenario.options), _share(Counters())
         # There is no IPv6 here: its rows stay empty, and can be shared.
         nothing: dict[int, tuple[Any, ...]] = {12: (Rows, (12,)), 36: _share(host.six)}
-        cookies, paths = _share(host.cookies), _share(host.paths)
+        cookies, paths, challenges = _share(host.cookies), _share(host.paths), _share(host.challenges)
         self._table: dict[type, Callable[[Any], Any]] = {
             Recorder: lambda one: recorders[id(one)],
             Settings: lambda one: settings,
@@ -89,6 +90,7 @@ class Copier:
             Counters: lambda one: counters,
             Cookies: lambda one: cookies,
             Paths: lambda one: paths,
+            Challenges: lambda one: challenges,
             Ports: lambda one: (_ports, (one._uses, one.bound)),
             Uses: lambda one: (_uses, ({i: page for i, page in enumerate(one.pages) if page}, one.counted)),
             Struct: lambda one: (Struct, (one.format,)),

@@ -17,6 +17,8 @@ from .isn import Secrets
 _MSS_TABLE: Final = (536, 1300, 1440, 1460)
 _PERIOD: Final[Nanos] = 60 * SECOND
 _VALID_PERIODS: Final = 2
+VALID: Final[Nanos] = _VALID_PERIODS * _PERIOD
+"""How long after the last cookie an ACK may bring one back (TCP_SYNCOOKIE_VALID)."""
 _LOW: Final = 0xFF_FFFF
 _SCALE_MASK: Final = 0xF
 """A shift of 15 says that windows are not scaled."""
@@ -68,6 +70,7 @@ class Cookies:
         syn.mss = mss
         if ack.ts_value is not None:
             syn.ts_value = ack.ts_value
+            syn.ts_echo = ack.ts_echo
             scale = ack.ts_echo & _SCALE_MASK
             syn.window_scale = None if scale == _SCALE_MASK else scale
             syn.sack_permitted = bool(ack.ts_echo & _SACK_BIT)

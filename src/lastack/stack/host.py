@@ -6,6 +6,7 @@ from typing import final
 
 from lastack.model.state import State
 from lastack.model.time import SECOND, Nanos
+from lastack.tcp.challenges import Challenges
 from lastack.tcp.connection import Connection
 from lastack.tcp.counters import Counters
 from lastack.tcp.observer import Observer
@@ -41,6 +42,7 @@ class Host:
         self.cookies = Cookies(self.secrets)
         self.ports = Ports(self.secrets, dice)
         self.paths = Paths()
+        self.challenges = Challenges(self.secrets.digest(b"challenges"))
         self.sockets: dict[bytes, Socket] = {}
         self.listeners: dict[int, list[Listener]] = {}
         self.four = Rows(12)
@@ -79,6 +81,7 @@ class Host:
         self.numbers += 1
         tcb.number = self.numbers
         tcb.observer = self.observer
+        tcb.challenges = self.challenges
         return Connection(tcb)
 
     def enter(self, socket: Socket, port: int, reuse: bool) -> None:
@@ -124,8 +127,7 @@ class Host:
         if socket.counted_orphan:
             self.orphans -= 1
         if socket.requesting and socket.listener is not None:
-            socket.requesting = False
-            socket.listener.requests -= 1
+            socket.listener.answered(socket)
         if tcb.leaving and (self.settings.time_wait_ms or tcb.state is State.FIN_WAIT_2):
             self.wait(socket, now)
             return

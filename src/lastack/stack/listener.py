@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import final
+from typing import Final, final
 
 from lastack.model.address import Endpoint
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.tcp.counters import Counters
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.wire.flags import ACK, RST, SYN
@@ -15,6 +15,8 @@ from lastack.wire.segment import Segment
 from lastack.wire.seq import add
 
 from .sock import Socket
+
+_MOST_TIME_OUTS: Final = 255
 
 
 class Admission(IntEnum):
@@ -26,14 +28,35 @@ class Admission(IntEnum):
     RESET = 3
 
 
+def time_outs(seconds: int, settings: Settings) -> int:
+    """How many time-outs of a SYN,ACK it takes until so many seconds have passed (secs_to_retrans)."""
+    count, timeout, passed = 0, settings.initial_rto_ms * MILLISECOND, 0
+    while passed < seconds * SECOND and count < _MOST_TIME_OUTS:
+        count += 1
+        passed += timeout
+        timeout = min(2 * timeout, settings.rto_max)
+    return count
+
+
 @final
 class Listener:
-    """`limit` is min(backlog, somaxconn) at the time of listen(): the accept queue holds one more than that.
+    """`limit` is min(backlog, somaxconn) at the time of listen(): both queues hold one more than that.
 
-    `requests` counts the connections in SYN_RECEIVED. `address` None: every address of the host.
+    `requests` counts the connections in SYN_RECEIVED, `young` those of them whose SYN,ACK was sent once.
+    `address` None: every address of the host.
     """
 
-    __slots__ = ("accept_queue", "address", "head", "limit", "options", "port", "requests")
+    __slots__ = (
+        "accept_queue",
+        "address",
+        "cookies_until",
+        "head",
+        "limit",
+        "options",
+        "port",
+        "requests",
+        "young",
+    )
 
     def __init__(self, address: bytes | None, port: int, limit: int, options: SocketOptions) -> None:
         self.address = address
@@ -41,6 +64,9 @@ class Listener:
         self.limit = limit
         self.options = options
         self.requests = 0
+        self.young = 0
+        self.cookies_until: Nanos = 0
+        """Till when an ACK may bring back a cookie."""
         self.accept_queue: list[Socket] = []
         self.head = 0
 
@@ -56,10 +82,39 @@ class Listener:
         """Whether the accept queue takes no more: it is full above its limit, not at it (sk_acceptq_is_full)."""
         return len(self.accept_queue) - self.head > self.limit
 
+    def asked(self, socket: Socket) -> None:
+        """A SYN was answered: its sender takes a place in the SYN queue."""
+        socket.requesting = True
+        self.requests += 1
+        self.young += 1
+
+    def answered(self, socket: Socket) -> None:
+        """It leaves the SYN queue, one way or another."""
+        socket.requesting = False
+        self.requests -= 1
+        if not socket.connection.tcb.sender.retransmits:
+            self.young -= 1
+
+    def timed_out(self, socket: Socket, settings: Settings) -> None:
+        """The time-out of a SYN,ACK has come: how much patience is left with it (reqsk_timer_handler).
+
+        Half of a crowded queue is kept for the young: the more of the others there are, the sooner they give up.
+        """
+        tcb = socket.connection.tcb
+        retries = self.options.tcp_syncnt or settings.tcp_synack_retries
+        if 2 * self.requests > max(8, self.limit):
+            young = 2 * self.young
+            while retries > 2 and self.requests >= young:
+                retries -= 1
+                young *= 2
+        tcb.patience = retries
+        if not tcb.sender.retransmits and retries:
+            self.young -= 1
+
     def admit_syn(self, settings: Settings, counters: Counters, known: bool) -> Admission:
         """What becomes of a SYN. `known`: it follows a TIME_WAIT, and is let in whatever the SYN queue holds."""
         cookie = False
-        if settings.tcp_syncookies == 2 or (self.requests >= self.limit and not known):
+        if settings.tcp_syncookies == 2 or (self.requests > self.limit and not known):
             if settings.tcp_syncookies:
                 counters.TCPReqQFullDoCookies += 1
                 cookie = True
@@ -80,20 +135,18 @@ class Listener:
             return Admission.DROP
         return Admission.TAKE
 
-    def admit_ack(
-        self, socket: Socket, segment: Segment, settings: Settings, counters: Counters, now: Nanos
-    ) -> Admission:
+    def admit_ack(self, socket: Socket, segment: Segment, settings: Settings, counters: Counters) -> Admission:
         """What becomes of a segment for a connection in SYN_RECEIVED (tcp_check_req)."""
         tcb = socket.connection.tcb
         if segment.flags & (SYN | RST) or not segment.flags & ACK:
             return Admission.TAKE
         bare = add(segment.seq, segment.length) == tcb.receiver.nxt & 0xFFFF_FFFF
-        defer = self.options.tcp_defer_accept * SECOND
-        if defer and bare and now - tcb.tally.opened_at < defer:
+        defer = time_outs(self.options.tcp_defer_accept, settings)
+        if bare and tcb.sender.retransmits < defer:
             counters.TCPDeferAcceptDrop += 1
-            tcb.deferred_until = tcb.tally.opened_at + defer
+            tcb.deferred = defer
             return Admission.DROP
-        tcb.deferred_until = 0
+        tcb.deferred = 0
         if self.full():
             counters.ListenOverflows += 1
             counters.ListenDrops += 1

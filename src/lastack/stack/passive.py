@@ -13,18 +13,26 @@ from lastack.tcp.connection import Connection
 from lastack.tcp.settings import SocketOptions
 from lastack.tcp.tcb import Tcb
 from lastack.wire.flags import FIN
+from lastack.wire.icmp import Problem
 from lastack.wire.ip import address_bytes
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK, before
 
 from . import request
+from .cookies import VALID
 from .host import Host
 from .listener import Admission, Listener
 from .request import Verdict
 from .reset import reset_for
 from .sock import Socket
 
+_ENDS_REQUESTS: Final = (
+    Problem.NETWORK_UNREACHABLE,
+    Problem.HOST_UNREACHABLE,
+    Problem.TIME_EXCEEDED,
+    Problem.PARAMETER,
+)
 _RECYCLE_MEMORY: Final[Nanos] = 60 * SECOND
 """TCP_PAWS_MSL: how long tcp_tw_recycle remembers a host's timestamp."""
 
@@ -97,10 +105,9 @@ def on_syn(host: Host, listener: Listener, packet: Packet, segment: Segment, key
     options = listener.options.copy()
     connection = _connection(host, options, packet, segment, isn or host.secrets.initial(key, now), now)
     calls.open_passive(connection.tcb, segment, now)
-    _enter(host, listener, connection, packet, key).requesting = True
+    listener.asked(_enter(host, listener, connection, packet, key))
     connection.tcb.tally.segments_in += 1
     connection.tcb.tally.syn_in += 1
-    listener.requests += 1
 
 
 def _connection(
@@ -143,12 +150,15 @@ def _send_cookie(host: Host, listener: Listener, packet: Packet, segment: Segmen
         # Without timestamps there is nowhere to keep them.
         answer.window_scale = None
         answer.sack_permitted = False
+    listener.cookies_until = now + VALID
     host.counters.SyncookiesSent += 1
     host.reply(packet, answer)
 
 
 def on_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> bool:
     """An ACK that completes no handshake we know of may bring a cookie. Whether it did."""
+    if now >= listener.cookies_until:
+        return False
     mss = host.cookies.check(key, segment, now)
     if mss is None:
         host.counters.SyncookiesFailed += 1
@@ -172,7 +182,7 @@ def on_request(host: Host, socket: Socket, listener: Listener, packet: Packet, s
     tcb = socket.connection.tcb
     verdict = request.arrive(tcb, segment, now)
     if verdict is Verdict.REPEAT:
-        handshake.repeat(tcb)
+        handshake.repeat(tcb, now)
     elif verdict is Verdict.ACKNOWLEDGE:
         tcb.receiver.acks_owed += 1
     elif verdict is Verdict.REFUSE:
@@ -183,17 +193,26 @@ def on_request(host: Host, socket: Socket, listener: Listener, packet: Packet, s
     elif verdict is Verdict.END:
         _drop_request(host, tcb, CloseKind.RESET_RECEIVED, "rcv RST", now)
     elif verdict is Verdict.COMPLETE:
-        admission = listener.admit_ack(socket, segment, host.settings, host.counters, now)
+        admission = listener.admit_ack(socket, segment, host.settings, host.counters)
         if admission is Admission.TAKE:
             socket.connection.on_segment(segment, now)
         elif admission is Admission.RESET:
             refuse(host, packet, segment)
             _drop_request(host, tcb, CloseKind.RESET_SENT, "accept queue full", now)
     if tcb.state is not State.SYN_RECEIVED:
-        socket.requesting = False
-        listener.requests -= 1
+        listener.answered(socket)
         if tcb.state is not State.CLOSED:
             _queue_accept(host, listener, socket)
+
+
+def on_complaint(host: Host, socket: Socket, problem: Problem, seq: int, now: Nanos) -> None:
+    """An ICMP error quotes our SYN,ACK: what will not pass soon ends the request, silently (tcp_req_err)."""
+    tcb = socket.connection.tcb
+    if seq != tcb.sender.iss & MASK:
+        host.counters.OutOfWindowIcmps += 1
+    elif problem in _ENDS_REQUESTS:
+        host.counters.ListenDrops += 1
+        tcb.end(CloseKind.UNREACHABLE, f"rcv ICMP {problem.name.lower().replace('_', ' ')}", now)
 
 
 def _drop_request(host: Host, tcb: Tcb, kind: CloseKind, cause: str, now: Nanos) -> None:

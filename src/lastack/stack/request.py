@@ -12,7 +12,7 @@ from lastack.model.time import Nanos
 from lastack.tcp.tcb import Tcb
 from lastack.wire.flags import ACK, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK, add, after, before, overlaps
+from lastack.wire.seq import MASK, add, before, overlaps
 
 _CONTROL: Final = SYN | ACK | RST
 
@@ -42,6 +42,8 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
     stale = _stale(tcb, segment)
     if segment.seq == isn and control == SYN and not stale:
         return Verdict.NOTHING if tcb.limited(now) else Verdict.REPEAT
+    if stale:
+        tcb.counters.PAWSEstab += 1
     if control & RST:
         return _reset(tcb, segment, stale, now)
     if control & ACK and segment.ack != add(sender.iss, 1):
@@ -49,13 +51,13 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
     # First, check the sequence number, and both timestamps.
     end = add(segment.seq, segment.length)
     if stale or _never_sent(tcb, segment) or not overlaps(segment.seq, end, rcv_nxt, receiver.window):
-        return Verdict.NOTHING if tcb.limited(now) else Verdict.ACKNOWLEDGE
+        # Text is no part of a loop of ACKs, and always answered (tcp_oow_rate_limited).
+        text = segment.length and not control & SYN
+        return Verdict.NOTHING if not text and tcb.limited(now) else Verdict.ACKNOWLEDGE
     if control & SYN and segment.seq != isn:
         return Verdict.RESET
     if not control & ACK:
         return Verdict.NOTHING
-    if not after(segment.seq, rcv_nxt):
-        receiver.remember(segment.stamp, receiver.nxt, now)
     return Verdict.COMPLETE
 
 
@@ -66,7 +68,10 @@ def _reset(tcb: Tcb, segment: Segment, stale: bool, now: Nanos) -> Verdict:
         return Verdict.NOTHING
     if segment.seq == rcv_nxt:
         return Verdict.END
-    return Verdict.NOTHING if tcb.limited(now) else Verdict.ACKNOWLEDGE
+    if tcb.limited(now):
+        return Verdict.NOTHING
+    tcb.counters.TCPChallengeACK += 1
+    return Verdict.ACKNOWLEDGE
 
 
 def _stale(tcb: Tcb, segment: Segment) -> bool:
@@ -81,7 +86,7 @@ def _never_sent(tcb: Tcb, segment: Segment) -> bool:
     """Whether it echoes a timestamp that none of our SYN,ACKs had."""
     if not tcb.timestamps or segment.ts_value is None or not segment.ts_echo:
         return False
-    if not tcb.sender.flight.records:
+    if not tcb.sender.flight.count:
         return True
     first = tcb.clock(tcb.tally.opened_at)
     last = tcb.clock(tcb.sender.flight.first().sent_at)

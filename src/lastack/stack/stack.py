@@ -113,6 +113,8 @@ class Stack:
         schedule = host.schedule
         socket = schedule.due(now)
         while socket is not None:
+            if socket.requesting and socket.listener is not None:
+                socket.listener.timed_out(socket, host.settings)
             socket.connection.on_timeout(now)
             schedule.touch(socket)
             socket = schedule.due(now)
@@ -137,6 +139,10 @@ class Stack:
         if socket is None:
             if host.rows(key).find(key) < 0:
                 host.counters.OutOfWindowIcmps += 1
+            return
+        if socket.requesting:
+            passive.on_complaint(host, socket, message.problem, quote.seq, now)
+            host.schedule.touch(socket)
             return
         mtu = message.mtu
         sender = socket.connection.tcb.sender

@@ -55,7 +55,7 @@ def arrive(wait: Wait, segment: Segment, settings: Settings, counters: Counters,
     if stale or flags & ACK:
         # Above all the FIN that comes again: its ACK was lost, and the wait begins anew (RFC 9293 3.10.7.4).
         wait.until = now + _length(settings)
-    return _limited(wait, settings, counters, now)
+    return _limited(wait, segment, settings, counters, now)
 
 
 def _in_fin_wait_2(
@@ -66,18 +66,15 @@ def _in_fin_wait_2(
     end = (segment.seq + segment.length) & MASK
     if stale or not overlaps(segment.seq, end, wait.rcv_nxt, wait.window << wait.scale):
         # Linux answers even a RST.
-        return _limited(wait, settings, counters, now)
+        return _limited(wait, segment, settings, counters, now)
     if flags & RST:
         return Verdict.END
     if flags & SYN and not before(segment.seq, wait.rcv_nxt):
-        counters.TcpOutRsts += 1
         return Verdict.RESET
     if not flags & ACK or not after(end, wait.rcv_nxt) or end == segment.seq:
         return Verdict.NOTHING
     if not flags & FIN or end != (wait.rcv_nxt + 1) & MASK:
         # New text after CLOSE (RFC 9293 3.6.1).
-        counters.TCPAbortOnData += 1
-        counters.TcpOutRsts += 1
         return Verdict.RESET
     wait.flags &= ~FIN_WAIT_2
     wait.rcv_nxt = end
@@ -113,8 +110,13 @@ def _remember(wait: Wait, segment: Segment, now: Nanos) -> None:
         wait.ts_at = now // SECOND & MASK
 
 
-def _limited(wait: Wait, settings: Settings, counters: Counters, now: Nanos) -> Verdict:
-    """An ACK, if the last one was long enough ago (tcp_timewait_check_oow_rate_limit)."""
+def _limited(wait: Wait, segment: Segment, settings: Settings, counters: Counters, now: Nanos) -> Verdict:
+    """An ACK, if the last one was long enough ago (tcp_timewait_check_oow_rate_limit).
+
+    Text and FIN are no part of a loop of ACKs, and always answered.
+    """
+    if segment.length and not segment.flags & SYN:
+        return Verdict.ACKNOWLEDGE
     at = now // MILLISECOND & MASK
     last = wait.acked_at
     if last and (at - last) & MASK < settings.tcp_invalid_ratelimit:

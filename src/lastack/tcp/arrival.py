@@ -13,14 +13,16 @@ from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN, URG
 from lastack.wire.segment import Segment
-from lastack.wire.seq import HALF, MASK, Seq, expand
+from lastack.wire.seq import HALF, MASK, Seq, before, expand
 
 from . import events, handshake, output
-from .departure import fin_acknowledged, fin_received, stop_lingering
+from .departure import fin_acknowledged, fin_received, reset_to, stop_lingering
 from .members import ESTABLISHED, SYN_RECEIVED
 from .sender import NOTHING, Acked
 from .tcb import FIN_RECEIVED_BITS, FIN_WAITS, GONE, RECEIVES_TEXT_BITS, SYN_RECEIVED_BIT, Tcb
-from .timers import PROBE
+from .timers import PROBE, RETRANSMIT
+from .undo import FULL, PARTIAL, SPURIOUS, TIMED_OUT, Undo
+from .undo import NOTHING as NOT_UNDONE
 
 _RESET_PIPE: Final[i64] = bits(State.CLOSE_WAIT)
 _ONE_BEFORE: Final[i64] = bits(State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
@@ -66,12 +68,6 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
         text_and_fin(tcb, segment, seq, now)
 
 
-def refusal(tcb: Tcb, ack: Seq) -> Segment:
-    """<SEQ=SEG.ACK><CTL=RST>: the answer to an ACK of what was never sent (RFC 9293 3.5.2)."""
-    tcb.counters.TcpOutRsts += 1
-    return Segment(tcb.local_port, tcb.remote_port, ack, 0, RST, 0)
-
-
 def _sequence(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> bool:
     """First, check the sequence number; before it the timestamp (RFC 7323 5.3 R1 and R2)."""
     receiver = tcb.receiver
@@ -89,7 +85,7 @@ def _sequence(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -> b
             tcb.counters.PAWSOldAck += 1
             return False
         tcb.counters.PAWSEstab += 1
-        if tcb.limited(now):
+        if not segment.length and tcb.limited(now):
             tcb.counters.TCPACKSkippedPAWS += 1
         else:
             _duplicate_seen(tcb, seq, end)
@@ -156,8 +152,6 @@ def _reset_by_peer(tcb: Tcb, now: Nanos64) -> None:
         else:
             tcb.end(CloseKind.RESET_RECEIVED, "rcv RST", now)
         return
-    if tcb.bit & _ESTABLISHED:
-        tcb.counters.TcpEstabResets += 1
     tcb.tally.reset_cause = tcb.tally.reset_cause or "reset by peer"
     tcb.fail(_reset_error(tcb), CloseKind.RESET_RECEIVED, "rcv RST", now)
 
@@ -194,7 +188,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
     if segment.ack != ack & MASK:
         ack = expand(segment.ack, sender.una)
     if tcb.bit & SYN_RECEIVED_BIT and not sender.una < ack <= sender.nxt:
-        tcb.reply(refusal(tcb, segment.ack))
+        tcb.reply(reset_to(tcb, segment.ack))
         return False
     if ack <= sender.nxt and (ack >= sender.una or _predicted(tcb, segment, seq)):
         tcb.receiver.remember(segment.stamp, seq, now)
@@ -211,20 +205,23 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         sender.update_window(window, seq, ack)
     acked = NOTHING
     flight = sender.flight
-    if flight.count:
-        # What follows is of no concern to who has nothing out. No more is in the network than `count` and `resent`.
-        half = sender.control.window >> 1
-        full = flight.count + flight.resent >= half and sender.recovery.in_network() >= half
+    if flight.count or segment.sack:
+        # What follows is of no concern to who has nothing out.
+        if sender.total_retransmits:
+            # What was sent again later than this cannot be what has arrived (RFC 8985 6.2, tcp_skb_spurious_retrans).
+            echoes = tcb.timestamps and segment.stamp >= 0 and segment.ts_echo
+            sender.recovery.rack.echo = (segment.ts_echo - tcb.ts_offset) & MASK if echoes else -1
+        duplicate = duplicate and flight.count > 0
         acked = sender.acknowledge(ack, segment.sack, now)
         _measure(tcb, segment, acked, now)
-        _recover(tcb, acked, duplicate or bool(segment.sack), full, now)
+        _recover(tcb, segment, acked, duplicate or bool(segment.sack), now)
     if tcb.bit & SYN_RECEIVED_BIT:
         sender.wl1 = seq
         sender.window = window
         handshake.established(tcb, "rcv ACK of SYN", now)
     sender.probes = 0
     if tcb.waiting_room or acked.fin or tcb.timers.purpose == PROBE:
-        _after_acknowledge(tcb, acked, now)
+        _after_acknowledge(tcb, acked, bool(segment.flags & FIN), now)
     return not tcb.bit & GONE
 
 
@@ -247,33 +244,71 @@ def _oldest_ack(tcb: Tcb) -> i64:
 def _measure(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos64) -> None:
     """One round-trip measurement, from segments sent once, else from the echoed timestamp (RFC 7323 4.1)."""
     measured = acked.rtt
-    if measured < 0 and acked.advanced and tcb.timestamps and segment.stamp >= 0 and segment.ts_echo:
+    if measured < 0 and acked.whole and tcb.timestamps and segment.stamp >= 0 and segment.ts_echo:
         elapsed = (tcb.clock(now) - segment.ts_echo) & MASK
         measured = max(elapsed, 1) * MILLISECOND if elapsed < HALF - 1 else -1
     if measured >= 0:
+        # RFC 6298 5: until something is measured the time-out stays backed off.
         tcb.sender.rtt.sample(measured, tcb.sender.una, tcb.sender.nxt, now)
-    elif acked.advanced:
-        # RFC 6298 5: the time-out stays backed off until something is measured; Linux forgets it with the ACK.
-        tcb.sender.rtt.backoff = 0
-        tcb.sender.rtt.reset_rto()
 
 
-def _recover(tcb: Tcb, acked: Acked, duplicate: bool, full: bool, now: Nanos64) -> None:
+def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nanos64) -> None:
     """Congestion control and loss recovery for one ACK (RFC 5681, RFC 6582, RFC 6675, RFC 8985)."""
     sender = tcb.sender
     recovery = sender.recovery
+    flight = sender.flight
+    if acked.advanced and flight.count and flight.first().sacked:
+        # The receiver may have gone back on its word (RFC 2018 8), and is soon asked (tcp_check_sack_reneging).
+        tcb.timers.arm(RETRANSMIT, now + max(sender.rtt.smoothed // 2, 10 * MILLISECOND))
+        recovery.doubt(acked.segments)
+        return
+    undo = recovery.undo
+    if undo is not None:
+        _look_back(tcb, undo, segment, acked, now)
     recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, now)
+    if undo is not None and undo.done:
+        _undone(tcb, undo)
     if recovery.entered:
         if recovery.sack:
             tcb.counters.TCPSackRecovery += 1
         else:
             tcb.counters.TCPRenoRecovery += 1
-    if acked.segments and full and recovery.may_grow() and not acked.syn:
+    if acked.whole and acked.segments and recovery.may_grow() and not acked.syn and sender.fills_window():
         sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
-    output.rearm(tcb, acked.segments > 0 or acked.advanced, now)
+    # What was sent after the first one out says nothing of that one's time-out.
+    later = acked.rtt >= 0 and flight.count > 0 and acked.rtt > now - flight.first().sent_at
+    output.rearm(tcb, acked.whole or later, now)
 
 
-def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos64) -> None:
+def _look_back(tcb: Tcb, undo: Undo, segment: Segment, acked: Acked, now: Nanos64) -> None:
+    """What an ACK tells of whether there was a loss at all (tcp_packet_delayed)."""
+    sender = tcb.sender
+    undo.done = NOT_UNDONE
+    # Without SACK nobody can tell which of them has arrived by its first sending.
+    undo.original = acked.original and (tcb.sack or not acked.doubtful)
+    undo.new_waits = sender.unsent > 0 and sender.usable() > 0
+    if tcb.timestamps and segment.ts_value is not None and segment.ts_echo:
+        undo.delayed = undo.stamp >= 0 and before(segment.ts_echo, tcb.clock(undo.stamp))
+    else:
+        undo.delayed = undo.stamp < 0 and (tcb.sack or sender.una < sender.recovery.high)
+
+
+def _undone(tcb: Tcb, undo: Undo) -> None:
+    """It was none: count what showed it."""
+    counters = tcb.counters
+    if undo.done >= TIMED_OUT:
+        counters.TCPLossUndo += 1
+        counters.TCPSpuriousRTOs += 1 if undo.done == SPURIOUS else 0
+        tcb.sender.retransmits = 0
+    elif undo.done == FULL:
+        counters.TCPFullUndo += 1
+    elif undo.done == PARTIAL:
+        counters.TCPPartialUndo += 1
+    else:
+        counters.TCPDSACKUndo += 1
+
+
+def _after_acknowledge(tcb: Tcb, acked: Acked, fin: bool, now: Nanos64) -> None:
     """What the ACK means for the owner, for a probe that is running, and for a FIN of ours."""
     sender = tcb.sender
     if tcb.waiting_room and acked.octets:
@@ -284,7 +319,7 @@ def _after_acknowledge(tcb: Tcb, acked: Acked, now: Nanos64) -> None:
     if tcb.timers.purpose == PROBE:
         output.window_opened(tcb, now)
     if acked.fin and tcb.bit & _FIN_OUT:
-        fin_acknowledged(tcb, now)
+        fin_acknowledged(tcb, fin, now)
         stop_lingering(tcb, now)
 
 
@@ -355,6 +390,7 @@ def _in_turn(tcb: Tcb, segment: Segment, seq: Seq, data: bytes, fin: bool, now: 
     end = seq + octets
     if seq < receiver.nxt < end + fin and tcb.sack and tcb.settings.tcp_dsack:
         receiver.duplicate = (seq, receiver.nxt)
+        tcb.counters.TCPDSACKOldSent += 1
     if end > receiver.nxt:
         tcb.tally.octets_in += end - receiver.nxt
         receiver.take(data if seq == receiver.nxt else data[receiver.nxt - seq :])
@@ -366,9 +402,11 @@ def _in_turn(tcb: Tcb, segment: Segment, seq: Seq, data: bytes, fin: bool, now: 
         receiver.acks_owed += 1
     fin = fin and end == receiver.nxt
     if receiver.reassembly is not None and not fin:
-        before = receiver.nxt
+        start = receiver.nxt
+        told = receiver.duplicate
         fin = receiver.release(tcb.sack and bool(tcb.settings.tcp_dsack))
-        tcb.tally.octets_in += receiver.nxt - before
+        tcb.counters.TCPDSACKOldSent += 1 if receiver.duplicate is not told else 0
+        tcb.tally.octets_in += receiver.nxt - start
         # RFC 5681 4.2: a segment that fills all or part of a hole is acknowledged at once.
         receiver.owe_ack()
     if fin:
@@ -379,5 +417,5 @@ def data_after_close(tcb: Tcb, segment: Segment, now: Nanos64) -> None:
     """Text for a socket that was closed: nobody will read it, and the peer must learn that (RFC 9293 3.6.1)."""
     tcb.counters.TCPAbortOnData += 1
     tcb.tally.reset_cause = "data after close"
-    tcb.reply(refusal(tcb, segment.ack))
+    tcb.reply(reset_to(tcb, segment.ack))
     tcb.fail(_reset_error(tcb), CloseKind.RESET_SENT, "rcv text after CLOSE", now)

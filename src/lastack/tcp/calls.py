@@ -7,9 +7,10 @@ from typing import Final
 from lastack.errors import CallError
 from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
-from lastack.model.time import SECOND, Nanos64
+from lastack.model.time import MILLISECOND, SECOND, Nanos64
 from lastack.native import i64
 from lastack.wire.segment import Segment
+from lastack.wire.seq import MASK
 
 from . import departure, handshake
 from .members import (
@@ -62,6 +63,10 @@ def open_by_cookie(tcb: Tcb, syn: Segment, now: Nanos64) -> None:
     handshake.take_syn(tcb, syn, syn.seq, now)
     tcb.receiver.open_window(tcb.local_mss - (12 if tcb.timestamps else 0))
     sender.una = sender.nxt = sender.iss + 1
+    if tcb.timestamps and syn.ts_echo:
+        # Nobody has noted when the cookie was sent, but its echo tells.
+        elapsed = (tcb.clock(now) - syn.ts_echo) & MASK
+        sender.rtt.sample(max(elapsed, 1) * MILLISECOND, sender.una, sender.nxt, now)
     handshake.established(tcb, "rcv ACK of a SYN cookie", now)
 
 

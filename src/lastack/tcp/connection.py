@@ -40,6 +40,9 @@ _SOFT: Final = {
 }
 
 
+_LINK_DOWN: Final = (Problem.NETWORK_UNREACHABLE, Problem.HOST_UNREACHABLE)
+
+
 @final
 class Connection:
     """A TCP connection around its TCB, opened by `calls.open_active` or `calls.open_passive`, mostly by a Stack."""
@@ -86,6 +89,8 @@ class Connection:
             tcb.fail(error, CloseKind.UNREACHABLE, f"rcv ICMP {problem.name.lower().replace('_', ' ')}", now)
         else:
             tcb.soft_error = error
+            if problem in _LINK_DOWN:
+                timeouts.revert_back_off(tcb, at, now)
 
     def _narrower(self, mss: i64, now: Nanos64) -> None:
         """RFC 1191: the path takes less than was thought. What is out and too large is sent again, smaller."""

@@ -43,6 +43,11 @@ class Counters:
     TCPRenoRecovery: int = 0
     TCPSackRecovery: int = 0
     TCPSynRetrans: int = 0
+    TCPFullUndo: int = 0
+    TCPPartialUndo: int = 0
+    TCPDSACKUndo: int = 0
+    TCPLossUndo: int = 0
+    TCPSpuriousRTOs: int = 0
     TCPOFOQueue: int = 0
     TCPOFODrop: int = 0
     TCPDSACKOldSent: int = 0

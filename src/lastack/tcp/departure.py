@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lastack.model.close import CloseKind
 from lastack.model.time import MILLISECOND, SECOND, Nanos64
+from lastack.wire.flags import RST
+from lastack.wire.segment import Segment
+from lastack.wire.seq import MASK, Seq
 
 from . import events
 from .members import (
@@ -21,6 +26,10 @@ from .members import (
 )
 from .tcb import Tcb
 from .timers import NEVER
+
+_ROW: Final = 60 * SECOND
+"""TCP_TIMEWAIT_LEN: a FIN_WAIT_2 that nobody holds is a row for so long at most."""
+_NO_WAIT: Final = "TCP_LINGER2 below 0"
 
 
 def fin_received(tcb: Tcb, now: Nanos64) -> None:
@@ -49,13 +58,24 @@ def fin_received(tcb: Tcb, now: Nanos64) -> None:
         time_wait(tcb, "rcv FIN", now)
 
 
-def fin_acknowledged(tcb: Tcb, now: Nanos64) -> None:
-    """Fifth step, our FIN is acknowledged: FIN_WAIT_1, CLOSING and LAST_ACK are over."""
+def fin_acknowledged(tcb: Tcb, fin: bool, now: Nanos64) -> None:
+    """Fifth step, our FIN is acknowledged, by a segment with a `fin` or without: three states are over."""
     state = tcb.state
     if state is FIN_WAIT_1:
         tcb.tally.close_kind = HALF_CLOSED
         tcb.move(FIN_WAIT_2, "rcv ACK of FIN", now)
-        if tcb.orphan:
+        if not tcb.orphan:
+            return
+        if tcb.options.tcp_linger2 < 0:
+            # Nobody wants to wait; the peer is told as if there were no connection.
+            tcb.counters.TCPAbortOnData += 1
+            tcb.reply(reset_to(tcb, tcb.sender.una))
+            tcb.tally.reset_cause = _NO_WAIT
+            tcb.end(CloseKind.RESET_SENT, _NO_WAIT, now)
+        elif fin and fin_wait_2_time(tcb) <= _ROW:
+            # Its FIN may be one that was had before; a row would take it for the one that is waited for.
+            tcb.timers.keepalive = now + fin_wait_2_time(tcb)
+        else:
             orphaned_in_fin_wait_2(tcb, now)
     elif state is CLOSING:
         time_wait(tcb, "rcv ACK of FIN", now)
@@ -89,16 +109,34 @@ def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos64) -> None:
     """
     if tcb.options.tcp_linger2 < 0:
         tcb.counters.TCPAbortOnLinger += 1
-        abort(tcb, "TCP_LINGER2 below 0", now)
+        abort(tcb, _NO_WAIT, now)
         return
     wait = fin_wait_2_time(tcb)
     if wait == NEVER:
         return
-    as_row = 60 * SECOND
-    if wait > as_row:
-        tcb.timers.keepalive = now + wait - as_row
+    if wait > _ROW:
+        tcb.timers.keepalive = now + wait - _ROW
     else:
         tcb.leave(wait)
+
+
+def fin_wait_2_timed_out(tcb: Tcb, now: Nanos64) -> None:
+    """The timer of an orphan in FIN_WAIT_2 goes off (tcp_keepalive_timer).
+
+    What exceeds a minute has been waited for, and Linux waits as long again as a row (not for the minute that is
+    left). Where there was no more than a minute, all of it has passed, and a RST ends it.
+    """
+    left = fin_wait_2_time(tcb) - _ROW
+    if left > 0:
+        tcb.leave(max(left, tcb.sender.rtt.rto * 7 // 2))
+    else:
+        abort(tcb, "tcp_fin_timeout", now)
+
+
+def reset_to(tcb: Tcb, ack: Seq) -> Segment:
+    """<SEQ=SEG.ACK><CTL=RST>: the answer to a segment that there is no connection for (RFC 9293 3.5.2)."""
+    tcb.counters.TcpOutRsts += 1
+    return Segment(tcb.local_port, tcb.remote_port, ack & MASK, 0, RST, 0)
 
 
 def abort(tcb: Tcb, cause: str, now: Nanos64) -> None:

@@ -137,13 +137,32 @@ class Flight:
                 high = middle
         return low
 
+    def collapse(self, sent: Sent, most: i64, edge: Seq) -> None:
+        """Take into a segment that is sent again the small ones behind it, whole, up to `most` octets of text.
+
+        A FIN goes with them, and nothing beyond `edge`, the peer's window (tcp_retrans_try_collapse).
+        """
+        records = self.records
+        at = records.index(sent) + 1
+        while at < len(records):
+            following = records[at]
+            fin = following.flags & 1
+            if sent.flags & 1 or following.sacked or following.end > edge or following.end - fin - sent.seq > most:
+                return
+            self.forget(following)
+            sent.end = following.end
+            sent.flags |= following.flags
+            sent.times = max(sent.times, following.times)
+            del records[at]
+            self.count -= 1
+
     def split(self, sent: Sent, octets: i64) -> Sent:
         """Cut a record in two, the first of `octets` octets, as the path got narrower. The second."""
         at = self.records.index(sent)
         rest = Sent(sent.seq + octets, sent.end, sent.flags, sent.sent_at)
         rest.times = sent.times
         sent.end = rest.seq
-        sent.flags &= ~1  # a FIN is the last of what it came with
+        sent.flags = 0  # FIN and PSH are of the last octet of what they came with
         self.records.insert(at + 1, rest)
         self.count += 1
         if sent.lost:

@@ -13,6 +13,7 @@ from . import events, negotiate
 from .members import ESTABLISHED, FIN_WAIT_1
 from .settings import keepalive_idle
 from .tcb import Tcb
+from .timers import RETRANSMIT
 
 _FALLBACK: Final = 3 * SECOND
 
@@ -54,21 +55,22 @@ def expand_buffer(tcb: Tcb) -> None:
         tcb.sender.expand(tcb.settings.tcp_wmem[2])
 
 
-def repeat(tcb: Tcb) -> None:
-    """The peer repeats its SYN: so does our answer, if it has left already."""
+def repeat(tcb: Tcb, now: Nanos64) -> None:
+    """The peer repeats its SYN: so does our answer, if it has left, and its time begins anew (tcp_check_req)."""
     if not tcb.sender.flight.count:
         return
     sent = tcb.sender.flight.first()
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
+    tcb.timers.arm(RETRANSMIT, now + tcb.sender.rtt.rto)
 
 
 def established(tcb: Tcb, cause: str, now: Nanos64) -> None:
     """Both sides are synchronized."""
     sender = tcb.sender
     if sender.rtt.srtt == 0:
-        # RFC 6298 5.7: after a SYN that had to be repeated begin with three seconds.
-        sender.rtt.rto = max(sender.rtt.rto, _FALLBACK) if sender.total_retransmits else sender.rtt.rto
+        # RFC 6298 5.7: after a SYN that had to be repeated, or a cookie, begin with three seconds.
+        sender.rtt.rto = max(sender.rtt.rto, _FALLBACK)
     if sender.total_retransmits > 1:
         sender.control.window = 1
     sender.rtt.backoff = 0

@@ -75,7 +75,7 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
         snd_mss=sender.mss,
         rcv_mss=receiver.mss_seen,
         unacked=flight.count,
-        sacked=flight.sacked,
+        sacked=flight.sacked or sender.recovery.duplicates,
         lost=flight.lost,
         retrans=flight.resent,
         last_data_sent=(now - sender.last_sent_at) // MILLISECOND,

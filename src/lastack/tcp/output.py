@@ -18,7 +18,7 @@ from . import negotiate
 from .flight import Sent
 from .recovery import LOSS, OPEN
 from .rtt import MOST_DOUBLINGS
-from .tcb import CLOSED_BIT, GONE, KEEPALIVE_PROBE, SYN_RECEIVED_BIT, SYN_STATES, Tcb
+from .tcb import CLOSED_BIT, GONE, KEEPALIVE_PROBE, SYN_RECEIVED_BIT, SYN_STATES, Tcb, in_syn_queue
 from .timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 _PROBES_TAIL: Final = 3
@@ -75,7 +75,7 @@ def _handshake(tcb: Tcb, now: Nanos64) -> Segment | None:
     if lost is not None:
         sender.flight.mark_resent(lost, now)
         sender.total_retransmits += 1
-        tcb.counters.TcpRetransSegs += 1
+        _count_again(tcb)
         tcb.counters.TCPSynRetrans += 1
         return syn(tcb, now)
     if tcb.receiver.acks_owed:
@@ -104,6 +104,13 @@ def syn(tcb: Tcb, now: Nanos64) -> Segment:
     return segment
 
 
+def _count_again(tcb: Tcb) -> None:
+    """A segment with only what was sent before (RFC 4022: tcpOutSegs leaves those out, and the stack counts all)."""
+    tcb.counters.TcpRetransSegs += 1
+    if not in_syn_queue(tcb):
+        tcb.counters.TcpOutSegs -= 1
+
+
 # -- text and FIN
 
 
@@ -111,14 +118,25 @@ def _retransmission(tcb: Tcb, now: Nanos64) -> Segment | None:
     """The first lost segment, once the congestion window lets it go (RFC 6675 4, NextSeg 1)."""
     sender = tcb.sender
     recovery = sender.recovery
+    undo = recovery.undo
+    if undo is not None and undo.new_first:
+        segment = _before_lost(tcb, now)
+        if segment is not None or sender.nxt > recovery.high:
+            return segment
+        undo.frto = undo.new_first = False
     if recovery.in_network() >= sender.control.window:
         return None
     lost = sender.flight.first_lost()
     if lost is None:
         return None
-    if lost.end - lost.seq - (lost.flags & FIN) > sender.mss:
+    octets = lost.end - lost.seq - (lost.flags & FIN)
+    if octets > sender.mss:
         sender.flight.split(lost, sender.mss)
+    elif octets < sender.mss and tcb.settings.tcp_retrans_collapse:
+        sender.flight.collapse(lost, sender.mss, sender.una + sender.window)
     recovery.prr_out += 1
+    if undo is not None:
+        undo.sent_again(now)
     if recovery.phase == LOSS:
         tcb.counters.TCPSlowStartRetrans += 1 if sender.retransmits == 0 else 0
     else:
@@ -129,12 +147,23 @@ def _retransmission(tcb: Tcb, now: Nanos64) -> Segment | None:
     return _again(tcb, lost, now)
 
 
+def _before_lost(tcb: Tcb, now: Nanos64) -> Segment | None:
+    """New text before what is thought lost, to see whether it is (RFC 5682 2.1, step 2.b); without Nagle."""
+    sender = tcb.sender
+    octets = min(sender.unsent, _segment_size(tcb), sender.usable())
+    if octets <= 0 or sender.recovery.in_network() >= sender.control.window:
+        return None
+    last = octets == sender.unsent
+    return _first(tcb, octets, sender.mss, sender.fin_queued and last and sender.usable() > octets, last, now)
+
+
 def _again(tcb: Tcb, sent: Sent, now: Nanos64) -> Segment:
     """One segment of the flight once more, with the present ACK, window and timestamp."""
     sender = tcb.sender
     sender.flight.mark_resent(sent, now)
+    sender.last_sent_at = now
     sender.total_retransmits += 1
-    tcb.counters.TcpRetransSegs += 1
+    _count_again(tcb)
     fin = sent.flags & FIN
     payload = sender.buffer.read(sent.seq, sent.end - sent.seq - fin)
     if tcb.timers.retransmit == NEVER:
@@ -148,9 +177,7 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
     recovery = sender.recovery
     unsent = sender.buffer.end - sender.nxt
     usable = sender.una + sender.window - sender.nxt
-    size = sender.mss
-    if tcb.receiver.reassembly is not None or tcb.receiver.duplicate is not None:
-        size = _beside_blocks(tcb)
+    size = _segment_size(tcb)
     octets = unsent if unsent < size else size
     if usable < octets:
         octets = max(usable, 0)
@@ -159,6 +186,7 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
     most, flight = sender.control.window, sender.flight
     if flight.count + flight.resent >= most and recovery.in_network() >= most and (unsent or not fin):
         # A FIN on its own is no burden on the path, and leaves in any case (tcp_cwnd_test).
+        sender.note_use(True)
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
         if not sender.flight.count and tcb.timers.retransmit == NEVER:
@@ -196,19 +224,23 @@ def _first(tcb: Tcb, octets: i64, size: i64, fin: bool, last: bool, now: Nanos64
     while sender.nxt + size < end:
         sender.sent(sender.nxt + size, 0, now)
     sender.sent(end + (1 if fin else 0), flags, now)
+    most, flight = sender.control.window, sender.flight
+    sender.note_use(flight.count + flight.resent >= most and sender.recovery.in_network() >= most)
     segment = tcb.segment(seq, flags, payload, now)
     if octets > size:
         segment.gso = size
     timers = tcb.timers
-    if timers.purpose != RETRANSMIT or timers.retransmit == NEVER or _may_probe_tail(tcb):
+    # One by one, and not as a set: this is asked with every segment.
+    waits = timers.purpose == RETRANSMIT or timers.purpose == REORDER  # noqa: PLR1714
+    if not waits or timers.retransmit == NEVER or _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
     return segment
 
 
-def _beside_blocks(tcb: Tcb) -> i64:
+def _segment_size(tcb: Tcb) -> i64:
     """What a segment carries of text beside the SACK blocks that are to be told (tcp_current_mss)."""
     receiver = tcb.receiver
-    if not tcb.sack:
+    if (receiver.reassembly is None and receiver.duplicate is None) or not tcb.sack:
         return tcb.sender.mss
     blocks: i64 = 0 if receiver.reassembly is None else len(receiver.reassembly.recent)
     blocks = min(blocks + (receiver.duplicate is not None), 3 if tcb.timestamps else 4)
@@ -288,7 +320,7 @@ def bounded(tcb: Tcb, timeout: Nanos64, now: Nanos64) -> Nanos64:
     """A time-out that does not pass the end of the user time-out (tcp_clamp_rto_to_user_timeout)."""
     user: Nanos64 = tcb.options.tcp_user_timeout * MILLISECOND
     sender = tcb.sender
-    if not user or not sender.retransmits or sender.first_retransmit_at < 0:
+    if not user or not sender.retransmits or sender.first_retransmit_at < 0 or in_syn_queue(tcb):
         return timeout
     return max(min(timeout, sender.first_retransmit_at + user - now), MILLISECOND)
 

@@ -16,6 +16,7 @@ from .congestion import Controller
 from .flight import Flight
 from .rtt import Rtt
 from .scoreboard import Rack, Scoreboard
+from .undo import FULL, PARTIAL, REPORTED, SPURIOUS, TIMED_OUT, Undo
 
 # Where recovery stands (tcp_ca_state; CWR, 2, is not used, for there is no ECN). Plain numbers for their speed.
 OPEN: Final = 0
@@ -47,6 +48,7 @@ class Recovery:
         "rtt",
         "sack",
         "tail_probe_end",
+        "undo",
     )
 
     def __init__(self, flight: Flight, control: Controller, rtt: Rtt, reordering: i64) -> None:
@@ -70,17 +72,26 @@ class Recovery:
         """When the reordering timer should look again; 0: it need not."""
         self.tail_probe_end: Seq = -1
         """RFC 8985's TLP.end_seq; -1 where no probe is out."""
+        self.undo: Undo | None = None
+        """What may have to be taken back; None before the first loss."""
 
     def on_ack(self, una: Seq, advanced: bool, delivered: i64, duplicate: bool, nxt: Seq, now: Nanos64) -> None:
         """An ACK was taken in: `delivered` segments newly acknowledged or sacked (tcp_fastretrans_alert)."""
         self.newly_lost = 0
         self.entered = False
         self.reorder_at = 0
-        if self.phase != OPEN and una >= self.high and advanced:
-            self._leave()
-        if not self.sack:
-            self._count_duplicates(advanced, duplicate)
-        if self.phase == OPEN and not self.flight.sacked and not self.duplicates and not self.flight.lost:
+        undo = self.undo
+        if undo is not None and (self.phase != OPEN or undo.marker >= 0):
+            undo.new_first = False
+            if self.phase == LOSS:
+                self._after_time_out(undo, una, advanced, duplicate, nxt)
+            elif not self._look_back(undo, una, advanced):
+                self._reduce(delivered, advanced)
+                return
+        if not self.sack and self.phase != LOSS:
+            delivered = self._count_duplicates(advanced, delivered, duplicate)
+        quiet = not self.flight.sacked and not self.duplicates and not self.flight.lost
+        if self.phase == OPEN and quiet and (undo is None or not undo.done):
             return
         self._find_losses(advanced, now)
         if self.phase >= RECOVERY:
@@ -93,14 +104,99 @@ class Recovery:
         else:
             self.phase = DISORDER if self.flight.sacked or self.duplicates else OPEN
 
-    def _count_duplicates(self, advanced: bool, duplicate: bool) -> None:
-        """Without SACK a duplicate ACK says that something was delivered, not what (RFC 6582 3)."""
+    def doubt(self, delivered: int) -> None:
+        """An ACK contradicts what was sacked: nothing follows from it but that so many segments were delivered."""
+        if self.phase == RECOVERY:
+            self.newly_lost = 0
+            self._reduce(delivered, True)
+
+    def _look_back(self, undo: Undo, una: int, advanced: bool) -> bool:
+        """Is a recovery over, or was there nothing to recover? False: no losses are to be looked for."""
+        reported = undo.marker >= 0 and undo.resent == 0
+        if self.phase != RECOVERY:
+            if reported:
+                undo.take_back(self.control, REPORTED)
+            return True
+        if una >= self.high:
+            self._leave(undo, una)
+        elif advanced and undo.marker >= 0 and undo.delayed:
+            # The hole was filled by what was late, not by what was sent again (tcp_try_undo_partial).
+            if self.flight.resent:
+                return False
+            self._unmark()
+            undo.take_back(self.control, PARTIAL)
+            self.phase = OPEN
+        elif reported:
+            undo.take_back(self.control, REPORTED)
+            self.phase = OPEN
+        return True
+
+    def _leave(self, undo: Undo, una: int) -> None:
+        """Everything that was out when the loss was found has arrived (tcp_try_undo_recovery)."""
+        if undo.possible():
+            undo.take_back(self.control, FULL if self.phase == RECOVERY else TIMED_OUT)
+        self.duplicates = 0
+        if una == self.high and not self.sack:
+            # RFC 6582 3.2: duplicates of before must not begin a second recovery; something newer has to be heard of.
+            return
+        if self.phase == RECOVERY and undo.marker >= 0:
+            self.control.window = self.control.threshold
+        self.phase = OPEN
+
+    def _after_time_out(self, undo: Undo, una: int, advanced: bool, duplicate: bool, nxt: int) -> None:
+        """After a time-out: see whether it was one (RFC 5682 2.1 and 3.1, tcp_process_loss)."""
+        if advanced and undo.possible():
+            self._unmark()
+            undo.take_back(self.control, TIMED_OUT)
+            if self.sack:
+                self.phase = OPEN
+            return
+        if undo.frto:
+            if undo.original:
+                # Step 3.b: what was sent once, and never again, has arrived.
+                self._unmark()
+                undo.take_back(self.control, SPURIOUS)
+                if self.sack or una != self.high:
+                    self.phase = OPEN
+                return
+            if nxt > self.high:
+                # Step 3.a: what is missing is missing.
+                undo.frto = not duplicate
+            elif advanced and una < self.high:
+                # Step 2.b: see what becomes of new text before anything is sent again.
+                self.high = nxt
+                undo.frto = undo.new_first = undo.new_waits
+                if undo.new_first:
+                    return
+        if una >= self.high:
+            self._leave(undo, una)
+        elif not self.sack:
+            if nxt > self.high and duplicate:
+                self._count_duplicates(False, 0, True)
+            elif advanced:
+                self.duplicates = 0
+
+    def _unmark(self) -> None:
+        """Nothing was lost."""
+        flight = self.flight
+        for sent in flight.out():
+            sent.lost = False
+        flight.lost = 0
+
+    def _count_duplicates(self, advanced: bool, acked: int, duplicate: bool) -> int:
+        """Without SACK a duplicate ACK says that something was delivered, not what (RFC 6582 3).
+
+        How many segments have arrived by that count: of those that are acknowledged the duplicates have told before.
+        """
+        before = self.duplicates
         if advanced:
-            self.duplicates = 0
-        elif duplicate:
+            self.duplicates = max(before - max(acked - 1, 0), 0) if self.phase == RECOVERY else 0
+            return max(acked - before, 1) if acked else 0
+        if duplicate:
             # One of those that are out is missing: no more than the others can have arrived (tcp_limit_reno_sacked).
             most = self.flight.count - max(self.flight.lost, 1)
-            self.duplicates = min(self.duplicates + 1, max(most, 0))
+            self.duplicates = min(before + 1, max(most, 0))
+        return self.duplicates - before
 
     def _find_losses(self, advanced: bool, now: Nanos64) -> None:
         flight = self.flight
@@ -121,6 +217,7 @@ class Recovery:
 
     def _enter(self, nxt: Seq, now: Nanos64) -> None:
         """Begin fast recovery (RFC 6675 5, step 4)."""
+        self._remember(self.flight.first().seq, reducing=False)
         self.phase = RECOVERY
         self.entered = True
         self.high = nxt
@@ -132,6 +229,8 @@ class Recovery:
 
     def _reduce(self, delivered: i64, advanced: bool) -> None:
         """RFC 6937 3.1, with the slow start reduction bound."""
+        if delivered <= 0:
+            return
         control = self.control
         out = self.in_network()
         room = control.threshold - out
@@ -147,12 +246,15 @@ class Recovery:
         # Something is always sent on entering: the fast retransmission itself.
         control.window = max(out + max(count, 0 if self.prr_out else 1), 1)
 
-    def _leave(self) -> None:
-        """Everything that was out when the loss was found has arrived."""
-        if self.phase == RECOVERY:
-            self.control.window = self.control.threshold
-        self.phase = OPEN
-        self.duplicates = 0
+    def _remember(self, una: int, reducing: bool) -> Undo:
+        """Keep what is about to be cut."""
+        undo = self.undo
+        if undo is None:
+            undo = self.undo = Undo()
+        if self.phase < RECOVERY:
+            undo.stamp = -1
+        undo.begin(una, self.flight.resent, self.control, reducing)
+        return undo
 
     def in_network(self) -> i64:
         """Segments believed to be on their way: Linux's tcp_packets_in_flight(), RFC 6675's pipe in segments.
@@ -171,13 +273,16 @@ class Recovery:
         """Whether ACKs open the window now: not while it is being cut."""
         return self.phase != RECOVERY
 
-    def timed_out(self, una: Seq, nxt: Seq, again: bool, now: Nanos64) -> None:
+    def timed_out(self, una: Seq, nxt: Seq, again: bool, frto: bool, now: Nanos64) -> None:
         """RFC 5681 3.1, RFC 6675 5.1: everything out is taken for lost and sending starts again with one segment.
 
         `again`: nothing was acknowledged since the time-out before; the threshold is not cut twice for one loss.
+        `frto`: see first whether it was one (RFC 5682).
         """
         flight = self.flight
-        if self.phase < RECOVERY or una >= self.high or (self.phase == LOSS and not again):
+        undo = self.undo
+        if undo is None or self.phase < RECOVERY or una >= self.high or (self.phase == LOSS and not again):
+            undo = self._remember(una, reducing=self.phase == RECOVERY)
             self.control.threshold = self.control.threshold_after_loss(now)
             self.control.timed_out()
         records = flight.out()
@@ -195,6 +300,8 @@ class Recovery:
             if index and self.sack and sent.sent_at + self.rack.rtt > now:
                 continue
             flight.mark_lost(sent)
+        undo.frto = frto and (self.phase < RECOVERY or again)
+        undo.new_first = False
         self.duplicates = 0
         self.phase = LOSS
         self.high = nxt
@@ -209,10 +316,14 @@ class Recovery:
         self._find_losses(False, now)
         if self.flight.lost and self.phase < RECOVERY:
             self._enter(nxt, now)
-            self._reduce(0, False)
+            self._reduce(1, False)
 
     def resend_all(self, nxt: Seq) -> None:
         """The path got narrower: what is out must go again, and that is no congestion (tcp_simple_retransmit)."""
-        if self.phase != LOSS:
+        if self.phase != LOSS and self.flight.count:
+            undo = self._remember(self.flight.first().seq, reducing=self.phase == RECOVERY)
+            self.control.threshold = undo.threshold
+            undo.marker = -1
+            undo.frto = False
             self.phase = LOSS
             self.high = nxt

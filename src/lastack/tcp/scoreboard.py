@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import Nanos64
+from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64, mypyc_attr
-from lastack.wire.seq import Seq, expand
+from lastack.wire.seq import MASK, Seq, before, expand
 
 from .flight import Flight, Sent
 
@@ -22,11 +22,13 @@ class Rack:
     `at` and `end`: when it was sent, and its end; `rtt` how long it took. `steps`: quarters of the least round trip.
     """
 
-    __slots__ = ("at", "end", "reordering_seen", "rtt", "steps")
+    __slots__ = ("at", "echo", "end", "reordering_seen", "rtt", "steps")
 
     def __init__(self) -> None:
         self.at: Nanos64 = -1
         self.end: Seq = 0
+        self.echo: i64 = -1
+        """When the timestamp was said that an ACK echoes, in milliseconds; -1: it echoes none."""
         self.rtt: Nanos64 = 0
         self.reordering_seen = False
         self.steps: i64 = 1
@@ -34,9 +36,11 @@ class Rack:
     def delivered(self, sent: Sent, min_rtt: Nanos64, now: Nanos64) -> None:
         """RFC 8985 6.2 step 2: take note of a segment that was delivered."""
         rtt = now - sent.sent_at
-        if sent.times > 1 and rtt < min_rtt:
-            # It answers the first sending, not this one.
-            return
+        if sent.times > 1:
+            spurious = self.echo >= 0 and before(self.echo, sent.sent_at // MILLISECOND & MASK)
+            if spurious or rtt < min_rtt:
+                # It answers an earlier sending, not this one.
+                return
         self.rtt = rtt
         if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end > self.end):
             self.at = sent.sent_at
@@ -78,11 +82,12 @@ class Rack:
 class Scoreboard:
     """What one ACK's blocks came to."""
 
-    __slots__ = ("_known", "duplicate", "fresh", "highest", "reordered")
+    __slots__ = ("_known", "fresh", "highest", "reordered", "twice")
 
     def __init__(self) -> None:
         self.fresh: list[Sent] = []
-        self.duplicate = False
+        self.twice: tuple[int, int] | None = None
+        """What the receiver has had twice (RFC 2883)."""
         self.reordered = False
         self.highest: Seq = 0
         self._known: dict[int, int] = {}
@@ -94,7 +99,7 @@ class Scoreboard:
     def read(self, flight: Flight, blocks: tuple[tuple[int, int], ...], una: Seq, ack: Seq, nxt: Seq) -> None:
         """Mark what the blocks name. `una` is before this ACK, `ack` what it acknowledges."""
         self.fresh = []
-        self.duplicate = False
+        self.twice = None
         self.reordered = False
         if len(self._known) > _BLOCKS:
             self._known.clear()
@@ -102,7 +107,7 @@ class Scoreboard:
         first = edges[0]
         # RFC 2883 4: a first block below the cumulative ACK, or inside the second, reports a duplicate.
         if first[0] < ack or (len(edges) > 1 and edges[1][0] <= first[0] and first[1] <= edges[1][1]):
-            self.duplicate = True
+            self.twice = first
             edges = edges[1:]
         for left, right in edges:
             if left < ack or right > nxt or left >= right:

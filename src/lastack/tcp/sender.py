@@ -27,13 +27,17 @@ class Acked:
     `rtt` is a measurement on segments sent once, or -1 (Karn's rule, RFC 6298 3).
     """
 
-    __slots__ = ("advanced", "doubtful", "fin", "octets", "rtt", "segments", "syn")
+    __slots__ = ("advanced", "doubtful", "fin", "octets", "original", "rtt", "segments", "syn", "whole")
 
     def __init__(self) -> None:
         self.advanced = False
         self.doubtful = False
         self.fin = False
         self.syn = False
+        self.original = False
+        """Something was among them that was sent before the last time-out and never again (FLAG_ORIG_SACK_ACKED)."""
+        self.whole = False
+        """All of at least one segment is acknowledged cumulatively."""
         self.octets: i64 = 0
         self.segments: i64 = 0
         self.rtt: Nanos64 = -1
@@ -66,7 +70,9 @@ class Sender:
         "iss",
         "last",
         "last_sent_at",
+        "limited",
         "max_window",
+        "most_out",
         "mss",
         "nxt",
         "peer_mss",
@@ -78,6 +84,7 @@ class Sender:
         "small_end",
         "total_retransmits",
         "una",
+        "usage_seq",
         "window",
         "wl1",
     )
@@ -112,6 +119,10 @@ class Sender:
         """Unanswered window or keepalive probes in a row (icsk_probes_out)."""
         self.active_at: Nanos64 = 0
         self.last_sent_at: Nanos64 = 0
+        # How far the congestion window is made use of (tcp_cwnd_validate), since `usage_seq` was not acknowledged.
+        self.limited = False
+        self.most_out: i64 = 0
+        self.usage_seq: Seq = iss
         self.heard_at: Nanos64 = 0
         """When the last ACK came."""
         self._acked = Acked()
@@ -172,12 +183,25 @@ class Sender:
         self.last_sent_at = now
         self.recovery.prr_out += 1
 
+    def note_use(self, limited: bool) -> None:
+        """Something was sent, or, `limited`, the congestion window kept it back."""
+        out = self.flight.count
+        if limited or self.una >= self.usage_seq or (not self.limited and out > self.most_out):
+            self.limited = limited
+            self.most_out = out
+            self.usage_seq = self.nxt
+
+    def fills_window(self) -> bool:
+        """Whether the congestion window is what limits, so that it may grow (tcp_is_cwnd_limited, RFC 7661 4.1)."""
+        control = self.control
+        return self.limited or (control.window < control.threshold and control.window < 2 * self.most_out)
+
     def acknowledge(self, ack: Seq, blocks: tuple[tuple[int, int], ...], now: Nanos64) -> Acked:
         """Take in a cumulative ACK, una <= ack <= nxt, and its SACK blocks. What it came to holds until the next."""
         if ack == self.una and not blocks:
             return NOTHING
         acked = self._acked
-        acked.advanced = acked.doubtful = acked.fin = acked.syn = False
+        acked.advanced = acked.doubtful = acked.fin = acked.syn = acked.original = acked.whole = False
         acked.octets = acked.segments = 0
         acked.rtt = -1
         if blocks and self.recovery.sack:
@@ -202,6 +226,13 @@ class Sender:
             self._delivered(sent, acked, now)
         if board.reordered:
             recovery.rack.reordering_seen = True
+        if board.twice is not None and recovery.undo is not None:
+            left, right = board.twice
+            count = max(-((left - right) // self.mss), 1)
+            if right - left <= self.max_window and count <= self.total_retransmits:
+                recovery.undo.reported(right, count)
+                # What was sent again in vain has arrived too (tcp_dsack_seen).
+                acked.segments += count
 
     def _advance(self, ack: Seq, acked: Acked, now: Nanos64) -> None:
         """Forget what the cumulative ACK covers."""
@@ -222,6 +253,7 @@ class Sender:
                 self._delivered(sent, acked, now)
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
+        acked.whole = gone > 0
         flight.drop(gone)
         buffer = self.buffer
         if buffer.start < buffer.end:
@@ -240,6 +272,8 @@ class Sender:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
             acked.rtt = max(acked.rtt, now - sent.sent_at)
+            if sent.end <= self.recovery.high:
+                acked.original = True
         else:
             # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
             acked.doubtful = True

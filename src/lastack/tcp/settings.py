@@ -13,6 +13,8 @@ from typing import final
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.native import mypyc_attr
 
+from .challenges import UNLIMITED
+
 
 @final
 @dataclass
@@ -41,6 +43,12 @@ class Settings:
     tcp_orphan_retries: int = 0
     tcp_rto_min_us: int = 200_000
     tcp_rto_max_ms: int = 120_000
+    tcp_retries1: int = 3
+    tcp_mtu_probing: int = 0
+    tcp_base_mss: int = 1024
+    tcp_mtu_probe_floor: int = 48
+    tcp_frto: int = 2
+    tcp_retrans_collapse: int = 1
     tcp_reordering: int = 3
     tcp_early_retrans: int = 3
     tcp_congestion_control: str = "cubic"
@@ -58,6 +66,7 @@ class Settings:
     tcp_rfc1337: int = 0
     tcp_max_orphans: int = 131_072
     tcp_invalid_ratelimit: int = 500
+    tcp_challenge_ack_limit: int = UNLIMITED
     # -- keepalive
     tcp_keepalive_time: int = 7200
     tcp_keepalive_intvl: int = 75

@@ -10,7 +10,7 @@ from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK, Seq, expand
 
-from . import arrival, handshake, output
+from . import arrival, departure, handshake, output
 from .members import SYN_RECEIVED
 from .tcb import Tcb
 from .timers import NEVER, RETRANSMIT
@@ -42,7 +42,7 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> bool:
     elif not _never_sent(tcb, segment, now):
         return True
     if not segment.flags & RST:
-        tcb.reply(arrival.refusal(tcb, segment.ack))
+        tcb.reply(departure.reset_to(tcb, segment.ack))
     return False
 
 
@@ -72,7 +72,8 @@ def _synchronize(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> None:
         # Both ends have opened at once: answer the SYN with the SYN again, and now with an ACK.
         receiver.open_window(sender.mss)
         tcb.move(SYN_RECEIVED, "rcv SYN", now)
-        # It is a segment of its own, and no retransmission of ours.
+        # It is a segment of its own, and no retransmission of ours; but it has nothing new for tcpOutSegs.
+        tcb.counters.TcpOutSegs -= 1
         tcb.reply(output.syn(tcb, now))
         tcb.timers.retransmit = now + sender.rtt.rto
         return

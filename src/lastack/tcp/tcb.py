@@ -13,6 +13,7 @@ from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK, Seq
 
 from . import events
+from .challenges import Challenges
 from .counters import Counters
 from .members import CLOSED, LOCAL, NOBODY, OPEN, ORDERLY, REMOTE
 from .observer import Observer
@@ -26,6 +27,7 @@ _AFTER: Final = [bits(*(each.after for each in TRANSITIONS if each.before == sta
 
 WINDOW_PROBE: Final = 1
 KEEPALIVE_PROBE: Final = 2
+_OPEN_BITS: Final = bits(State.ESTABLISHED, State.CLOSE_WAIT)
 
 SYN_SENT_BIT: Final[i64] = bits(State.SYN_SENT)
 SYN_RECEIVED_BIT: Final[i64] = bits(State.SYN_RECEIVED)
@@ -36,6 +38,11 @@ FIN_WAITS: Final[i64] = bits(State.FIN_WAIT_1, State.FIN_WAIT_2)
 FIN_SENT_BITS: Final[i64] = bits(*FIN_SENT)
 FIN_RECEIVED_BITS: Final[i64] = bits(*FIN_RECEIVED)
 GONE: Final[i64] = bits(State.CLOSED, State.TIME_WAIT)
+
+
+def in_syn_queue(tcb: Tcb) -> bool:
+    """Whether it is no socket yet, but a request in its listener's SYN queue (struct request_sock)."""
+    return tcb.listener != 0 and tcb.state is State.SYN_RECEIVED
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)
@@ -107,8 +114,9 @@ class Tcb:
     __slots__ = (
         "active",
         "bit",
+        "challenges",
         "counters",
-        "deferred_until",
+        "deferred",
         "end_read",
         "error",
         "events",
@@ -122,6 +130,7 @@ class Tcb:
         "oow_at",
         "options",
         "orphan",
+        "patience",
         "probe_due",
         "receiver",
         "remote_port",
@@ -156,6 +165,7 @@ class Tcb:
         self.options = options
         self.counters = counters
         self.observer: Observer | None = None
+        self.challenges: Challenges | None = None
         self.number = 0
         self.state: State = CLOSED
         self.bit: i64 = 1 << 7
@@ -171,10 +181,8 @@ class Tcb:
         self.soft_error: str | None = None
         self.replies: list[Segment] | None = None
         """Segments that are ready to leave, and go before anything else."""
-        self.active = False
-        self.timestamps = self.sack = self.scaling = False
+        self.active = self.timestamps = self.sack = self.scaling = self.shut_read = False
         self.ts_offset: i64 = ts_offset
-        self.shut_read = False
         self.orphan = False
         """close() was called: no process holds it any more."""
         self.listener = 0
@@ -184,8 +192,10 @@ class Tcb:
         self.lingers_until: Nanos64 = NEVER
         self.oow_at: Nanos64 = -NEVER
         """When an ACK was last sent for a segment out of the window (RFC 5961 7)."""
-        self.deferred_until: Nanos64 = 0
-        """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is not believed before text comes, or this instant."""
+        self.deferred: i64 = 0
+        """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is believed with text, or after so many time-outs."""
+        self.patience: i64 = 0
+        """How often its SYN,ACK may be sent again, where its listener's queue is crowded; 0: as the settings say."""
         self.end_read = False
         """The owner has read the end of file."""
         self.probe_due: i64 = 0
@@ -226,6 +236,8 @@ class Tcb:
         self.receiver.acks_owed = 0
         self.receiver.wants_ack = False
         if self.state is not CLOSED:
+            if self.bit & _OPEN_BITS:
+                self.counters.TcpEstabResets += 1
             self.move(CLOSED, cause, now)
 
     def leave(self, duration: Nanos64) -> None:
@@ -305,6 +317,8 @@ class Tcb:
         """A challenge ACK (RFC 5961), if the rate allows."""
         if self.limited(now):
             self.counters.TCPACKSkippedChallenge += 1
+            return
+        if self.challenges is not None and not self.challenges.allowed(self.settings.tcp_challenge_ack_limit, now):
             return
         self.counters.TCPChallengeACK += 1
         self.receiver.acks_owed += 1

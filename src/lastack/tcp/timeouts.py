@@ -8,11 +8,12 @@ from lastack.model.close import CloseKind
 from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
+from lastack.wire.seq import Seq
 
 from . import departure, output
 from .rtt import MOST_DOUBLINGS
 from .settings import keepalive_idle, keepalive_interval
-from .tcb import KEEPALIVE_PROBE, SYN_STATES, WINDOW_PROBE, Tcb
+from .tcb import KEEPALIVE_PROBE, SYN_STATES, WINDOW_PROBE, Tcb, in_syn_queue
 from .timers import LOSS_PROBE, NEVER, PROBE, RETRANSMIT
 
 _ORPHAN_RETRIES: Final = 8
@@ -75,21 +76,55 @@ def _retransmit(tcb: Tcb, now: Nanos64) -> None:
     if _gives_up(tcb, now):
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
         return
+    settings = tcb.settings
+    if settings.tcp_mtu_probing and sender.retransmits and not tcb.bit & SYN_STATES:
+        patience = model_timeout(settings.tcp_retries1, settings.rto_min, settings.rto_max)
+        if now - sender.first_retransmit_at >= patience:
+            _see_black_hole(tcb)
     if sender.retransmits == 0:
         tcb.counters.TCPTimeouts += 1
     if tcb.bit & SYN_STATES:
         sent = sender.flight.first()
-        if tcb.deferred_until <= now and (not sent.lost or sent.resent):
+        if sender.retransmits >= tcb.deferred - 1 and (not sent.lost or sent.resent):
             sender.flight.mark_lost(sent)
     else:
-        sender.recovery.timed_out(sender.una, sender.nxt, sender.retransmits > 0, now)
+        frto = bool(settings.tcp_frto)
+        sender.recovery.timed_out(sender.una, sender.nxt, sender.retransmits > 0, frto, now)
     sender.retransmits += 1
     if sender.first_retransmit_at < 0:
         sender.first_retransmit_at = now
-    linear = tcb.settings.tcp_syn_linear_timeouts
+    linear = settings.tcp_syn_linear_timeouts
     if tcb.state is not State.SYN_SENT or sender.retransmits > linear:
         sender.rtt.back_off()
     tcb.timers.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
+
+
+def revert_back_off(tcb: Tcb, seq: Seq, now: Nanos64) -> None:
+    """A router says that a retransmission did not get through: that is no congestion (RFC 6069, tcp_ld_RTO_revert)."""
+    sender = tcb.sender
+    rtt = sender.rtt
+    if seq != sender.una or not sender.retransmits or not rtt.backoff or not sender.flight.count:
+        return
+    rtt.backoff -= 1
+    rtt.rto = tcb.settings.initial_rto_ms * MILLISECOND
+    rtt.reset_rto()
+    rtt.rto = min(rtt.rto << rtt.backoff, rtt.rto_max)
+    due = sender.flight.first().sent_at + rtt.rto
+    if due > now:
+        tcb.timers.arm(RETRANSMIT, due)
+    else:
+        _retransmit(tcb, now)
+
+
+def _see_black_hole(tcb: Tcb) -> None:
+    """R1 has passed: perhaps large packets vanish without a word, so try smaller ones (RFC 4821, tcp_mtu_probing)."""
+    sender, settings = tcb.sender, tcb.settings
+    mss = settings.tcp_base_mss
+    if sender.mss <= mss:
+        mss = max(min(mss, sender.mss >> 1), settings.tcp_mtu_probe_floor, settings.tcp_min_snd_mss)
+    if mss < sender.mss:
+        tcb.local_mss -= sender.mss - mss
+        sender.resize(mss)
 
 
 def model_timeout(retries: i64, rto_min: Nanos64, rto_max: Nanos64) -> Nanos64:
@@ -104,14 +139,14 @@ def _gives_up(tcb: Tcb, now: Nanos64) -> bool:
     """Whether there have been enough retransmissions (tcp_write_timeout; RFC 9293 3.8.3: R2)."""
     sender, settings, options = tcb.sender, tcb.settings, tcb.options
     user = options.tcp_user_timeout * MILLISECOND
+    if in_syn_queue(tcb):
+        retries = tcb.patience or options.tcp_syncnt or settings.tcp_synack_retries
+        return sender.retransmits >= max(retries, tcb.deferred)
     if tcb.bit & SYN_STATES:
         if user and sender.retransmits and now - tcb.tally.opened_at >= user:
             return True
-        if tcb.state is State.SYN_SENT:
-            retries = (options.tcp_syncnt or settings.tcp_syn_retries) + settings.tcp_syn_linear_timeouts
-        else:
-            retries = options.tcp_syncnt or settings.tcp_synack_retries
-        return sender.retransmits >= retries
+        linear = settings.tcp_syn_linear_timeouts if tcb.state is State.SYN_SENT else 0
+        return sender.retransmits >= (options.tcp_syncnt or settings.tcp_syn_retries) + linear
     if not sender.retransmits:
         return False
     elapsed = now - sender.first_retransmit_at
@@ -182,7 +217,7 @@ def _reorder(tcb: Tcb, now: Nanos64) -> None:
 def _keepalive(tcb: Tcb, now: Nanos64) -> None:
     """The watching timer: an orphan in FIN_WAIT_2, or keepalive (RFC 9293 3.8.4, tcp_keepalive_timer)."""
     if tcb.orphan and tcb.state is State.FIN_WAIT_2:
-        tcb.leave(max(departure.fin_wait_2_time(tcb) - (now - tcb.tally.since), 1))
+        departure.fin_wait_2_timed_out(tcb, now)
         return
     if not tcb.options.so_keepalive or not tcb.bit & _KEEPS_ALIVE:
         return

@@ -1,0 +1,113 @@
+"""Stories that take time: told to a kernel, many side by side, and to an engine; written down step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
+
+from lastack.model.time import MILLISECOND, Nanos
+
+from .ends import EngineEnd, KernelEnd, Reading, Wire
+from .peer import Peer
+from .play import alike
+
+Story = Callable[[Peer], Iterator[int]]
+"""What happens; it yields how many milliseconds nothing does."""
+Settings = dict[str, "str | int"]
+NEAR: Final = 60
+"""Milliseconds by which a segment may come earlier or later: the kernel's timers go by fractions of their length."""
+
+APART: Final = 8 * MILLISECOND
+"""Between the beginnings of two stories: what one does must not make another late."""
+
+
+class Step(NamedTuple):
+    """What one part of a story came to, up to its pause and in it. `pauses`: when each segment left in the pause."""
+
+    said: tuple[str, ...]
+    calls: tuple[str, ...]
+    then: Reading
+    info: tuple[int, ...]
+    later: tuple[str, ...]
+    times: tuple[int, ...]
+
+
+class Telling:
+    """One story on one host."""
+
+    def __init__(self, peer: Peer, story: Story) -> None:
+        self.peer = peer
+        self.steps: list[Step] = []
+        self._story = story(peer)
+        self._began: Nanos = 0
+
+    def go_on(self) -> Nanos | None:
+        """To the next pause; when it ends, or None: the story does."""
+        peer = self.peer
+        if self.steps:
+            peer.listen()
+            times = tuple((at - self._began) // MILLISECOND for at in peer.times)
+            later, _ = peer.take()
+            self.steps[-1] = self.steps[-1]._replace(later=later, times=times)
+        pause = next(self._story, None)
+        self._began = peer.end.now()
+        said, calls = peer.take()
+        then = peer.end.reading()
+        if peer.watched:
+            # How long it is armed for hangs on round trips that a busy machine makes longer.
+            then = then._replace(expires=None)
+        info = peer.end.info() if peer.watched else ()
+        self.steps.append(Step(said, calls, then, info, (), ()))
+        return None if pause is None else self._began + pause * MILLISECOND
+
+    def over(self) -> None:
+        """Leave nothing behind."""
+        self.peer.hang_up()
+        self.peer.end.dispose()
+
+
+def on_engine(story: Story, modern: bool, settings: Settings) -> list[Step]:
+    """What the engine does."""
+    telling = Telling(Peer(EngineEnd(4, 20_000, 40_000, **settings), modern), story)
+    while (until := telling.go_on()) is not None:
+        telling.peer.end.rest(until - telling.peer.end.now())
+    telling.over()
+    return telling.steps
+
+
+def on_kernel(wire: Wire, stories: list[tuple[Story, bool]]) -> list[list[Step]]:
+    """What the kernel does, all the stories at once."""
+    tellings = [
+        Telling(Peer(KernelEnd(wire, 4, 1024 + number, 40_000 + number), modern), story)
+        for number, (story, modern) in enumerate(stories)
+    ]
+    start = time.monotonic_ns()
+    waiting: list[tuple[Nanos, int]] = [(start + number * APART, number) for number in range(len(tellings))]
+    while waiting:
+        until, number = heappop(waiting)
+        telling = tellings[number]
+        telling.peer.end.rest(until - telling.peer.end.now())
+        if (following := telling.go_on()) is not None:
+            heappush(waiting, (following, number))
+    for telling in tellings:
+        telling.over()
+    return [telling.steps for telling in tellings]
+
+
+def differences(kernel: list[Step], engine: list[Step]) -> list[str]:
+    """Where the engine does something else, a line each."""
+    found = []
+    for number, (one, other) in enumerate(zip(kernel, engine, strict=True), 1):
+        for name, there, here in zip(Step._fields, one, other, strict=True):
+            if isinstance(there, Reading) and isinstance(here, Reading):
+                same = alike(there, here)
+            elif name == "times":
+                pairs = zip(one.times, other.times, strict=False)
+                same = all(abs(at - elsewhere) <= max(NEAR, at // 7) for at, elsewhere in pairs)
+            else:
+                same = there == here
+            if not same:
+                found.append(f"step {number}, {name}: the kernel {there}, the engine {here}")
+    return found
