@@ -12,10 +12,10 @@ from lastack.drive import Simulator
 from lastack.model.time import MILLISECOND, SECOND
 
 RECORDED = {
-    1: "ed3dafc8fcce6afbeb7d8ba437ca031b1143f59b5b460a1824386b76297e55b7",
-    2: "dbc301180b90057c2e378054f1bc62005a0bbecdda3df9e6d73e7b59c2f24ef0",
-    3: "191497fd5a3e730d4e7f11de4d719f9d63c8c186af471f9661288f02e7b3f971",
-    4: "9d4f2a1e66855365a374ab38d24b368d94feff47333ccbbb4f9213de55bed8f4",
+    1: "1219055e328a65c65b2fee9e425030e01be0c2cc6e12c559c16a9bde55a336a4",
+    2: "ac21babfb44075f487dd1fa3cd8c3e3740f1756dba5c7451c4d5383d37f21c25",
+    3: "d5d651addbfb8ffc02f10fda38ef79b311eca77f6610f8b44421bdeec046ed0a",
+    4: "db9ce99c1e6064d4f0c9e757490df13d46d08f762f87c87ed7ce980e25ab69d1",
 }
 
 
