@@ -225,7 +225,7 @@ class Simulator:
 
     def run(self, until: Nanos | None = None, *, at_most: Nanos | None = None) -> Nanos:
         """Go on until nothing more happens, or until an instant, or for so long. What time it is then."""
-        end = NEVER if until is None else until
+        end = NEVER if until is None else min(until, NEVER)
         if at_most is not None:
             end = min(end, self.now + at_most)
         horizon = min(end + 1, NEVER)
@@ -241,11 +241,12 @@ class Simulator:
         Raises CallError where nothing more happens, or so much time has passed, and it still does not.
         """
         end = self.now + at_most
+        horizon = min(end + 1, NEVER)
         while True:
             found = condition()
             if found:
                 return found
-            if not self._step(end + 1):
+            if not self._step(horizon):
                 raise CallError(f"not within {(end - self.now) / SECOND:.0f} s: nothing more happens")
 
     def _step(self, horizon: i64) -> bool:

@@ -268,12 +268,15 @@ class Stack:
         """The first connection that has an event to tell; one not `accepted` yet tells its listener that it waits."""
         schedule = self.host.schedule
         socket = schedule.news
-        while socket is not None and socket.accepted and not socket.connection.tcb.events:
+        while socket is not None:
+            if not socket.accepted:
+                schedule.told(socket)
+                return socket
+            if socket.connection.tcb.events:
+                return socket
             schedule.told(socket)
             socket = schedule.news
-        if socket is not None and not socket.accepted:
-            schedule.told(socket)
-        return socket
+        return None
 
     def next_event(self) -> Notice | None:
         """What an owner should know: whose event it is, and which."""
