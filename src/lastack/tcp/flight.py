@@ -52,6 +52,11 @@ class Flight:
         self.lost: i64 = 0
         self.resent: i64 = 0
 
+    def add(self, sent: Sent) -> None:
+        """It is the last of those that are out."""
+        self.records.append(sent)
+        self.count += 1
+
     def drop(self, gone: i64) -> None:
         """The first so many are acknowledged."""
         self.count -= gone
