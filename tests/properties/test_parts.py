@@ -12,6 +12,7 @@ from lastack.stack.isn import Secrets
 from lastack.stack.timewait import Rows, Wait
 from lastack.tcp.congestion import make_controller
 from lastack.tcp.congestion.cubic import cube_root
+from lastack.tcp.flight import Flight, Sent
 from lastack.tcp.ranges import Ranges
 from lastack.tcp.reassembly import Reassembly
 from lastack.tcp.rtt import Rtt
@@ -65,6 +66,28 @@ def test_the_send_buffer_finds_every_octet(chunks: list[bytes], data: st.DataObj
             octets = data.draw(st.integers(0, buffer.end - start))
             assert buffer.read(start, octets) == text[start - 1000 : start - 1000 + octets]
     assert len(buffer) == buffer.end - buffer.start
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=60))
+def test_a_flight_is_a_list_that_gets_shorter_in_front(steps: list[tuple[bool, int]]) -> None:
+    flight, out, nxt = Flight(), list[Sent](), 0
+    for sends, number in steps:
+        if sends:
+            for _ in range(number):
+                out.append(Sent(nxt, nxt + 10, 0, nxt))
+                flight.add(out[-1])
+                nxt += 10
+        else:
+            gone = min(number, len(out))
+            del out[:gone]
+            flight.drop(gone)
+        assert flight.out() == out
+        assert flight.count == len(out)
+        if out:
+            assert flight.first() is out[0]
+            middle = out[len(out) // 2]
+            assert flight.records[flight.index_of(middle.seq)] is middle
+            assert flight.index_of(nxt) == len(flight.records)
 
 
 @settings(max_examples=50, deadline=None)

@@ -9,6 +9,7 @@ from lastack.native import i64, mypyc_attr
 from lastack.wire.seq import Seq
 
 _SHIFTED: Final = 32
+"""So many records that are gone, and more than are left, are worth shifting the list for."""
 
 
 @mypyc_attr(acyclic=True, free_list_len=1)
@@ -35,9 +36,9 @@ class Sent:
 @mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Flight:
-    """The records, and counts of them. Those of `records` before `head` are gone: a list is long to shift in its front.
+    """The records of what is out: those of `records` from `head` on. What is before is gone, and shifted out in bulk.
 
-    `count` how many are out; of these `sacked`, `lost` and `resent` as in a record.
+    `count`: how many are out; `sacked`, `lost`, `resent`: how many of them are.
     """
 
     __slots__ = ("count", "head", "lost", "records", "resend_from", "resent", "sacked")
@@ -51,6 +52,11 @@ class Flight:
         self.sacked: i64 = 0
         self.lost: i64 = 0
         self.resent: i64 = 0
+
+    def add(self, sent: Sent) -> None:
+        """It is the last of those that are out."""
+        self.records.append(sent)
+        self.count += 1
 
     def drop(self, gone: i64) -> None:
         """The first so many are acknowledged."""

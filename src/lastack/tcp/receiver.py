@@ -211,7 +211,7 @@ class Receiver:
         return data
 
     def _gather(self, chunks: list[bytes], limit: i64) -> bytes:
-        """The first `limit` octets, of more that are there."""
+        """The first `limit` octets; there are more."""
         taken: i64 = 0
         size: i64 = 0
         while size + len(chunks[taken]) <= limit:

@@ -177,8 +177,7 @@ class Sender:
         flight = self.flight
         if not flight.count:
             self.active_at = now
-        flight.records.append(Sent(self.nxt, end, flags, now))
-        flight.count += 1
+        flight.add(Sent(self.nxt, end, flags, now))
         self.nxt = end
         self.last_sent_at = now
         self.recovery.prr_out += 1
