@@ -96,6 +96,7 @@ class Captures:
         Where a capture breaks off, what was readable has been given and `summary().broken` says where. Raises
         CaptureError only where no capture had a single readable frame and something was wrong.
         """
+        self._done, self._counts, self._consumed = Summary(), [0] * c.COUNTS, 0
         last = len(self.paths) - 1
         if last == 0:
             yield from self._read(0, self._follow)
@@ -151,14 +152,15 @@ class Captures:
     def frames(self, numbers: Iterable[int]) -> Iterator[Frame]:
         """Raw frames by NUMBER (`file << 40 | frame`), in ascending order. Reads the captures anew.
 
-        Raises CaptureError for standard input, which cannot be read twice.
+        Raises CaptureError for standard input and other pipes, which cannot be read twice.
         """
         by_file: dict[int, list[int]] = {}
         for number in sorted(set(numbers)):
             by_file.setdefault(number >> FILE_SHIFT, []).append(number & FRAME_MASK)
         for ordinal, wanted in by_file.items():
-            if self.paths[ordinal] == STANDARD_INPUT:
-                raise CaptureError("standard input cannot be read twice: save it to a file first")
+            if _size(self.paths[ordinal]) is None:
+                name = "standard input" if self.paths[ordinal] == STANDARD_INPUT else self.paths[ordinal]
+                raise CaptureError(f"{name} cannot be read twice: save it to a file first")
             stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=self.fast, room=self._room)
             try:
                 for number in wanted:
@@ -219,8 +221,8 @@ class Captures:
 
     def _first_time(self, ordinal: int) -> int | None:
         """The time of a file's first frame; None, with a word in `broken`, where it has none."""
-        if self.paths[ordinal] == STANDARD_INPUT:
-            # It cannot be looked into before its turn: it is taken to be there from the beginning.
+        if _size(self.paths[ordinal]) is None:
+            # A pipe cannot be looked into before its turn: it is taken to be there from the beginning.
             return -FOREVER
         try:
             stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=False, room=1)

@@ -296,8 +296,8 @@ class Stream:
                 self._section = len(self.interfaces)
                 self._state[c.INTERFACES] = 0
             elif kind == pcapng.INTERFACE:
-                if known >= pcapng.MOST_INTERFACES:
-                    return f"more than {known} interfaces"
+                if len(self.interfaces) >= pcapng.MOST_INTERFACES:
+                    return f"more than {pcapng.MOST_INTERFACES} interfaces"
                 self._add(pcapng.interface(body, big, known))
             elif kind == pcapng.STATISTICS:
                 of, dropped = pcapng.statistics(body, big)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -148,6 +150,29 @@ def test_a_file_that_grows_comes_after_the_others_and_may_be_empty_yet(tmp_path:
     captures = open_captures(paths, fast=False, follow=wait)
     assert [one.seq for one in rows(captures)] == list(range(15))
     assert captures.summary().broken == []
+
+
+def test_captures_can_be_read_again(tmp_path: Path) -> None:
+    captures = read(tmp_path, pcap(numbered(0, 5)))
+    assert rows(captures) == rows(captures)
+    assert captures.summary().frames == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_among_files_are_merged_and_not_read_twice(tmp_path: Path) -> None:
+    paths = [tmp_path / "0", tmp_path / "1", tmp_path / "2"]
+    writers = []
+    for i, path in enumerate(paths[:2]):
+        os.mkfifo(path)
+        writers.append(Thread(target=path.write_bytes, args=(pcap(numbered(i, 50, 3)),)))
+        writers[-1].start()
+    paths[2].write_bytes(pcap(numbered(2, 50, 3)))
+    captures = open_captures(paths, fast=False)
+    assert [one.seq for one in rows(captures)] == list(range(150))
+    for writer in writers:
+        writer.join()
+    with pytest.raises(CaptureError, match="cannot be read twice"):
+        list(captures.frames([1]))
 
 
 def test_what_cannot_be_cut_is_one_part(tmp_path: Path) -> None:
