@@ -129,8 +129,7 @@ def test_without_numba_a_large_capture_is_read_slowly_and_it_says_so_once(
     from lastack.capture.kernels import build
 
     monkeypatch.setattr(build, "available", lambda: False)
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(1 << 24)
+    (tmp_path / "large").write_bytes(pcap([(START, OTHER)] * 30_000))
     assert not any(open_captures([tmp_path / "large"]).fast for _ in range(2))
     assert capsys.readouterr().err.count("lastack[captures]") == 1
 
@@ -232,14 +231,18 @@ def test_a_growing_file_that_stops_in_a_record_says_so(tmp_path: Path) -> None:
     assert "cut short" in captures.summary().broken[0]
 
 
-def test_small_captures_are_read_without_numba_and_large_ones_with_it(tmp_path: Path) -> None:
-    pytest.importorskip("numba")
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(pcap(numbered(0, 3)))
-    with large.open("wb") as file:
-        file.truncate(1 << 24)
-    assert not open_captures([small]).fast
-    assert open_captures([large]).fast
+@pytest.mark.parametrize(("frames", "length", "fast"), [(1000, 100, False), (1000, 20_000, False), (25_000, 60, True)])
+def test_captures_of_few_frames_are_read_without_numba_however_long(
+    frames: int, length: int, fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lastack.capture.kernels import build
+
+    monkeypatch.setattr(build, "available", lambda: True)
+    frame = ethernet(ip(payload=bytes(length)))
+    path = tmp_path / "capture"
+    path.write_bytes(pcap([(START, frame)] * frames))
+    assert open_captures([path]).fast == fast
+    assert open_captures([path], follow=True).fast
 
 
 def test_reading_a_small_capture_loads_neither_numpy_nor_numba(tmp_path: Path) -> None:
