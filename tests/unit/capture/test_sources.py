@@ -151,6 +151,18 @@ def test_a_file_that_grows_comes_after_the_others_and_may_be_empty_yet(tmp_path:
     assert captures.summary().broken == []
 
 
+def test_compiled_kernels_merge_choose_and_find_as_plain_ones_do(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    files = [pcap(numbered(0, 900, 2)), pcap(numbered(1, 300, 3)), pcap(numbered(2000, 5))]
+    plain, fast = (read(tmp_path, *files, fast=fast) for fast in (False, True))
+    assert rows(plain) == rows(fast)
+    assert plain.summary() == fast.summary()
+    wanted = [5, 899, 2 << FILE_SHIFT | 3]
+    assert list(plain.frames(wanted)) == list(fast.frames(wanted))
+    assert [count for _, count in plain.between(443, 40000)] == [count for _, count in fast.between(443, 40000)]
+    assert list(fast.between(443, 40001)) == []
+
+
 def test_captures_can_be_read_again(tmp_path: Path) -> None:
     captures = read(tmp_path, pcap(numbered(0, 5)))
     assert rows(captures) == rows(captures)
