@@ -32,7 +32,7 @@ def reserve(count: int) -> Numbers:
 
 def release(numbers: Numbers, first: int) -> None:
     """Give back the memory of all numbers from `first` on: they are 0 again."""
-    pages = numbers.base
+    pages: Any = numbers
     while pages is not None and not isinstance(pages, mmap.mmap):
         pages = pages.obj if isinstance(pages, memoryview) else getattr(pages, "base", None)
     start = -(-first * 8 // _HUGE) * _HUGE
