@@ -10,9 +10,6 @@ from typing import Final
 from lastack.capture.kernels.codes import FARTHEST
 from lastack.errors import DecodeError
 
-SECTION: Final = 0x0A0D0D0A
-INTERFACE: Final = 1
-STATISTICS: Final = 5
 MOST_INTERFACES: Final = 1 << 16
 """Interfaces that a file may have, in all its sections, before it is not believed."""
 

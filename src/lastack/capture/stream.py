@@ -295,15 +295,15 @@ class Stream:
         """A whole block: sections, interfaces and statistics count, whatever else is passed over."""
         known = len(self.interfaces) - self._section
         try:
-            if kind == pcapng.SECTION:
+            if kind == c.SECTION:
                 self.settle()
                 self._section = len(self.interfaces)
                 self._state[c.INTERFACES] = 0
-            elif kind == pcapng.INTERFACE:
+            elif kind == c.DESCRIPTION:
                 if len(self.interfaces) >= pcapng.MOST_INTERFACES:
                     return f"more than {pcapng.MOST_INTERFACES} interfaces"
                 self._add(pcapng.interface(body, big, known))
-            elif kind == pcapng.STATISTICS:
+            elif kind == c.STATISTICS:
                 of, dropped = pcapng.statistics(body, big)
                 if of < known and self._state[c.POSITION] >= self._state[c.FROM]:
                     self.interfaces[self._section + of].dropped = dropped

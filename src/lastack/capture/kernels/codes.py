@@ -88,7 +88,10 @@ SNAP_LENGTH: Final = 6
 FRAMES: Final = 7
 INTERFACE: Final = 8
 
-# Kinds of pcapng blocks that hold packets (draft-ietf-opsawg-pcapng 4.3, 4.4, and obsolete ones).
+# Kinds of pcapng blocks that matter (draft-ietf-opsawg-pcapng 4): three speak of what follows, three hold packets.
+SECTION: Final = 0x0A0D0D0A
+DESCRIPTION: Final = 1
+STATISTICS: Final = 5
 OBSOLETE_PACKET: Final = 2
 SIMPLE_PACKET: Final = 3
 ENHANCED_PACKET: Final = 6

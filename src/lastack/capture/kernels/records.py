@@ -10,6 +10,7 @@ from lastack.capture.kernels.codes import (
     BLOCK,
     BROKEN,
     COUNT,
+    DESCRIPTION,
     DIVIDE,
     ENHANCED_PACKET,
     FARTHEST,
@@ -43,9 +44,11 @@ from lastack.capture.kernels.codes import (
     REACHED,
     ROOM,
     ROW,
+    SECTION,
     SHIFT,
     SIMPLE_PACKET,
     SNAP_LENGTH,
+    STATISTICS,
     STOP,
     UNTIL,
     WANTED,
@@ -188,10 +191,18 @@ def walk_pcapng(
             why = MORE
             break
         kind = word(octets, at, big)
+        length = word(octets, at + 4, big)
         if kind not in (ENHANCED_PACKET, SIMPLE_PACKET, OBSOLETE_PACKET):
+            whole = 12 <= length <= stop - at and length & 3 == 0
+            if (
+                whole
+                and kind not in (SECTION, DESCRIPTION, STATISTICS)
+                and word(octets, at + length - 4, big) == length
+            ):
+                at += length
+                continue
             why = BLOCK
             break
-        length = word(octets, at + 4, big)
         if length < (16 if kind == SIMPLE_PACKET else 32) or length & 3 or length > limit:
             why = BROKEN
             break
