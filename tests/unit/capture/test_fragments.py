@@ -62,6 +62,16 @@ def test_a_segment_in_fragments_is_one_row_with_the_time_of_the_last(six: bool, 
     assert (captures.summary().fragments, captures.summary().fragments_lost) == (3, 0)
 
 
+@pytest.mark.parametrize("six", [False, True])
+def test_the_header_of_the_first_fragment_counts(six: bool, tmp_path: Path) -> None:
+    parts = [bytearray(part) for part in pieces(ip(six, payload=PAYLOAD), 800)]
+    for part in parts[1:]:
+        part[7 if six else 8] = 3
+    for order in (1, -1):
+        captures = read(tmp_path, pcap([(START, ethernet(bytes(part))) for part in parts[::order]]))
+        assert [one.ttl for one in rows(captures)] == [61]
+
+
 def test_fragments_in_a_tunnel_in_fragments_are_found(tmp_path: Path) -> None:
     inner = pieces(ip(payload=PAYLOAD), 1400)
     frames: list[tuple[int, bytes]] = []
