@@ -110,6 +110,9 @@ def test_pieces_that_overlap_with_other_content_drop_the_datagram() -> None:
     lying = pieces(ip(payload=b"2" * 800), 408)
     waiting = Fragments()
     assert [waiting.add(part, START) for part in (parts[0], lying[1], parts[1], parts[2])] == [None] * 4
+    again = pieces(ip(payload=b"2" * 800), 400)
+    waiting = Fragments()
+    assert [waiting.add(part, START) for part in (parts[0], again[0], parts[1], parts[2])] == [None] * 4
 
 
 def test_the_pieces_wait_only_so_long() -> None:
