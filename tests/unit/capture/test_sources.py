@@ -54,7 +54,8 @@ def test_no_packet_is_lost_or_made_in_a_merge(
         mine = [one for one in found if one.number >> FILE_SHIFT == i]
         assert [(one.time, one.seq) for one in mine] == [(at, j) for j, at in enumerate(of_one)]
     if all(of_one == sorted(of_one) for of_one in times):
-        assert [one.time for one in found] == sorted(one.time for one in found)
+        turns = [(one.time, one.number) for one in found]
+        assert turns == sorted(turns)
 
 
 def test_one_bad_file_among_good_ones_is_told_and_the_others_read(tmp_path: Path) -> None:
