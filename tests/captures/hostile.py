@@ -18,6 +18,7 @@ from tests.unit.capture.test_links import LINKS, TAGS, TUNNELS, UNREAD
 
 from lastack.capture.kernels import codes as c
 from lastack.capture.kernels.frame import frame
+from lastack.capture.kernels.records import walk_pcap, walk_pcapng
 from lastack.capture.packets import ACK, FLAGS, IP, LENGTH, NUMBER, OPTIONS, PORTS, SEQ, TIME, WIDTH, WINDOW
 from lastack.capture.sources import open_captures
 from lastack.errors import CaptureError
@@ -82,6 +83,23 @@ def try_frame(link: int, octets: bytes, length: int) -> None:
         check_row(row)
 
 
+def try_walk(octets: bytes) -> None:
+    """The walks over records, in a buffer that ends where the octets do: reading on would raise."""
+    for walk, start in ((walk_pcap, 24), (walk_pcapng, 0)):
+        counts, packets = [0] * c.COUNTS, [0] * (200 * WIDTH)
+        interfaces = [value for link, _ in FRAMES for value in (link, 1, 0, 0, 0, 1 << 30, 0, 0)]
+        for big in (0, 1):
+            state = [0] * c.STATE
+            state[c.STOP], state[c.LIMIT], state[c.ROOM], state[c.UNTIL] = len(octets), 1 << 18, 200, 1 << 62
+            state[c.POSITION], state[c.HEADER], state[c.BIG], state[c.INTERFACES] = start, 16, big, len(FRAMES)
+            while (why := walk(octets, state, interfaces, counts, packets)) in (c.BLOCK, c.FRAGMENTED, c.FULL):
+                state[c.COUNT] = 0
+                if why == c.BLOCK:
+                    at = state[c.POSITION]
+                    length = int.from_bytes(octets[at + 4 : at + 8], "big" if big else "little")
+                    state[c.POSITION] += max(4, length)
+
+
 def check_row(row: list[int]) -> None:
     """Every number of a row is one that its column may hold."""
     assert 0 <= row[PORTS] < 1 << 32
@@ -114,6 +132,7 @@ def outcome(path: Path, fast: bool) -> tuple[object, list[list[int]]]:
 
 def try_capture(path: Path, octets: bytes, *, fast: bool) -> None:
     """One capture, by the plain kernels, and by the compiled ones if `fast`."""
+    try_walk(octets)
     path.write_bytes(octets)
     plain = outcome(path, fast=False)
     for row in plain[1]:

@@ -34,9 +34,12 @@ class Octets:
 
     def peek(self, count: int) -> bytes:
         """The first octets, fewer only where there are no more; they are still to be read."""
-        while len(self._head) < count and (more := self._from_file(count - len(self._head))):
-            self._head += more
-        return self._head[:count]
+        head = b""
+        while len(head) < count and (more := self.read(count - len(head))):
+            head += more
+        self._head = head
+        self._consumed -= len(head)
+        return head
 
     def readinto(self, view: memoryview) -> int:
         """Fill the beginning of a buffer; 0 at the end. Raises CaptureError where what is there cannot be read."""
@@ -46,7 +49,9 @@ class Octets:
             self._head = self._head[taken:]
         else:
             try:
-                taken = self._file.readinto(view)
+                while (taken := self._file.readinto(view)) is None:
+                    # Somebody made the pipe non-blocking.
+                    select.select([self._file], [], [])
             except OSError as error:
                 raise CaptureError(f"{self.name}: {error.strerror}") from None
         self._consumed += taken
@@ -57,15 +62,11 @@ class Octets:
         buffer = bytearray(count)
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
-    def _from_file(self, count: int) -> bytes:
-        try:
-            return self._file.read(count) or b""
-        except OSError as error:
-            raise CaptureError(f"{self.name}: {error.strerror}") from None
-
     def ready(self) -> bool:
-        """Whether reading would not wait."""
-        return self.size is not None or bool(self._head or select.select([self._file], [], [], 0)[0])
+        """Whether reading would not wait. On Windows, which cannot tell, always true."""
+        if self.size is not None or self._head or sys.platform == "win32":
+            return True
+        return bool(select.select([self._file], [], [], 0)[0])
 
     def consumed(self) -> int:
         """Octets of the file read so far."""
@@ -118,7 +119,7 @@ def open_octets(path: str | Path, expansion: int = EXPANSION) -> Octets:
             file = open(name, "rb", buffering=0)  # noqa: SIM115, PTH123 (whoever gets it closes it)
         status = os.fstat(file.fileno())
     except OSError as error:
-        raise CaptureError(f"{name}: {error.strerror}") from None
+        raise CaptureError(f"{name}: {error.strerror or error}") from None
     octets = Octets(name, file, status.st_size if S_ISREG(status.st_mode) else None)
     unpack = _unpacker(octets.peek(4))
     return Unpacked(octets, unpack, expansion) if unpack else octets

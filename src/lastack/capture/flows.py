@@ -29,6 +29,7 @@ from .kernels.rows import (
     USED,
 )
 from .packets import Packets
+from .reserve import release, reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ _CHUNK: Final = 1 << 16
 """Rows from which on it is worth looking for those that have ended."""
 _PIECE: Final = 1 << 14
 """Rows made into columns at a time: they fit a cache."""
-_AHEAD: Final = 1 << 20
+_AHEAD: Final = 1 << 22
 """Rows that memory is set aside for, where the kernels are compiled: none of it is touched before it is needed."""
 _SIGNATURES: Final = {**table.KERNELS, **keep.KERNELS, **join.KERNELS}
 Numbers: TypeAlias = Any
@@ -195,9 +196,7 @@ class Analyser:
         """So many zeros, as what the kernels take."""
         if not self.compiled:
             return array("q", bytes(length * 8))
-        import numpy as np
-
-        return np.zeros(length, np.int64)
+        return reserve(length)
 
     def run(self, kernel: Callable[..., int], *arguments: int | Numbers) -> int:
         """Call a kernel, compiled or plain. Compiled it takes addresses."""
@@ -212,9 +211,7 @@ class Analyser:
         if not self.compiled:
             self.rows.frombytes(bytes((room - self.book[ROOM]) * ROW * 8))
         elif room * ROW > len(self.rows):
-            import numpy as np
-
-            rows = np.zeros(room * ROW, np.int64)
+            rows = reserve(room * ROW)
             rows[: self.live * ROW] = self.rows[: self.live * ROW]
             self.rows = rows
         self.book[ROOM] = room
@@ -222,7 +219,7 @@ class Analyser:
 
     def _shrink(self, room: int) -> None:
         if self.compiled:
-            self.rows.resize(room * ROW, refcheck=False)
+            release(self.rows, room * ROW)
         else:
             del self.rows[room * ROW :]
         self.book[ROOM] = room

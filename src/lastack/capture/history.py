@@ -273,6 +273,8 @@ def _notes(rung: _Rung) -> tuple[str, ...]:
             words.append("the ACK of it never came")
     elif notes & r.RETRANSMITTED:
         words.append("retransmission")
+    if notes & r.TAKEN_BACK:
+        notes &= ~r.LATE
     words += [word for bit, word in _WORDS if notes & bit]
     if notes & r.WAS_RESET and rung.cause:
         words.append(r.CAUSES[rung.cause].replace("-", " "))

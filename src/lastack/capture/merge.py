@@ -15,9 +15,10 @@ Batches = Iterator[tuple[Packets, int]]
 class _Head:
     """A capture being merged: its batch, and how far that has been taken."""
 
-    __slots__ = ("at", "batches", "count", "packets")
+    __slots__ = ("at", "batches", "count", "ordinal", "packets")
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, ordinal: int, batches: Batches) -> None:
+        self.ordinal = ordinal
         self.batches = batches
         self.packets: Packets = []
         self.count = self.at = 0
@@ -31,35 +32,34 @@ class _Head:
         return self.count > 0
 
     @property
-    def time(self) -> int:
-        """The time of the next packet."""
-        return int(self.packets[self.at * WIDTH + TIME])
+    def turn(self) -> tuple[int, int]:
+        """When it is its turn: the time of the next packet, and the source's place among those of the same time."""
+        return int(self.packets[self.at * WIDTH + TIME]), self.ordinal
 
 
 def merged(sources: Sequence[tuple[int, Callable[[], Batches]]], room: int, fast: bool) -> Batches:
-    """Batches of all sources, given the first time of each and how to open it. Ties go to the one that comes first.
+    """Batches of all sources, given the first time of each and how to open it. Ties go to the source named first.
 
     A source is opened when the others come to its first time, and closed at its end: a ring of files is read one by
     one. Packets of one source keep their order even where their times run backwards.
     """
-    waiting = sorted(range(len(sources)), key=lambda i: sources[i][0], reverse=True)
+    waiting = sorted(((start, i) for i, (start, _) in enumerate(sources)), reverse=True)
     open_now: list[_Head] = []
     end_of_run = compiled(run_end, KERNELS["run_end"]) if fast else run_end
     batch, count = columns.numbers(room * WIDTH, fast), 0
     while waiting or open_now:
-        soonest = min((head.time for head in open_now), default=None)
-        while waiting and (soonest is None or sources[waiting[-1]][0] <= soonest):
-            head = _Head(sources[waiting.pop()][1]())
+        turns = sorted(head.turn for head in open_now)
+        while waiting and (not turns or waiting[-1] < turns[0]):
+            ordinal = waiting.pop()[1]
+            head = _Head(ordinal, sources[ordinal][1]())
             if head.more():
                 open_now.append(head)
-                soonest = head.time if soonest is None else min(soonest, head.time)
+                turns = sorted((*turns, head.turn))
         if not open_now:
             break
-        first = min(open_now, key=lambda head: head.time)
-        limits = [head.time for head in open_now if head is not first]
-        if waiting:
-            limits.append(sources[waiting[-1]][0])
-        limit = min(limits, default=1 << 62)
+        first = min(open_now, key=lambda head: head.turn)
+        time, ordinal = min([*turns[1:], *waiting[-1:]], default=(1 << 62, len(sources)))
+        limit = time if first.ordinal < ordinal else time - 1
         stop = min(first.count, first.at + room - count)
         end = int(end_of_run(columns.passed(first.packets, fast), first.at, stop, limit))
         taken = end - first.at

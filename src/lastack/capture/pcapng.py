@@ -10,11 +10,8 @@ from typing import Final
 from lastack.capture.kernels.codes import FARTHEST
 from lastack.errors import DecodeError
 
-SECTION: Final = 0x0A0D0D0A
-INTERFACE: Final = 1
-STATISTICS: Final = 5
 MOST_INTERFACES: Final = 1 << 16
-"""Interfaces that a section may have before the file is not believed."""
+"""Interfaces that a file may have, in all its sections, before it is not believed."""
 
 _MAGIC: Final = 0x1A2B3C4D
 _END: Final = 0

@@ -31,8 +31,12 @@ from lastack.capture.stream import FOREVER, ROOM, Frame, Stream
 from lastack.capture.unread import link_name, not_tcp
 from lastack.errors import CaptureError
 
-WORTH_COMPILING: Final = 3 << 20
-"""Octets of captures from which on loading the compiled kernels takes less time than it saves."""
+WORTH_COMPILING: Final = 20_000
+"""Frames from which on loading the compiled kernels takes less time than it saves."""
+_LEAST: Final = 60
+"""Octets that a TCP segment takes in a file, at least."""
+_SAMPLE: Final = 1 << 16
+"""Octets looked at to tell how long frames are."""
 _PACKED: Final = 5
 """How many times longer compressed captures are taken to be."""
 _POLL_S: Final = 0.1
@@ -96,6 +100,7 @@ class Captures:
         Where a capture breaks off, what was readable has been given and `summary().broken` says where. Raises
         CaptureError only where no capture had a single readable frame and something was wrong.
         """
+        self._done, self._counts, self._consumed = Summary(), [0] * c.COUNTS, 0
         last = len(self.paths) - 1
         if last == 0:
             yield from self._read(0, self._follow)
@@ -151,14 +156,15 @@ class Captures:
     def frames(self, numbers: Iterable[int]) -> Iterator[Frame]:
         """Raw frames by NUMBER (`file << 40 | frame`), in ascending order. Reads the captures anew.
 
-        Raises CaptureError for standard input, which cannot be read twice.
+        Raises CaptureError for standard input and other pipes, which cannot be read twice.
         """
         by_file: dict[int, list[int]] = {}
         for number in sorted(set(numbers)):
             by_file.setdefault(number >> FILE_SHIFT, []).append(number & FRAME_MASK)
         for ordinal, wanted in by_file.items():
-            if self.paths[ordinal] == STANDARD_INPUT:
-                raise CaptureError("standard input cannot be read twice: save it to a file first")
+            if _size(self.paths[ordinal]) is None:
+                name = "standard input" if self.paths[ordinal] == STANDARD_INPUT else self.paths[ordinal]
+                raise CaptureError(f"{name} cannot be read twice: save it to a file first")
             stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=self.fast, room=self._room)
             try:
                 for number in wanted:
@@ -219,8 +225,8 @@ class Captures:
 
     def _first_time(self, ordinal: int) -> int | None:
         """The time of a file's first frame; None, with a word in `broken`, where it has none."""
-        if self.paths[ordinal] == STANDARD_INPUT:
-            # It cannot be looked into before its turn: it is taken to be there from the beginning.
+        if _size(self.paths[ordinal]) is None:
+            # A pipe cannot be looked into before its turn: it is taken to be there from the beginning.
             return -FOREVER
         try:
             stream = Stream(open_octets(self.paths[ordinal], self._expansion), fast=False, room=1)
@@ -291,14 +297,29 @@ def _say_it_is_slow() -> None:
 
 
 def _worth_compiling(paths: Sequence[str], endless: bool) -> bool:
-    """Whether there is enough to read, as far as the sizes of files say. A stream without a size is taken for long."""
-    total = 0
-    for path in paths:
-        size = _size(path)
-        if size is None or endless:
-            return True
-        total += size * (_PACKED if path.endswith((".gz", ".zst", ".lz4")) else 1)
-    return total >= WORTH_COMPILING
+    """Whether there is enough to read, by the sizes of files and the first frames. Pipes are taken to be long."""
+    sizes = [_size(path) for path in paths]
+    if endless or None in sizes:
+        return True
+    total = sum(
+        (size or 0) * (_PACKED if path.endswith((".gz", ".zst", ".lz4")) else 1)
+        for size, path in zip(sizes, paths, strict=True)
+    )
+    return total >= WORTH_COMPILING * _LEAST and total >= WORTH_COMPILING * _frame_length(paths[0])
+
+
+def _frame_length(path: str) -> int:
+    """Octets that a frame takes in a file, on average of the first ones."""
+    try:
+        stream = Stream(open_octets(path), fast=False, room=1, part=(0, _SAMPLE))
+    except CaptureError:
+        return _LEAST
+    try:
+        for _ in stream.batches():
+            pass
+    finally:
+        stream.close()
+    return stream.at // max(1, stream.frames)
 
 
 def _size(path: str) -> int | None:

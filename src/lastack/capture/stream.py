@@ -12,7 +12,6 @@ from lastack.capture.fragments import Fragments
 from lastack.capture.kernels import codes as c
 from lastack.capture.kernels.frame import decode
 from lastack.capture.kernels.link import EITHER_IP
-from lastack.capture.kernels.records import instant
 from lastack.capture.packets import (
     FILE_SHIFT,
     FRAME_MASK,
@@ -132,7 +131,12 @@ class Stream:
         while (why := self._advance()) not in (_END, c.FOUND):
             self._state[c.COUNT] = 0
         self._state[c.COUNT] = self._state[c.WANTED] = 0
-        return self._frame(number) if why == c.FOUND else None
+        if why != c.FOUND:
+            return None
+        start, end = int(self._state[c.PLACE]), int(self._state[c.PLACE_END])
+        link = self.interfaces[self._section + int(self._state[c.PLACE_OF])].link
+        length, time = int(self._state[c.PLACE_MARKS]), int(self._state[c.PLACE_TIME])
+        return Frame(number, time, link, length, bytes(self._view[start:end]))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -291,15 +295,15 @@ class Stream:
         """A whole block: sections, interfaces and statistics count, whatever else is passed over."""
         known = len(self.interfaces) - self._section
         try:
-            if kind == pcapng.SECTION:
+            if kind == c.SECTION:
                 self.settle()
                 self._section = len(self.interfaces)
                 self._state[c.INTERFACES] = 0
-            elif kind == pcapng.INTERFACE:
-                if known >= pcapng.MOST_INTERFACES:
-                    return f"more than {known} interfaces"
+            elif kind == c.DESCRIPTION:
+                if len(self.interfaces) >= pcapng.MOST_INTERFACES:
+                    return f"more than {pcapng.MOST_INTERFACES} interfaces"
                 self._add(pcapng.interface(body, big, known))
-            elif kind == pcapng.STATISTICS:
+            elif kind == c.STATISTICS:
                 of, dropped = pcapng.statistics(body, big)
                 if of < known and self._state[c.POSITION] >= self._state[c.FROM]:
                     self.interfaces[self._section + of].dropped = dropped
@@ -334,29 +338,3 @@ class Stream:
                 return
             # A fragment inside a tunnel that was itself in fragments.
             packet = packet[int(self._state[c.PLACE]) : int(self._state[c.PLACE_END])]
-
-    def _frame(self, number: int) -> Frame:
-        """The record that is next, as it is."""
-        at = int(self._state[c.POSITION])
-        order = ">" if self._state[c.BIG] else "<"
-        if self._form == "pcap":
-            seconds, part, captured, length = Struct(order + "4I").unpack_from(self._view, at)
-            if captured > length and self._state[c.OLD]:
-                captured, length = length, captured
-            only = self.interfaces[0]
-            time = seconds * 1_000_000_000 + part * only.multiply
-            start = at + int(self._state[c.HEADER])
-            return Frame(number, time, only.link, length, bytes(self._view[start : start + captured]))
-        kind, size = Struct(order + "II").unpack_from(self._view, at)
-        if kind == c.SIMPLE_PACKET:
-            one, start, time = self.interfaces[self._section], at + 12, 0
-            length = Struct(order + "I").unpack_from(self._view, at + 8)[0]
-            captured = min(length, size - 16, one.snap_length or length)
-        else:
-            first, high, low, captured, length = Struct(order + "5I").unpack_from(self._view, at + 8)
-            if kind == c.OBSOLETE_PACKET:
-                first = Struct(order + "H").unpack_from(self._view, at + 8)[0]
-            one, start = self.interfaces[self._section + first], at + 28
-            table = [int(value) for value in self._table[first * c.INTERFACE : (first + 1) * c.INTERFACE]]
-            time = instant(high, low, table, 0)
-        return Frame(number, time, one.link, length, bytes(self._view[start : start + captured]))

@@ -43,6 +43,19 @@ def test_a_kernel_works_where_nothing_can_be_kept(tmp_path: Path) -> None:
     assert "compiling run_end" in run(tmp_path)
 
 
+def test_threads_that_want_a_kernel_at_once_compile_it_once(tmp_path: Path) -> None:
+    threads = """
+from threading import Thread
+from lastack.capture.kernels import build, runs
+threads = [Thread(target=build.compiled, args=(runs.run_end, runs.KERNELS["run_end"])) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", threads], capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr.count("compiling") == 1
+
+
 def test_every_kernel_has_a_signature_of_its_own_arguments() -> None:
     from importlib import import_module
     from inspect import signature

@@ -7,6 +7,7 @@ from struct import pack
 
 import pytest
 
+from lastack.capture import pcapng
 from lastack.errors import CaptureError
 
 from .made import (
@@ -196,6 +197,23 @@ def test_what_was_readable_is_kept_and_where_it_broke_is_said(what: str, tmp_pat
     assert len(broken) == 1
     assert word in broken[0]
     assert "after 2 frames" in broken[0]
+
+
+def test_where_it_broke_is_counted_from_the_beginning_of_the_file(tmp_path: Path) -> None:
+    whole = pcap([(START, FRAME)] * 20_000)
+    captures = read(tmp_path, whole + b"\xff" * 100)
+    assert len(rows(captures)) == 20_000
+    assert f"at octet {len(whole)}, after 20000 frames" in captures.summary().broken[0]
+
+
+def test_so_many_interfaces_are_not_believed_however_many_sections_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pcapng, "MOST_INTERFACES", 100)
+    captures = read(tmp_path, TWO + (section() + interface() * 10) * 20)
+    assert len(rows(captures)) == 2
+    assert "more than 100 interfaces" in captures.summary().broken[0]
+    assert len(captures.summary().interfaces) == 100
 
 
 @pytest.mark.parametrize("octets", [b"", b"\n", b"GIF89a" + bytes(100), pcap([])[:20], section()[:12], bytes(5000)])

@@ -169,6 +169,7 @@ EXTENSIONS = {
     "destination options": (60, b"\6\1" + bytes(14)),
     "authentication": (51, b"\6\4" + bytes(22)),
     "an atomic fragment": (44, b"\6\0\0\0" + bytes(4)),
+    "an atomic fragment with reserved bits": (44, b"\6\0\0\6" + bytes(4)),
     "two of them": (0, b"\x3c\0" + bytes(6) + b"\6\0" + bytes(6)),
 }
 

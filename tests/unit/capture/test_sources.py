@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -52,7 +54,8 @@ def test_no_packet_is_lost_or_made_in_a_merge(
         mine = [one for one in found if one.number >> FILE_SHIFT == i]
         assert [(one.time, one.seq) for one in mine] == [(at, j) for j, at in enumerate(of_one)]
     if all(of_one == sorted(of_one) for of_one in times):
-        assert [one.time for one in found] == sorted(one.time for one in found)
+        turns = [(one.time, one.number) for one in found]
+        assert turns == sorted(turns)
 
 
 def test_one_bad_file_among_good_ones_is_told_and_the_others_read(tmp_path: Path) -> None:
@@ -127,8 +130,7 @@ def test_without_numba_a_large_capture_is_read_slowly_and_it_says_so_once(
     from lastack.capture.kernels import build
 
     monkeypatch.setattr(build, "available", lambda: False)
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(1 << 24)
+    (tmp_path / "large").write_bytes(pcap([(START, OTHER)] * 30_000))
     assert not any(open_captures([tmp_path / "large"]).fast for _ in range(2))
     assert capsys.readouterr().err.count("lastack[captures]") == 1
 
@@ -148,6 +150,41 @@ def test_a_file_that_grows_comes_after_the_others_and_may_be_empty_yet(tmp_path:
     captures = open_captures(paths, fast=False, follow=wait)
     assert [one.seq for one in rows(captures)] == list(range(15))
     assert captures.summary().broken == []
+
+
+def test_compiled_kernels_merge_choose_and_find_as_plain_ones_do(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    files = [pcap(numbered(0, 900, 2)), pcap(numbered(1, 300, 3)), pcap(numbered(2000, 5))]
+    plain, fast = (read(tmp_path, *files, fast=fast) for fast in (False, True))
+    assert rows(plain) == rows(fast)
+    assert plain.summary() == fast.summary()
+    wanted = [5, 899, 2 << FILE_SHIFT | 3]
+    assert list(plain.frames(wanted)) == list(fast.frames(wanted))
+    assert [count for _, count in plain.between(443, 40000)] == [count for _, count in fast.between(443, 40000)]
+    assert list(fast.between(443, 40001)) == []
+
+
+def test_captures_can_be_read_again(tmp_path: Path) -> None:
+    captures = read(tmp_path, pcap(numbered(0, 5)))
+    assert rows(captures) == rows(captures)
+    assert captures.summary().frames == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_among_files_are_merged_and_not_read_twice(tmp_path: Path) -> None:
+    paths = [tmp_path / "0", tmp_path / "1", tmp_path / "2"]
+    writers = []
+    for i, path in enumerate(paths[:2]):
+        os.mkfifo(path)
+        writers.append(Thread(target=path.write_bytes, args=(pcap(numbered(i, 50, 3)),)))
+        writers[-1].start()
+    paths[2].write_bytes(pcap(numbered(2, 50, 3)))
+    captures = open_captures(paths, fast=False)
+    assert [one.seq for one in rows(captures)] == list(range(150))
+    for writer in writers:
+        writer.join()
+    with pytest.raises(CaptureError, match="cannot be read twice"):
+        list(captures.frames([1]))
 
 
 def test_what_cannot_be_cut_is_one_part(tmp_path: Path) -> None:
@@ -207,14 +244,18 @@ def test_a_growing_file_that_stops_in_a_record_says_so(tmp_path: Path) -> None:
     assert "cut short" in captures.summary().broken[0]
 
 
-def test_small_captures_are_read_without_numba_and_large_ones_with_it(tmp_path: Path) -> None:
-    pytest.importorskip("numba")
-    small, large = tmp_path / "small", tmp_path / "large"
-    small.write_bytes(pcap(numbered(0, 3)))
-    with large.open("wb") as file:
-        file.truncate(1 << 24)
-    assert not open_captures([small]).fast
-    assert open_captures([large]).fast
+@pytest.mark.parametrize(("frames", "length", "fast"), [(1000, 100, False), (1000, 20_000, False), (25_000, 60, True)])
+def test_captures_of_few_frames_are_read_without_numba_however_long(
+    frames: int, length: int, fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lastack.capture.kernels import build
+
+    monkeypatch.setattr(build, "available", lambda: True)
+    frame = ethernet(ip(payload=bytes(length)))
+    path = tmp_path / "capture"
+    path.write_bytes(pcap([(START, frame)] * frames))
+    assert open_captures([path]).fast == fast
+    assert open_captures([path], follow=True).fast
 
 
 def test_reading_a_small_capture_loads_neither_numpy_nor_numba(tmp_path: Path) -> None:

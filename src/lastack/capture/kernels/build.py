@@ -10,7 +10,6 @@ of the package, so that a changed helper never meets an old kernel.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 from typing import Any, Final, TypeVar
 
@@ -30,6 +30,9 @@ MODULES: Final = (
     "lastack.capture.kernels.join",
 )
 """The modules with kernels to compile ahead. Each has KERNELS: name of a function -> its Numba signature."""
+
+_ONE_AT_A_TIME: Final = Lock()
+"""Threads that want the same kernel at once compile it once."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -53,6 +56,8 @@ def cache_directory() -> Path:
 @cache
 def _digest() -> str:
     """Changes with any source of the package, with Numba and with Python."""
+    import hashlib
+
     import numba
 
     whole = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
@@ -69,33 +74,38 @@ def compiled(function: Kernel, signature: str) -> Kernel:
     Compiles within the call, or takes what is on disk. Says on stderr that it compiles: that takes seconds, once.
     Raises ImportError without Numba (ask `available`).
     """
-    return _compiled(function, signature)  # type: ignore[return-value]
+    with _ONE_AT_A_TIME:
+        return _compiled(function, signature)  # type: ignore[return-value]
 
 
 @cache
 def _compiled(function: FunctionType, signature: str) -> Callable[..., Any]:
     import numba
-    from numba.extending import register_jitable
 
-    from lastack.capture.kernels import loads, octets
-
-    assert loads is not None
     for helper in _helpers(function, set()):
-        if helper.__module__ != octets.__name__:
-            register_jitable(nogil=True, error_model="numpy", forceinline=True)(helper)
-    directory = cache_directory()
-    cached = _writable(directory)
-    if not (cached and any(directory.glob(f"**/{function.__module__.rpartition('.')[2]}.{function.__name__}-*.nbi"))):
+        _register(helper)
+    directory = _kept_at()
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    if directory is None or not any(directory.glob(f"**/{name}-*.nbi")):
         print(f"lastack: compiling {function.__name__}, once (lastack warm does it ahead)", file=sys.stderr)
     settings: Any = numba.config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(directory)
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(directory or "")
     try:
-        twin: Callable[..., Any] = numba.njit(
-            signature, nogil=True, cache=cached, error_model="numpy", boundscheck=False
-        )(function)
+        compiler = numba.njit(signature, nogil=True, cache=directory is not None, error_model="numpy")
+        twin: Callable[..., Any] = compiler(function)
     finally:
         settings.CACHE_DIR = before
     return twin
+
+
+@cache
+def _register(helper: FunctionType) -> None:
+    """Make a helper known to Numba, as itself or, in `octets`, as a load."""
+    from numba.extending import register_jitable
+
+    loads = import_module(f"{PACKAGE}.loads")
+    if helper.__module__ != loads.octets.__name__:
+        register_jitable(nogil=True, error_model="numpy", forceinline=True)(helper)
 
 
 def _helpers(function: FunctionType, seen: set[FunctionType]) -> Iterator[FunctionType]:
@@ -108,13 +118,15 @@ def _helpers(function: FunctionType, seen: set[FunctionType]) -> Iterator[Functi
             yield helper
 
 
-def _writable(directory: Path) -> bool:
-    """Whether kernels can be kept there. Without a place to keep them they are compiled anew in every process."""
+def _kept_at() -> Path | None:
+    """The cache directory, made; None where nothing can be kept, and kernels are compiled anew in every process."""
     try:
+        directory = cache_directory()
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(directory, os.W_OK)
+    except (OSError, RuntimeError):
+        # Not writable, or a user without a home.
+        return None
+    return directory if os.access(directory, os.W_OK) else None
 
 
 def warm() -> list[str]:

@@ -56,7 +56,8 @@ OLD: Final = 10
 """1 where pcap is so old that it may name the two lengths of a record in the other order."""
 INTERFACES: Final = 11
 PLACE: Final = 12
-"""Of a FRAGMENT: where its IP header is, where its captured octets end, its marks, and its time."""
+"""Of a FRAGMENT: where its IP header is, where its captured octets end, its marks, and its time. Of a frame that was
+FOUND: where it is and ends, its octets on the wire, its time, and its interface's ordinal."""
 PLACE_END: Final = 13
 PLACE_MARKS: Final = 14
 PLACE_TIME: Final = 15
@@ -68,7 +69,8 @@ UNTIL: Final = 18
 """Where in the buffer it ends: a record that begins there or later is left to others."""
 PASSED: Final = 19
 """Frames that were only numbered."""
-STATE: Final = 20
+PLACE_OF: Final = 20
+STATE: Final = 21
 
 # An interface, a row of numbers in a flat table.
 LINK_TYPE: Final = 0
@@ -86,7 +88,10 @@ SNAP_LENGTH: Final = 6
 FRAMES: Final = 7
 INTERFACE: Final = 8
 
-# Kinds of pcapng blocks that hold packets (draft-ietf-opsawg-pcapng 4.3, 4.4, and obsolete ones).
+# Kinds of pcapng blocks that matter (draft-ietf-opsawg-pcapng 4): three speak of what follows, three hold packets.
+SECTION: Final = 0x0A0D0D0A
+DESCRIPTION: Final = 1
+STATISTICS: Final = 5
 OBSOLETE_PACKET: Final = 2
 SIMPLE_PACKET: Final = 3
 ENHANCED_PACKET: Final = 6
@@ -103,7 +108,7 @@ BLOCK: Final = 3
 BROKEN: Final = 4
 """The next record cannot be one."""
 FOUND: Final = 5
-"""The frame that is WANTED is next."""
+"""The frame that is WANTED is next, and PLACE says where."""
 REACHED: Final = 6
 """The next record is at UNTIL or beyond it."""
 

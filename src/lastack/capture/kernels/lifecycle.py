@@ -218,7 +218,11 @@ def _answer(rows: Rows, b: int, x: int, t: int, ack: int, known: int) -> int:
             rows[b + ROUND_TRIP] = t - rows[b + SYN_TIME]
         rows[b + META] |= ANSWERED
         taken_over(rows, b, x, rows[b + FIRST])
-    if happens(rows, b, x, SYN_COMES, t) == 0 and known:
+    if happens(rows, b, x, SYN_COMES, t):
+        if known and rows[o + ACKED] >= 0 and ahead(rows[o + ACKED], rows[m + BASE]) > 0:
+            # The SYNs crossed, and the answer to this one has passed already.
+            happens(rows, b, x, SYN_ACKED, t)
+    elif known:
         rows[m + SEGMENTS] += ONE_MORE
         rows[b + META] |= AGAIN << x
         rows[b + CLOSE] += ONE_MORE

@@ -10,6 +10,7 @@ from lastack.capture.kernels.codes import (
     BLOCK,
     BROKEN,
     COUNT,
+    DESCRIPTION,
     DIVIDE,
     ENHANCED_PACKET,
     FARTHEST,
@@ -34,14 +35,20 @@ from lastack.capture.kernels.codes import (
     OFFSET,
     OLD,
     PASSED,
+    PLACE,
+    PLACE_END,
+    PLACE_MARKS,
+    PLACE_OF,
     PLACE_TIME,
     POSITION,
     REACHED,
     ROOM,
     ROW,
+    SECTION,
     SHIFT,
     SIMPLE_PACKET,
     SNAP_LENGTH,
+    STATISTICS,
     STOP,
     UNTIL,
     WANTED,
@@ -60,6 +67,15 @@ KERNELS: Final = {
 def word(octets: Sequence[int], at: int, big: int) -> int:
     """32 bits in the file's order."""
     return u32(octets, at) if big else u32_little(octets, at)
+
+
+def note(state: MutableSequence[int], start: int, end: int, length: int, time: int, of: int) -> None:
+    """Where the wanted frame is, and what else there is to know of it."""
+    put(state, PLACE, start)
+    put(state, PLACE_END, end)
+    put(state, PLACE_MARKS, length)
+    put(state, PLACE_TIME, time)
+    put(state, PLACE_OF, of)
 
 
 def instant(high: int, low: int, interfaces: Sequence[int], of: int) -> int:
@@ -123,11 +139,12 @@ def walk_pcap(
             number += 1
             passed += 1
             continue
-        if number + 1 == wanted:
-            why = FOUND
-            break
         time = word(octets, at, big) * 1_000_000_000 + word(octets, at + 4, big) * multiply
         start = at + header
+        if number + 1 == wanted:
+            note(state, start, start + captured, original, time, 0)
+            why = FOUND
+            break
         at = start + captured
         number += 1
         first = min(first, time)
@@ -174,10 +191,18 @@ def walk_pcapng(
             why = MORE
             break
         kind = word(octets, at, big)
+        length = word(octets, at + 4, big)
         if kind not in (ENHANCED_PACKET, SIMPLE_PACKET, OBSOLETE_PACKET):
+            whole = 12 <= length <= stop - at and length & 3 == 0
+            if (
+                whole
+                and kind not in (SECTION, DESCRIPTION, STATISTICS)
+                and word(octets, at + length - 4, big) == length
+            ):
+                at += length
+                continue
             why = BLOCK
             break
-        length = word(octets, at + 4, big)
         if length < (16 if kind == SIMPLE_PACKET else 32) or length & 3 or length > limit:
             why = BROKEN
             break
@@ -204,13 +229,15 @@ def walk_pcapng(
             number += 1
             passed += 1
             continue
+        time = 0
+        if kind != SIMPLE_PACKET:
+            time = instant(word(octets, at + 12, big), word(octets, at + 16, big), interfaces, of * INTERFACE)
         if number + 1 == wanted:
+            note(state, start, start + captured, original, time, of)
             why = FOUND
             break
         of *= INTERFACE
-        time = 0
         if kind != SIMPLE_PACKET:
-            time = instant(word(octets, at + 12, big), word(octets, at + 16, big), interfaces, of)
             first = min(first, time)
             last = max(last, time)
         number += 1
