@@ -236,10 +236,10 @@ def subjects(asked: argparse.Namespace, workshop: Path, load: Path) -> dict[str,
 
 def cases(quick: bool) -> list[Case]:
     """The headline first."""
-    share = 10 if quick else 1
+    share = 5 if quick else 1
     kernel = (LOOPBACK, VETH, ASYNCIO)
-    connections = {engine.COMPILED: 50_000, engine.INTERPRETED: 10_000} | dict.fromkeys(kernel, 50_000)
-    octets = {engine.COMPILED: 6_000_000_000, engine.INTERPRETED: 2_000_000_000} | dict.fromkeys(kernel, 6_000_000_000)
+    connections = {engine.COMPILED: 20_000, engine.INTERPRETED: 5_000} | dict.fromkeys(kernel, 20_000)
+    octets = {engine.COMPILED: 4_000_000_000, engine.INTERPRETED: 1_000_000_000} | dict.fromkeys(kernel, 4_000_000_000)
     few = {name: count // share for name, count in connections.items()} | {engine.PYTCP: 200}
     bulk = {name: count // share for name, count in octets.items()} | {engine.PYTCP: 10_000_000}
     headline = Case("short", CLIENT_CLOSES, few)

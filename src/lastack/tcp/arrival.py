@@ -192,8 +192,9 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     window = segment.window << (0 if segment.flags & SYN else sender.scale)
     changed = window != sender.window
     full = bool(sender.flight.records) and sender.recovery.in_network() >= sender.control.window // 2
-    acked = sender.acknowledge(ack, segment.sack, now)
+    # Before SND.UNA moves: an ACK of something new brings its window, also a smaller one (tcp_ack_update_window).
     sender.update_window(window, seq, ack)
+    acked = sender.acknowledge(ack, segment.sack, now)
     sender.heard_at = now
     if acked.advanced or sender.flight.records:
         duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
