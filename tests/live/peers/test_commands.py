@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,19 @@ def test_what_a_client_asks_for_is_shown_and_not_obeyed(private_network: Namespa
         assert client.recv(100).startswith(b"HTTP/1.1 404")
         server.hear("red HTTP/1.0")
         assert "\x1b" not in server.said
+
+
+def test_one_connection_too_many_is_reset(private_network: Namespace, site: Path) -> None:
+    with serving(str(site), "--connections", "2"), ExitStack() as held:
+        for _ in range(2):
+            one = held.enter_context(socket.create_connection(("10.9.0.2", 7), timeout=30))
+            one.sendall(b"?")
+            assert one.recv(1) == b"?"
+        third = held.enter_context(socket.create_connection(("10.9.0.2", 7), timeout=30))
+        with pytest.raises(ConnectionResetError):
+            third.recv(1)
+        one.sendall(b"!")
+        assert one.recv(1) == b"!"
 
 
 def test_a_device_that_is_taken_away_is_told_in_one_line(private_network: Namespace, site: Path) -> None:
