@@ -22,6 +22,7 @@ from pathlib import Path
 from lastack.drive.services import Discard, Echo, Files, FileServer, Relay
 from lastack.linux import namespaces, sysctl
 from lastack.stack.stack import Stack
+from lastack.tcp.settings import SocketOptions
 
 from .liar import resident
 from .line import KERNEL, OURS, Line
@@ -78,7 +79,7 @@ def half_close(dice: random.Random) -> bool:
 
 def reset(dice: random.Random) -> bool:
     """Cut off in the middle."""
-    with connect(dice.choice((ECHO, HTTP, DISCARD)), dice) as one:
+    with connect(dice.choice((ECHO, HTTP, DISCARD, RELAY)), dice) as one:
         one.sendall(dice.randbytes(dice.randrange(1, 5000)))
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return True
@@ -167,7 +168,9 @@ def soak(seconds: float, bad: bool) -> list[str]:
             (HTTP, lambda: FileServer(files)),
             (RELAY, lambda: Relay(stack, (KERNEL[4], THERE))),
         ):
-            line.driver.serve(port, make)
+            # A RST that is lost is news that comes but once: only who asks learns that the peer has gone.
+            options = SocketOptions(so_keepalive=True, tcp_keepidle=20, tcp_keepintvl=5, tcp_keepcnt=4)
+            line.driver.serve(port, make, options=options)
         pages = child(kernel_pages)
         talking = child(lambda: client(seconds, place / "report", CLIENTS[bad]))
         samples, began, over = [], time.monotonic(), False

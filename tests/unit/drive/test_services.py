@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lastack.drive import Application, SimSocket, Simulator
-from lastack.drive.services import Chargen, Discard, Echo, Fetch, Files, FileServer
+from lastack.drive.services import Chargen, Discard, Echo, Fetch, Files, FileServer, Relay
 from lastack.drive.services.client import Address
 from lastack.drive.services.message import MOST_HEAD
 from lastack.errors import CallError
@@ -395,3 +395,71 @@ def test_chargen_goes_round_the_printable_characters_until_it_is_left() -> None:
     socket.abort()
     net.sim.run(at_most=SECOND)
     assert not net.server.stack.host.sockets
+
+
+# -- the relay
+
+
+class Way:
+    """A client, a relay, and a server behind it, a while away from each other."""
+
+    def __init__(self) -> None:
+        self.sim = Simulator(seed=9)
+        self.client = self.sim.host("client", "10.0.0.1")
+        self.relay = self.sim.host("relay", "10.0.0.2")
+        self.server = self.sim.host("server", "10.0.0.3")
+        self.sim.link(self.client, self.relay, delay=MILLISECOND)
+        self.sim.link(self.relay, self.server, delay=50 * MILLISECOND)
+        self.relay.serve(80, lambda: Relay(self.relay.stack, ("10.0.0.3", 80)))
+        self.listener = self.server.listen(80)
+        self.here = self.client.connect("10.0.0.2", 80)
+
+    def is_over(self) -> bool:
+        self.sim.run(at_most=300 * SECOND)
+        return not self.relay.stack.host.sockets and not self.relay.stack.waiting()
+
+
+def test_a_relay_passes_everything_on_both_ways_and_both_ends() -> None:
+    way = Way()
+    said = os.urandom(1_000_000)
+    way.here.send(said[:1000])
+    there = way.sim.run_until(way.listener.accept)
+    assert way.sim.run_until(there.receive) == said[:1000]
+    way.here.shutdown()
+    way.sim.run(at_most=SECOND)
+    assert there.receive() == b""
+    rest, heard = said, b""
+    while len(heard) < len(said):
+        rest = rest[there.send(rest) :]
+        way.sim.run(at_most=100 * MILLISECOND)
+        heard += way.here.receive() or b""
+    assert heard == said
+    there.close()
+    way.sim.run(at_most=SECOND)
+    assert way.here.receive() == b""
+    way.here.close()
+    assert way.is_over()
+
+
+@pytest.mark.parametrize("when", [0, 5, 60, 110, 1000])
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_a_relay_passes_a_reset_on_whenever_it_comes(side: str, when: int) -> None:
+    way = Way()
+    way.sim.run(at_most=when * MILLISECOND)
+    if side == "client":
+        way.here.abort()
+    else:
+        way.listener.close()
+    assert way.is_over()
+    assert not way.client.stack.host.sockets
+    assert not [one for one in way.server.stack.host.sockets.values() if one.accepted]
+
+
+def test_a_relay_reads_no_more_than_is_taken_at_the_other_end() -> None:
+    way = Way()
+    sent = 0
+    for _ in range(200):
+        way.sim.run(at_most=100 * MILLISECOND)
+        sent += way.here.send(bytes(1 << 20))
+    assert way.listener.accept() is not None
+    assert sent < 50_000_000
