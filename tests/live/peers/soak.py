@@ -10,13 +10,15 @@ import argparse
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lastack.drive.services import Discard, Echo, Files, FileServer, Relay
@@ -121,22 +123,32 @@ def kernel_pages() -> None:
     with socket.create_server((KERNEL[4], THERE), backlog=1024) as server:
         while True:
             one, _ = server.accept()
-            with one:
+            with one, suppress(OSError):
                 one.recv(1000)
                 one.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + PAGE)
                 one.shutdown(socket.SHUT_WR)
                 one.recv(1000)
 
 
-def child(work: Callable[[], object]) -> int:
-    """A process that does that and nothing else."""
+@contextmanager
+def child(work: Callable[[], object]) -> Iterator[int]:
+    """A process that does that and nothing else, and not for longer than the block."""
     pid = os.fork()
     if pid == 0:
         try:
             work()
         finally:
             os._exit(0)
-    return pid
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def ended(pid: int) -> bool:
+    """Whether a child has come to its end, which stays for others to see."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 # -- our side
@@ -171,18 +183,14 @@ def soak(seconds: float, bad: bool) -> list[str]:
             # A RST that is lost is news that comes but once: only who asks learns that the peer has gone.
             options = SocketOptions(so_keepalive=True, tcp_keepidle=20, tcp_keepintvl=5, tcp_keepcnt=4)
             line.driver.serve(port, make, options=options)
-        pages = child(kernel_pages)
-        talking = child(lambda: client(seconds, place / "report", CLIENTS[bad]))
-        samples, began, over = [], time.monotonic(), False
-        while not over:
-            due = time.monotonic() + SAMPLE
-            while time.monotonic() < due and not over:
-                for _ in range(200):
-                    line.driver.step(0.01)
-                over = os.waitpid(talking, os.WNOHANG)[0] == talking
-            samples.append(sample(stack, began))
-        os.kill(pages, 9)
-        os.waitpid(pages, 0)
+        samples, began = [], time.monotonic()
+        with child(kernel_pages), child(lambda: client(seconds, place / "report", CLIENTS[bad])) as talking:
+            while not ended(talking):
+                due = time.monotonic() + SAMPLE
+                while time.monotonic() < due and not ended(talking):
+                    for _ in range(200):
+                        line.driver.step(0.01)
+                samples.append(sample(stack, began))
         line.driver.run(70 if bad else 3)
         sample(stack, began)
         report = json.loads((place / "report").read_text())
