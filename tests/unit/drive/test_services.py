@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lastack.drive import Application, SimSocket, Simulator
 from lastack.drive.services import Chargen, Discard, Echo, Fetch, Files, FileServer, Relay
@@ -265,6 +267,27 @@ def test_a_client_that_reads_nothing_costs_the_server_little(net: Net, site: Pat
     net.sim.run(at_most=10 * SECOND)
     if open_before:
         assert len(list(descriptors.iterdir())) == open_before
+
+
+WORDS = (
+    *(b"GET ", b"HEAD ", b"POST ", b"/ ", b"/conftest.py ", b"/%2e%2e/ ", b"* ", b"/%zz\xff ", b"http://x/ "),
+    *(b"HTTP/1.1\r\n", b"HTTP/1.0\r\n", b"HTTP/1.9\n", b"Host: x\r\n", b"\r\n", b"\n", b": ", b"\0", b"\xff"),
+    *(b"Range: ", b"bytes=1-2", b"bytes=-9,", b"If-Range: ", b"If-Modified-Since: ", b"Thu, 1 Jan 99999", b"Jan "),
+    *(b"Content-Length: ", b"7", b"99999999999999", b"Connection: ", b"close", b"Transfer-Encoding: chunked\r\n"),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=40))
+def test_whatever_is_asked_the_server_stands_and_lets_go(words: list[bytes]) -> None:
+    files = Files(Path(__file__).parent)
+    net = Net(lambda: FileServer(files))
+    socket = net.connect()
+    net.sim.run(at_most=10 * MILLISECOND)
+    socket.send(b"".join(words))
+    socket.shutdown()
+    net.sim.run(at_most=10 * SECOND)
+    assert not net.server.stack.host.sockets
 
 
 # -- the client
