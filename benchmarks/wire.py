@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 else:
     import engine  # beside this file, which is run as a script
 
+from lastack.errors import KernelError
 from lastack.linux import namespaces, sysctl
 
 HERE: Final = Path(__file__).resolve().parent
@@ -299,9 +300,12 @@ def main() -> None:
             found = {name: subject for name, subject in found.items() if name in asked.subject}
         print(f"{'case':<14} {'subject':<20} {'metric':<24} {'median':>12} {'unit':<5} {'loopback':>10}", flush=True)
         rows: list[dict[str, object]] = []
-        for case in cases(asked.quick):
-            if not asked.case or case.name in asked.case:
-                rows += show(case, run(case, found, load))
+        try:
+            for case in cases(asked.quick):
+                if not asked.case or case.name in asked.case:
+                    rows += show(case, run(case, found, load))
+        except KernelError as error:
+            raise SystemExit(str(error)) from error
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1) + "\n")
 

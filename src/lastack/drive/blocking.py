@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from lastack.errors import CallError
 from lastack.model.address import Endpoint
 from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
@@ -47,6 +47,8 @@ T = TypeVar("T")
 _OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
 _HOW = {kernel.SHUT_RD: "read", kernel.SHUT_WR: "write", kernel.SHUT_RDWR: "both"}
 _PIECE = 1 << 20
+_LONGEST = 1 << 30
+"""Milliseconds that poll(2) can wait."""
 
 
 def real_stack(addresses: list[str], settings: Settings | None = None) -> Stack:
@@ -96,7 +98,7 @@ class Driver:
         due = soonest(self.stack.next_timeout(), self.device.next_timeout())
         wake = due if until is None else until if due is None else min(due, until)
         # A timer goes off a little late rather than early: else the last moments would be spent in a loop.
-        wait = None if wake is None else max(-((now - wake) // 1_000_000), 0)
+        wait = None if wake is None else min(max(-((now - wake) // MILLISECOND), 0), _LONGEST)
         ready = self._poll.poll(wait)
         if self._watched:
             for descriptor, _ in ready:

@@ -9,6 +9,7 @@ import http.server
 import os
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from lastack.drive.blocking import BlockingSocket, Driver, real_stack
 from lastack.drive.services import Echo
 from lastack.drive.tun import TunDevice
+from lastack.errors import KernelError
 from lastack.linux.namespaces import Namespace
 from lastack.linux.tun import Tun
 from lastack.model.state import State
@@ -347,8 +349,6 @@ def test_chance_is_not_the_same_twice() -> None:
 
 
 def test_a_device_that_went_down_loses_packets_and_ends_nothing(driver: Driver) -> None:
-    import subprocess
-
     assert isinstance(driver.device, TunDevice)
     with socket.create_server((KERNEL[4], 80)) as listener:
         ours = driver.connect((KERNEL[4], 80), timeout=PATIENCE)
@@ -368,3 +368,20 @@ def test_a_device_that_went_down_loses_packets_and_ends_nothing(driver: Driver) 
                     return None
 
             assert driver.run_until(heard, PATIENCE) == b"through"
+
+
+def test_a_device_that_was_deleted_is_an_error_and_no_endless_loop(driver: Driver) -> None:
+    assert isinstance(driver.device, TunDevice)
+    subprocess.run(["ip", "link", "delete", driver.device.tun.name], check=True, timeout=10)
+    with pytest.raises(KernelError, match="gives no packets"):
+        driver.run(1)
+    with pytest.raises(KernelError, match="does not take a packet"):
+        driver.connect((KERNEL[4], 80), timeout=1)
+
+
+def test_what_is_neither_tcp_nor_icmp_is_dropped(driver: Driver) -> None:
+    assert isinstance(driver.device, TunDevice)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.sendto(b"UDP", (OURS[4], 9))
+    driver.run(0.01)
+    assert driver.device.strange >= 1
