@@ -46,7 +46,7 @@ def test_what_nobody_reads_takes_its_octets_however_small_they_came(talk: Talk) 
     socket = talk.accepted()
     for at in range(1, 20_001, 2):
         talk.say(".", at, 1, b"xy")
-    assert len(socket.connection.tcb.receiver.chunks) <= 128
+    assert len(socket.connection.tcb.receiver.chunks or ()) <= 128
     assert socket.receive(1 << 20, talk.now) == b"xy" * 10_000
 
 

@@ -11,6 +11,10 @@ import click
 from .tun_options import Wiring, wiring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lastack.drive.application import Application
+
     from .tun_wire import Wired
 
 
@@ -21,14 +25,21 @@ if TYPE_CHECKING:
 )
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 @click.option("--port", default=80, show_default=True, type=click.IntRange(1, 65_535), help="Where HTTP is served.")
+@click.option(
+    "--connections",
+    default=50_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="So many at once; one more is reset.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="A line for each request.")
 @wiring
-def serve(directory: Path, port: int, verbose: bool, wiring: Wiring) -> None:
+def serve(directory: Path, port: int, connections: int, verbose: bool, wiring: Wiring) -> None:
     """Serve DIR over HTTP, and echo (port 7), discard (9) and chargen (19), until Ctrl-C.
 
     Any key, or SIGUSR1, shows the connections as they are.
     """
-    from lastack.drive.services import Chargen, Discard, Echo, Files, FileServer
+    from lastack.drive.services import Chargen, Discard, Echo, Files, FileServer, Refusal
     from lastack.tcp.settings import SocketOptions
 
     from .tun_view import show_connections, watching
@@ -39,10 +50,14 @@ def serve(directory: Path, port: int, verbose: bool, wiring: Wiring) -> None:
     with wired(wiring) as wire, watching() as watcher:
         # A peer that has died without a word must not be held for ever.
         options = SocketOptions(so_keepalive=True, tcp_keepidle=60, tcp_keepintvl=10, tcp_keepcnt=6)
-        wire.driver.serve(port, lambda: FileServer(files, log), options=options)
-        for number, service in ((7, Echo), (9, Discard), (19, Chargen)):
-            if number != port:
-                wire.driver.serve(number, service, options=options)
+        services = {7: Echo, 9: Discard, 19: Chargen, port: lambda: FileServer(files, log)}
+        held = wire.driver.stack.host.sockets
+
+        def unless_full(make: Callable[[], Application]) -> Callable[[], Application]:
+            return lambda: make() if len(held) <= connections else Refusal()
+
+        for number, make in services.items():
+            wire.driver.serve(number, unless_full(make), options=options)
         print(_welcome(wire, files.root, port), flush=True)
         watcher.drive(wire.driver, lambda: False, sys.stdout)
         show_connections(wire.driver, sys.stdout)

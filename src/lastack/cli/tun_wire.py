@@ -149,13 +149,11 @@ def _interface(text: str) -> Interface:
         found = ip_interface(text)
     except ValueError:
         raise CallError(f"{text!r} is no address with the length of its prefix: write 10.9.0.1/24") from None
-    if found.network.prefixlen >= found.max_prefixlen - 1 and "/" in text and found.version == 4:
-        return found if found.network.prefixlen == 31 else _too_small(text)
-    return found if "/" in text else ip_interface(f"{text}/{24 if found.version == 4 else 64}")
-
-
-def _too_small(text: str) -> Interface:
-    raise CallError(f"{text}: a network of one address has no room for ours")
+    if "/" not in text:
+        return ip_interface(f"{text}/{24 if found.version == 4 else 64}")
+    if found.network.num_addresses == 1:
+        raise CallError(f"{text}: a network of one address has no room for ours")
+    return found
 
 
 def _beside(address: Address) -> Interface:

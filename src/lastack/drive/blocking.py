@@ -13,17 +13,19 @@ those of Python's sockets: OSError by errno, so ConnectionResetError or BrokenPi
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
+import socket as kernel
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from lastack.errors import CallError
 from lastack.model.address import Endpoint
 from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack.dice import Dice
 from lastack.stack.listener import Listener
 from lastack.stack.sock import Socket
@@ -38,9 +40,15 @@ from .station import Station
 if TYPE_CHECKING:
     from typing import Self
 
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
 T = TypeVar("T")
 
 _OPENING = (State.SYN_SENT, State.SYN_RECEIVED)
+_HOW = {kernel.SHUT_RD: "read", kernel.SHUT_WR: "write", kernel.SHUT_RDWR: "both"}
+_PIECE = 1 << 20
+_LONGEST = 1 << 30
+"""Milliseconds that poll(2) can wait."""
 
 
 def real_stack(addresses: list[str], settings: Settings | None = None) -> Stack:
@@ -90,7 +98,7 @@ class Driver:
         due = soonest(self.stack.next_timeout(), self.device.next_timeout())
         wake = due if until is None else until if due is None else min(due, until)
         # A timer goes off a little late rather than early: else the last moments would be spent in a loop.
-        wait = None if wake is None else max(-((now - wake) // 1_000_000), 0)
+        wait = None if wake is None else min(max(-((now - wake) // MILLISECOND), 0), _LONGEST)
         ready = self._poll.poll(wait)
         if self._watched:
             for descriptor, _ in ready:
@@ -178,6 +186,8 @@ class BlockingSocket(Application):
         self._timeout = timeout
         self._woken = False
         self._closed = False
+        self._gone = False
+        self._streams = 0
         self.socket = socket
         socket.owner = self
 
@@ -206,7 +216,7 @@ class BlockingSocket(Application):
         """Queue all of `data`. Raises as `send` does; how much was queued is then not known."""
         rest = memoryview(data)
         while rest:
-            rest = rest[self.send(bytes(rest[: 1 << 20])) :]
+            rest = rest[self.send(bytes(rest[:_PIECE])) :]
 
     def recv(self, limit: int = 1 << 16) -> bytes:
         """Octets in order, `limit` at most; empty: the peer has sent everything. Raises OSError, TimeoutError."""
@@ -214,19 +224,59 @@ class BlockingSocket(Application):
         self._driver.flush()
         return data
 
-    def shutdown(self, how: str = "write") -> None:
-        """Close `read`, `write` or `both`, and keep the socket. Raises OSError (ENOTCONN)."""
-        self._call(lambda: self.socket.shutdown(how, self._driver.now()))
+    def recv_into(self, buffer: WriteableBuffer, limit: int = 0) -> int:
+        """The same into a buffer; how many octets."""
+        room = memoryview(buffer).cast("B")
+        data = self.recv(min(limit or len(room), len(room)))
+        room[: len(data)] = data
+        return len(data)
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int = -1,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """The connection as a file, as Python's sockets have it: it stays open until its files are closed as well."""
+        raw = _Stream(self)
+        self._streams += 1
+        if buffering == 0:
+            return cast(IO[Any], raw)
+        size = buffering if buffering > 0 else io.DEFAULT_BUFFER_SIZE
+        if "w" not in mode:
+            file: io.BufferedIOBase = io.BufferedReader(raw, size)
+        else:
+            file = io.BufferedRWPair(raw, raw, size) if "r" in mode else io.BufferedWriter(raw, size)
+        if "b" in mode:
+            return cast(IO[Any], file)
+        return io.TextIOWrapper(cast(BinaryIO, file), encoding, errors, newline)
+
+    def shutdown(self, how: str | int = "write") -> None:
+        """Close `read`, `write` or `both` (or socket.SHUT_WR and so on), and keep the socket. Raises OSError."""
+        words = _HOW[how] if isinstance(how, int) else how
+        self._call(lambda: self.socket.shutdown(words, self._driver.now()))
 
     def close(self) -> None:
         """Give the socket up; what was sent and a FIN are still delivered while somebody drives. Never waits."""
-        if not self._closed:
-            self._closed = True
+        self._closed = True
+        self._let_go()
+
+    def file_closed(self) -> None:
+        """A file of `makefile` was closed: the last one closes a socket that was given up before."""
+        self._streams -= 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and not self._streams and not self._gone:
+            self._gone = True
             self._call(lambda: self.socket.close(self._driver.now()))
 
     def abort(self) -> None:
         """End the connection at once, with a RST."""
-        self._closed = True
+        self._closed = self._gone = True
         self._call(lambda: self.socket.abort(self._driver.now()))
 
     def getsockname(self) -> Endpoint:
@@ -278,15 +328,18 @@ class BlockingSocket(Application):
 
     def _attempt(self, call: Callable[[], T | None]) -> T:
         """Try again whenever something has happened to the connection, until there is a result."""
-        if self._closed:
+        if self._gone or (self._closed and not self._streams):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        timeout = self._timeout
+        end = None if timeout is None else self._driver.now() + int(timeout * SECOND)
         try:
             result = call()
             while result is None:
-                if self._timeout == 0:
+                if timeout == 0:
                     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
                 self._woken = False
-                self._driver.run_until(lambda: self._woken, self._timeout)
+                left = None if end is None else (end - self._driver.now()) / SECOND
+                self._driver.run_until(lambda: self._woken, left)
                 result = call()
         except CallError as error:
             raise socket_error(error) from error
@@ -298,6 +351,35 @@ class BlockingSocket(Application):
         except CallError as error:
             raise socket_error(error) from error
         self._driver.flush()
+
+
+class _Stream(io.RawIOBase):
+    """A connection as a raw file."""
+
+    def __init__(self, ours: BlockingSocket) -> None:
+        self._ours = ours
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Octets in order; 0: the end of file."""
+        return self._ours.recv_into(buffer)
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Queue octets; how many were taken."""
+        return self._ours.send(bytes(data))
+
+    def close(self) -> None:
+        """One file less that keeps the connection open."""
+        if not self.closed:
+            super().close()
+            self._ours.file_closed()
 
 
 class BlockingListener:

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from typing import Self
 
 _TUNSETIFF: Final = 0x4004_54CA
+_TUNGETFEATURES: Final = 0x8004_54CF
 _TUNSETOFFLOAD: Final = 0x4004_54D0
+_TUNSETVNETHDRSZ: Final = 0x4004_54D8
+_HEADER: Final = 10
+"""Octets of struct virtio_net_hdr."""
 _IFF_TUN: Final = 1
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
@@ -41,6 +45,7 @@ _FLAGS: Final = struct.Struct("16sH22x")
 _NUMBER: Final = struct.Struct("16si20x")
 """struct ifreq with an int."""
 
+_INT: Final = struct.Struct("i")
 _LARGEST: Final = (1 << 16) + 64
 _DEVICE: Final = "/dev/net/tun"
 _QUEUE: Final = 10_000
@@ -56,14 +61,15 @@ class Tun:
     networks to be reached through the device. `name` may be left to the kernel, `mtu` is in octets. `netns` is where
     the device lives: a Namespace, its name, a process id or a path; None is that of the calling thread. With `offload`
     every packet has a header of ten octets before it (`wire.offload`), and may be up to 64 KiB long without
-    checksums; `self.offload` says whether the kernel has agreed.
+    checksums; `self.offload` says whether this kernel has that.
 
     Without addresses an existing device of that name is attached to, as its owner may without privileges.
 
-    Raises KernelError where the kernel refuses, ValueError where an address is none.
+    Raises KernelError where the kernel refuses, or where there is a device of that name already, ValueError where an
+    address is none.
     """
 
-    __slots__ = ("_descriptor", "mtu", "name", "offload")
+    __slots__ = ("_attached", "_descriptor", "mtu", "name", "offload")
 
     def __init__(
         self,
@@ -80,12 +86,14 @@ class Tun:
         further = [ipaddress.ip_network(route) for route in routes]
         if not wanted and not name:
             raise ValueError("a TUN device needs addresses to be made with, or the name of one that is there")
-        self.offload = False
+        self._attached = not wanted
         with _inside(netns):
             self._descriptor = _open()
             try:
-                if not wanted:
+                if self._attached:
                     _index(name)
+                elif name and _exists(name):
+                    raise KernelError(f"there is a device {name} already; without addresses it is attached to")
                 self.name = self._create(name, offload)
                 if wanted:
                     self._configure(wanted, further, mtu)
@@ -127,6 +135,8 @@ class Tun:
     def close(self) -> None:
         """Remove the device, or leave one that is its user's. Harmless when repeated."""
         if self._descriptor >= 0:
+            if self._attached:
+                self._accept(0)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -141,13 +151,21 @@ class Tun:
     def _create(self, name: str, offload: bool) -> str:
         if len(name.encode()) > 15:
             raise KernelError(f"the name of a device has 15 octets at most: {name!r}")
-        flags = _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if offload else 0)
+        features = _INT.unpack(_tell(self._descriptor, _TUNGETFEATURES, bytes(_INT.size)))[0]
+        self.offload = offload and features & _IFF_VNET_HDR != 0
+        flags = _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if self.offload else 0)
         answer = _tell(self._descriptor, _TUNSETIFF, _FLAGS.pack(name.encode(), flags))
         given: bytes = _FLAGS.unpack(answer)[0]
-        if offload:
-            _tell(self._descriptor, _TUNSETOFFLOAD, _CHECKSUM | _TSO4 | _TSO6)
-        self.offload = offload
+        if self.offload:
+            # Whoever had the device before may have chosen another.
+            _tell(self._descriptor, _TUNSETVNETHDRSZ, _INT.pack(_HEADER))
+        self._accept(_CHECKSUM | _TSO4 | _TSO6 if self.offload else 0)
         return given.rstrip(b"\0").decode()
+
+    def _accept(self, offloads: int) -> None:
+        """What may be left to us. A kernel that does not know it leaves nothing to us, which is as well."""
+        with suppress(KernelError):
+            _tell(self._descriptor, _TUNSETOFFLOAD, offloads)
 
     def _configure(
         self,
@@ -183,6 +201,10 @@ def _namespace(netns: Namespace | str | int) -> Namespace:
         except OSError as error:
             raise KernelError(f"cannot look at the network namespace {netns}: {error.strerror}") from error
     return namespaces.choose(str(netns))[0]
+
+
+def _exists(name: str) -> bool:
+    return any(name == found for _, found in socket.if_nameindex())
 
 
 def _index(name: str) -> int:

@@ -10,18 +10,21 @@ import argparse
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lastack.drive.services import Discard, Echo, Files, FileServer, Relay
 from lastack.linux import namespaces, sysctl
 from lastack.stack.stack import Stack
+from lastack.tcp.settings import SocketOptions
 
 from .liar import resident
 from .line import KERNEL, OURS, Line
@@ -78,7 +81,7 @@ def half_close(dice: random.Random) -> bool:
 
 def reset(dice: random.Random) -> bool:
     """Cut off in the middle."""
-    with connect(dice.choice((ECHO, HTTP, DISCARD)), dice) as one:
+    with connect(dice.choice((ECHO, HTTP, DISCARD, RELAY)), dice) as one:
         one.sendall(dice.randbytes(dice.randrange(1, 5000)))
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return True
@@ -120,22 +123,32 @@ def kernel_pages() -> None:
     with socket.create_server((KERNEL[4], THERE), backlog=1024) as server:
         while True:
             one, _ = server.accept()
-            with one:
+            with one, suppress(OSError):
                 one.recv(1000)
                 one.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + PAGE)
                 one.shutdown(socket.SHUT_WR)
                 one.recv(1000)
 
 
-def child(work: Callable[[], object]) -> int:
-    """A process that does that and nothing else."""
+@contextmanager
+def child(work: Callable[[], object]) -> Iterator[int]:
+    """A process that does that and nothing else, and not for longer than the block."""
     pid = os.fork()
     if pid == 0:
         try:
             work()
         finally:
             os._exit(0)
-    return pid
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def ended(pid: int) -> bool:
+    """Whether a child has come to its end, which stays for others to see."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 # -- our side
@@ -167,19 +180,17 @@ def soak(seconds: float, bad: bool) -> list[str]:
             (HTTP, lambda: FileServer(files)),
             (RELAY, lambda: Relay(stack, (KERNEL[4], THERE))),
         ):
-            line.driver.serve(port, make)
-        pages = child(kernel_pages)
-        talking = child(lambda: client(seconds, place / "report", CLIENTS[bad]))
-        samples, began, over = [], time.monotonic(), False
-        while not over:
-            due = time.monotonic() + SAMPLE
-            while time.monotonic() < due and not over:
-                for _ in range(200):
-                    line.driver.step(0.01)
-                over = os.waitpid(talking, os.WNOHANG)[0] == talking
-            samples.append(sample(stack, began))
-        os.kill(pages, 9)
-        os.waitpid(pages, 0)
+            # A RST that is lost is news that comes but once: only who asks learns that the peer has gone.
+            options = SocketOptions(so_keepalive=True, tcp_keepidle=20, tcp_keepintvl=5, tcp_keepcnt=4)
+            line.driver.serve(port, make, options=options)
+        samples, began = [], time.monotonic()
+        with child(kernel_pages), child(lambda: client(seconds, place / "report", CLIENTS[bad])) as talking:
+            while not ended(talking):
+                due = time.monotonic() + SAMPLE
+                while time.monotonic() < due and not ended(talking):
+                    for _ in range(200):
+                        line.driver.step(0.01)
+                samples.append(sample(stack, began))
         line.driver.run(70 if bad else 3)
         sample(stack, began)
         report = json.loads((place / "report").read_text())

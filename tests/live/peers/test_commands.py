@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,25 @@ def test_what_a_client_asks_for_is_shown_and_not_obeyed(private_network: Namespa
         assert "\x1b" not in server.said
 
 
+def test_one_connection_too_many_is_reset(private_network: Namespace, site: Path) -> None:
+    def connect() -> socket.socket:
+        return held.enter_context(socket.create_connection(("10.9.0.2", 7), timeout=30))
+
+    def answers(one: socket.socket) -> bool:
+        one.sendall(b"?")
+        return one.recv(1) == b"?"
+
+    with serving(str(site), "--connections", "2"), ExitStack() as held:
+        first = connect()
+        assert answers(first)
+        second = connect()
+        assert answers(second)
+        with pytest.raises(ConnectionResetError):
+            connect().recv(1)
+        assert answers(first)
+        assert answers(second)
+
+
 def test_a_device_that_is_taken_away_is_told_in_one_line(private_network: Namespace, site: Path) -> None:
     with serving(str(site)) as server:
         subprocess.run(["ip", "link", "delete", server.hear("device (tun[0-9]+)")[1]], check=True, timeout=10)
@@ -228,6 +247,7 @@ def test_another_network_is_where_the_device_is_made(private_network: Namespace,
         (("fetch", "http://10.9.0.1/", "--address", "10.8.0.2", "--kernel-address", "10.9.0.1/24"), "would not send"),
         (("fetch", "http://10.9.0.1/", "--address", "ten"), "'ten' is no address"),
         (("fetch", "http://10.9.0.1/", "--kernel-address", "10.9.0.1/32"), "no room for ours"),
+        (("fetch", "http://10.9.0.1/", "--kernel-address", "fd09::1/128"), "no room for ours"),
         (("fetch", "http://10.9.0.1/", "--netns", "atlantis"), "no network namespace is called 'atlantis'"),
         (("fetch", "http://10.9.0.1/", "--device", "atlantis0"), "ip tuntap add dev atlantis0 mode tun user root"),
         (("fetch", "http://10.9.0.1/", "--device", "lo"), "lo is no TUN device"),

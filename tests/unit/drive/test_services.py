@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lastack.drive import Application, SimSocket, Simulator
-from lastack.drive.services import Chargen, Discard, Echo, Fetch, Files, FileServer
+from lastack.drive.services import Chargen, Discard, Echo, Fetch, Files, FileServer, Relay
 from lastack.drive.services.client import Address
 from lastack.drive.services.message import MOST_HEAD
 from lastack.errors import CallError
@@ -252,7 +254,8 @@ def test_a_file_that_shrinks_meanwhile_ends_in_a_reset(net: Net, site: Path) -> 
 
 def test_a_client_that_reads_nothing_costs_the_server_little(net: Net, site: Path) -> None:
     (site / "large").write_bytes(bytes(50_000_000))
-    open_before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    descriptors = Path("/proc/self/fd")
+    open_before = len(list(descriptors.iterdir())) if descriptors.exists() else 0
     sockets = [net.connect() for _ in range(20)]
     for socket in sockets:
         socket.send(get("/large") * 50)
@@ -263,7 +266,28 @@ def test_a_client_that_reads_nothing_costs_the_server_little(net: Net, site: Pat
         socket.abort()
     net.sim.run(at_most=10 * SECOND)
     if open_before:
-        assert len(os.listdir("/proc/self/fd")) == open_before
+        assert len(list(descriptors.iterdir())) == open_before
+
+
+WORDS = (
+    *(b"GET ", b"HEAD ", b"POST ", b"/ ", b"/conftest.py ", b"/%2e%2e/ ", b"* ", b"/%zz\xff ", b"http://x/ "),
+    *(b"HTTP/1.1\r\n", b"HTTP/1.0\r\n", b"HTTP/1.9\n", b"Host: x\r\n", b"\r\n", b"\n", b": ", b"\0", b"\xff"),
+    *(b"Range: ", b"bytes=1-2", b"bytes=-9,", b"If-Range: ", b"If-Modified-Since: ", b"Thu, 1 Jan 99999", b"Jan "),
+    *(b"Content-Length: ", b"7", b"99999999999999", b"Connection: ", b"close", b"Transfer-Encoding: chunked\r\n"),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=40))
+def test_whatever_is_asked_the_server_stands_and_lets_go(words: list[bytes]) -> None:
+    files = Files(Path(__file__).parent)
+    net = Net(lambda: FileServer(files))
+    socket = net.connect()
+    net.sim.run(at_most=10 * MILLISECOND)
+    socket.send(b"".join(words))
+    socket.shutdown()
+    net.sim.run(at_most=10 * SECOND)
+    assert not net.server.stack.host.sockets
 
 
 # -- the client
@@ -394,3 +418,71 @@ def test_chargen_goes_round_the_printable_characters_until_it_is_left() -> None:
     socket.abort()
     net.sim.run(at_most=SECOND)
     assert not net.server.stack.host.sockets
+
+
+# -- the relay
+
+
+class Way:
+    """A client, a relay, and a server behind it, a while away from each other."""
+
+    def __init__(self) -> None:
+        self.sim = Simulator(seed=9)
+        self.client = self.sim.host("client", "10.0.0.1")
+        self.relay = self.sim.host("relay", "10.0.0.2")
+        self.server = self.sim.host("server", "10.0.0.3")
+        self.sim.link(self.client, self.relay, delay=MILLISECOND)
+        self.sim.link(self.relay, self.server, delay=50 * MILLISECOND)
+        self.relay.serve(80, lambda: Relay(self.relay.stack, ("10.0.0.3", 80)))
+        self.listener = self.server.listen(80)
+        self.here = self.client.connect("10.0.0.2", 80)
+
+    def is_over(self) -> bool:
+        self.sim.run(at_most=300 * SECOND)
+        return not self.relay.stack.host.sockets and not self.relay.stack.waiting()
+
+
+def test_a_relay_passes_everything_on_both_ways_and_both_ends() -> None:
+    way = Way()
+    said = os.urandom(1_000_000)
+    way.here.send(said[:1000])
+    there = way.sim.run_until(way.listener.accept)
+    assert way.sim.run_until(there.receive) == said[:1000]
+    way.here.shutdown()
+    way.sim.run(at_most=SECOND)
+    assert there.receive() == b""
+    rest, heard = said, b""
+    while len(heard) < len(said):
+        rest = rest[there.send(rest) :]
+        way.sim.run(at_most=100 * MILLISECOND)
+        heard += way.here.receive() or b""
+    assert heard == said
+    there.close()
+    way.sim.run(at_most=SECOND)
+    assert way.here.receive() == b""
+    way.here.close()
+    assert way.is_over()
+
+
+@pytest.mark.parametrize("when", [0, 5, 60, 110, 1000])
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_a_relay_passes_a_reset_on_whenever_it_comes(side: str, when: int) -> None:
+    way = Way()
+    way.sim.run(at_most=when * MILLISECOND)
+    if side == "client":
+        way.here.abort()
+    else:
+        way.listener.close()
+    assert way.is_over()
+    assert not way.client.stack.host.sockets
+    assert not [one for one in way.server.stack.host.sockets.values() if one.accepted]
+
+
+def test_a_relay_reads_no_more_than_is_taken_at_the_other_end() -> None:
+    way = Way()
+    sent = 0
+    for _ in range(200):
+        way.sim.run(at_most=100 * MILLISECOND)
+        sent += way.here.send(bytes(1 << 20))
+    assert way.listener.accept() is not None
+    assert sent < 50_000_000

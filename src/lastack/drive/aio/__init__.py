@@ -20,6 +20,12 @@ in one turn of the loop leaves together in the next. When the loop is closed, op
 an exiting process are, and what is under way has `linger` seconds to be delivered; TIME_WAIT ends with the loop.
 
 `Network` is the same without a loop of its own, for programs that run on another one.
+
+What differs from the kernel's sockets: a server that was made with `start_serving=False` does not keep its port
+meanwhile; the `fileno()` of a connection's socket can be polled for reading, and nothing else; no limit on descriptors
+ever keeps a connection from being accepted; and whoever brings listening sockets of his own (uvicorn with several
+workers, `anyio.create_tcp_listener`) has brought the kernel's. `abort()` sends no RST of its own, as asyncio's never
+does: with SO_LINGER set to 0 seconds on the socket it does.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from .client import Fetch
 from .files import Files
 from .http import FileServer
-from .plain import Chargen, Discard, Echo
+from .plain import Chargen, Discard, Echo, Refusal
 from .relay import Relay
 from .stream import Stream
 
-__all__ = ["Chargen", "Discard", "Echo", "Fetch", "FileServer", "Files", "Relay", "Stream"]
+__all__ = ["Chargen", "Discard", "Echo", "Fetch", "FileServer", "Files", "Refusal", "Relay", "Stream"]

@@ -33,6 +33,8 @@ _REASONS: Final = {
 _LAST: Final = (400, 405, 431, 501)
 """After these nobody can tell where the next request begins, or whether there is one."""
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
+_LATEST: Final = 4e9
+"""A file may bear any date, also one that has no name."""
 _MOST_IGNORED: Final = 1 << 20
 """Octets of a body, or after the last answer, that are read to be polite; who sends more is cut off."""
 
@@ -182,7 +184,7 @@ def _plain(status: int, fields: dict[str, str] | None = None) -> Answer:
 
 def _file(head: Head, file: Opened) -> Answer:
     """A file, or the part of it that is asked for (RFC 9110 13, 14)."""
-    changed = formatdate(file.changed, usegmt=True)
+    changed = formatdate(min(max(file.changed, 0.0), _LATEST), usegmt=True)
     fields = {"Content-Type": file.kind, "Last-Modified": changed, "Accept-Ranges": "bytes"}
     if _unchanged(head.fields.get("if-modified-since", ""), file.changed):
         os.close(file.descriptor)

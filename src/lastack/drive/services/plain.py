@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from lastack.drive.application import Application
 from lastack.model.time import Nanos
 from lastack.stack.sock import Socket
 
@@ -18,6 +19,14 @@ _PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _LINE: Final = 72
 _PATTERN: Final = b"".join((_PRINTABLE * 2)[at : at + _LINE] + b"\r\n" for at in range(len(_PRINTABLE)))
 _PAGE: Final = _PATTERN * (PIECE // len(_PATTERN))
+
+
+class Refusal(Application):
+    """Resets whoever comes: there are too many already."""
+
+    def on_opened(self, socket: Socket, now: Nanos) -> None:
+        """Go away."""
+        socket.abort(now)
 
 
 class Echo(Stream):

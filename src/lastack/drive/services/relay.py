@@ -24,11 +24,15 @@ class Relay(Stream):
         self._socket: Socket | None = None
         self._ended = False
         """The peer has sent everything, and that was passed on."""
+        self._gone = False
 
     def on_opened(self, socket: Socket, now: Nanos) -> None:
         """Open the other side, or, being that one, let the first begin to read."""
         self._socket = socket
         if self._other is not None:
+            if self._other._gone:
+                # It could not wait.
+                socket.abort(now)
             self._other.move(now)
             return
         self._other = Relay(self._stack, self._to, self)
@@ -59,6 +63,7 @@ class Relay(Stream):
         """Nothing more comes from here."""
         super().on_closed(socket, now)
         self._socket = None
+        self._gone = True
         if self._other is not None and not self._ended:
             self.on_error(socket, now)
 

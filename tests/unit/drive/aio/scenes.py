@@ -62,6 +62,7 @@ async def reset_while_writing(world: World) -> None:
     linger_zero(client.transport)
     client.transport.abort()
     await world.over()
+    world.note(f"{server.transport.get_write_buffer_size()}")
 
 
 async def reset_after_data(world: World) -> None:
@@ -363,7 +364,9 @@ async def extra_info(world: World) -> None:
 async def options(world: World) -> None:
     client, server = await world.pair(Side(), Side())
     stand_in = client.transport.get_extra_info("socket")
-    world.note(f"nodelay {bool(stand_in.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))}")
+    for side in (client, server):
+        nodelay = side.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        world.note(f"nodelay {bool(nodelay)}")
     for level, option, value in (
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0),

@@ -304,6 +304,7 @@ async def a_file_is_sent(world: World) -> None:
             client, server = await world.pair(Side(), BufferedSide() if count else Side())
             client.transport.write(b"before ")
             sent = await world.loop.sendfile(client.transport, file, offset, count)
+            world.note(f"held back {client.transport.get_write_buffer_size()}")
             client.transport.write(b" after")
             end = None if count is None else offset + count
             await server.has(sent + 13)

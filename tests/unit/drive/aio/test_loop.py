@@ -28,7 +28,13 @@ def run(scene: Callable[[EventLoop], Awaitable[None]]) -> None:
     async def whole() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, EventLoop)
-        await asyncio.wait_for(scene(loop), 10)
+        tasks = asyncio.all_tasks()
+        async with asyncio.timeout(10):
+            await scene(loop)
+            # The kernel's transports, above all, must not be left to the garbage collector.
+            while others := asyncio.all_tasks() - tasks:
+                await asyncio.wait(others)
+            await asyncio.sleep(0.01)
 
     with asyncio.Runner(loop_factory=lambda: EventLoop(real_stack([OURS, "fd09::2"]), linger=0.5)) as runner:
         runner.run(whole())
@@ -38,6 +44,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     while data := await reader.read(100):
         writer.write(data)
     writer.close()
+    await writer.wait_closed()
 
 
 async def answer(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> bytes:

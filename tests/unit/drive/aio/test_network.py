@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from lastack.drive.aio import Network
+from lastack.drive.aio.opening import Opening
+from lastack.drive.aio.tls import Secure
 from lastack.drive.blocking import real_stack
 from lastack.model.state import State
 from lastack.tcp.settings import Settings
@@ -130,6 +132,7 @@ def test_nothing_of_a_connection_that_is_over_stays_in_memory() -> None:
                 listener.close()
             await asyncio.sleep(0.3)
             assert [one() for one in remains] == [None] * 4
+            assert not any(isinstance(one, Opening) for one in gc.get_objects())
 
     gc.disable()
     try:
@@ -303,10 +306,16 @@ def test_an_interrupt_in_a_callback_loses_nothing_for_others() -> None:
         servers = [Side(data=interrupt), Side()]
         made = iter(servers)
         await there.create_server(lambda: next(made), THERE, 80)
+        transports = []
         for side in servers:
-            transport, _ = await here.create_connection(Side, THERE, 80)
+            transports.append((await here.create_connection(Side, THERE, 80))[0])
             await side.saw("made")
-            here.loop.call_later(0.01, transport.write, b"hello")
+
+        def write_to_both() -> None:
+            for transport in transports:
+                transport.write(b"hello")
+
+        here.loop.call_later(0.01, write_to_both)
         return here, there, one, other, servers
 
     async def go_on(networks: tuple[Network, Network], servers: list[Side]) -> None:
@@ -358,8 +367,6 @@ def test_what_comes_before_the_transport_is_there_is_not_lost() -> None:
             connected = await here.connect((THERE, 80))
             await asyncio.sleep(0.05)
             client = Side()
-            from lastack.drive.aio.tls import Secure
-
             await here.adopt(connected, lambda: client, Secure())
             await client.saw("lost")
             assert client.notes == ["made", "data", "eof", "lost None"]
@@ -369,13 +376,11 @@ def test_what_comes_before_the_transport_is_there_is_not_lost() -> None:
 
 def test_a_reset_before_the_transport_is_there_is_not_lost_either() -> None:
     async def scene() -> None:
-        async with two_networks() as (here, there, _, _):
+        async with two_networks(linger=5.0) as (here, there, _, _):
             await there.create_server(lambda: Side(made=lambda side: side.transport.reset()), THERE, 80)  # type: ignore[attr-defined]
             connected = await here.connect((THERE, 80))
             await asyncio.sleep(0.05)
             client = Side()
-            from lastack.drive.aio.tls import Secure
-
             await here.adopt(connected, lambda: client, Secure())
             await client.saw("lost")
             assert isinstance(client.error, ConnectionResetError)
