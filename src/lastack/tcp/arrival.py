@@ -299,12 +299,20 @@ def _after_acknowledge(tcb: Tcb, acked: Acked, fin: bool, now: Nanos) -> None:
 
 
 def _urgent(tcb: Tcb, segment: Segment, seq: int) -> None:
-    """Sixth, check the URG bit: the urgent data ends at the pointer (RFC 9293 3.8.5; RFC 6093: the octet after)."""
-    if tcb.bit & RECEIVES_TEXT_BITS:
-        pointer = seq + segment.urgent
-        if pointer > tcb.receiver.urgent and pointer > tcb.receiver.copied:
-            tcb.receiver.urgent = pointer
-            tcb.events |= events.URGENT
+    """Sixth, check the URG bit (RFC 9293 3.8.5).
+
+    The pointer is of the octet after the urgent one, as everybody has it (RFC 6093 3.1, tcp_check_urg).
+    """
+    receiver = tcb.receiver
+    at = seq + max(segment.urgent - 1, 0)
+    if not tcb.bit & RECEIVES_TEXT_BITS or at < receiver.nxt or at <= receiver.urgent:
+        return
+    if receiver.urgent == receiver.copied and receiver.unread and not tcb.options.so_oobinline:
+        # There is only one urgent octet: the old one, about to be read, is none any more, nor text.
+        receiver.read(1)
+    receiver.urgent = at
+    receiver.urgent_read = False
+    tcb.events |= events.URGENT
 
 
 def text_and_fin(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> None:

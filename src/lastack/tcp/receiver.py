@@ -46,6 +46,7 @@ class Receiver:
         "ts_recent_at",
         "unread",
         "urgent",
+        "urgent_read",
         "wants_ack",
         "window",
     )
@@ -66,6 +67,8 @@ class Receiver:
         self.reassembly: Reassembly | None = None
         self.fin_at = -1
         self.urgent = -1
+        """Where the urgent octet is that was not read over yet; -1: nothing is urgent."""
+        self.urgent_read = False
         self.duplicate: tuple[int, int] | None = None
         # The delayed ACK (inet_connection_sock.icsk_ack).
         self.acks_owed = 0
@@ -178,6 +181,32 @@ class Receiver:
         self.unread -= len(data)
         self.copied += len(data)
         return data
+
+    def read_urgent(self) -> bytes:
+        """The urgent octet, out of band and once; empty where it has not come yet."""
+        at = self.urgent - self.copied
+        if at >= self.unread:
+            return b""
+        self.urgent_read = True
+        for chunk in self.chunks:
+            if at < len(chunk):
+                return chunk[at : at + 1]
+            at -= len(chunk)
+        return b""
+
+    def read_around(self, limit: int, inline: bool) -> bytes:
+        """Octets in order, where one of them is urgent: a read ends before it, and the next one leaves it out.
+
+        `inline`: leaves it in (tcp_recvmsg_locked).
+        """
+        ahead = self.urgent - self.copied
+        if not ahead:
+            if not inline:
+                self.read(1)
+            self.urgent = -1
+        elif ahead > 0:
+            limit = min(limit, ahead)
+        return self.read(limit)
 
     def _gather(self, limit: int) -> bytes:
         taken, size = 0, 0
