@@ -192,7 +192,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: int, now: Nanos) -> bool:
     acked = sender.acknowledge(ack, segment.sack, now)
     sender.update_window(window, seq, ack)
     sender.heard_at = now
-    if acked.advanced or sender.flight.records or segment.sack:
+    if acked.advanced or sender.flight.records or segment.sack or sender.recovery.tail_probe_end >= 0:
         duplicate = ack == before and not segment.length and not changed and bool(sender.flight.records)
         _measure(tcb, segment, acked, now)
         _recover(tcb, segment, acked, duplicate or bool(segment.sack), now)
@@ -254,6 +254,8 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
             tcb.counters.TCPRenoRecovery += 1
     if acked.whole and acked.segments and recovery.may_grow() and not acked.syn and sender.fills_window():
         sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
+    if 0 <= recovery.tail_probe_end <= sender.una:
+        _tail_probe_answered(tcb, segment, acked, now)
     # What was sent after the first one out says nothing of that one's time-out.
     output.rearm(tcb, acked.whole or (acked.rtt >= 0 and bool(records) and acked.rtt > now - records[0].sent_at), now)
 
@@ -269,6 +271,22 @@ def _look_back(tcb: Tcb, undo: Undo, segment: Segment, acked: Acked, now: Nanos)
         undo.delayed = undo.stamp >= 0 and before(segment.ts_echo, tcb.clock(undo.stamp))
     else:
         undo.delayed = undo.stamp < 0 and (tcb.sack or sender.una < sender.recovery.high)
+
+
+def _tail_probe_answered(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos) -> None:
+    """All that was out when the tail was probed has arrived: see whether it would have without the probe.
+
+    RFC 8985 7.4, tcp_process_tlp_ack: it would if the ACK comes once more, or reports the probe as a duplicate.
+    """
+    sender, recovery = tcb.sender, tcb.sender.recovery
+    twice = recovery.board.twice if segment.sack else None
+    if recovery.tail_probe_again and (twice is None or twice[1] != recovery.tail_probe_end):
+        if sender.una > recovery.tail_probe_end:
+            recovery.tail_probe_repaired(now)
+            tcb.counters.TCPLossProbeRecovery += 1
+        elif acked.advanced or acked.segments or segment.length:
+            return
+    recovery.tail_probe_end = -1
 
 
 def _undone(tcb: Tcb, undo: Undo) -> None:

@@ -224,8 +224,6 @@ class Sender:
         self.retransmits = 0
         self.probes = 0
         self.first_retransmit_at = -1
-        if self.recovery.tail_probe_end >= 0 and ack >= self.recovery.tail_probe_end:
-            self.recovery.tail_probe_end = -1
 
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
