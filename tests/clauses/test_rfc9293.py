@@ -406,12 +406,28 @@ def test_text_ahead_of_its_turn_is_held(talk: Any) -> None:
 @clause("RFC 9293", "3.8.5", "A TCP implementation MUST support a sequence of urgent data of any length")
 def test_urgent_data_is_told_and_delivered_in_line(talk: Any) -> None:
     socket = talk.connected()
+    socket.options.so_oobinline = True
     talk.say("UP.", 1, 1, b"now!", urgent=4)
     events = []
     while (event := socket.next_event()) is not None:
         events.append(event.name)
     assert "URGENT" in events
-    assert socket.receive(10, talk.now) == b"now!"
+    assert socket.receive(10, talk.now) == b"now"
+    assert socket.receive(10, talk.now) == b"!"
+
+
+@clause("RFC 6093", "3.1", "virtually all implementations take the pointer for the octet after the urgent data")
+@clause("RFC 6093", "3.2", "TCP implementations that deliver urgent data out of band have a buffer of one octet")
+def test_the_urgent_octet_is_out_of_band_unless_asked_for_in_line(talk: Any) -> None:
+    socket = talk.connected()
+    talk.say("UP.", 1, 1, b"now! and then", urgent=4)
+    assert socket.receive(100, talk.now) == b"now"
+    assert socket.receive_urgent() == b"!"
+    with pytest.raises(CallError, match="out of band"):
+        socket.receive_urgent()
+    assert socket.receive(100, talk.now) == b" and then"
+    with pytest.raises(CallError):
+        socket.receive_urgent()
 
 
 # -- 3.7 segment sizes and Nagle

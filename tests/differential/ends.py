@@ -399,6 +399,9 @@ class EngineEnd(End):
         if name == "read":
             data = held.receive(1 << 16, now)
             return "EAGAIN" if data is None else str(len(data) or "end of file")
+        if name == "urgent":
+            octet = held.receive_urgent()
+            return "EAGAIN" if octet is None else str(octet or "end of file")
         if name == "linger":
             held.options.so_linger = argument
         elif name == "shutdown":

@@ -83,6 +83,33 @@ def _shut_read_then_text(peer: Peer) -> None:
     peer.say("P.", octets=10)
 
 
+def _urgent_twice(peer: Peer) -> None:
+    peer.say("U.", octets=10, urgent=1)
+    peer.say("U.", peer.nxt + 10, octets=10, urgent=3)
+
+
+def _urgent_read(peer: Peer, inline: int = 0) -> None:
+    if not peer.queue:
+        # A request in the SYN queue is no socket yet, and takes its options from the listener later.
+        peer.call("so_oobinline", inline)
+    peer.say("U.", octets=10, urgent=5)
+    peer.call("urgent")
+    peer.call("urgent")
+    peer.call("read")
+
+
+def _urgent_in_line(peer: Peer) -> None:
+    _urgent_read(peer, 1)
+
+
+def _urgent_waited_for(peer: Peer) -> None:
+    peer.say("U.", octets=10, urgent=15)
+    peer.call("urgent")
+    peer.say("P.", peer.nxt + 10, octets=10)
+    peer.call("urgent")
+    peer.call("read")
+
+
 SEGMENTS: Final[Mapping[str, Callable[[Peer], None]]] = {
     "text": _say("P.", octets=10),
     "text without PSH": _say(".", octets=10),
@@ -156,6 +183,10 @@ SEGMENTS: Final[Mapping[str, Callable[[Peer], None]]] = {
     "no flags, seen before": _say("", -10),
     "PSH alone": _say("P", octets=10),
     "URG": _say("U.", octets=10, urgent=5),
+    "URG of the first octet": _say("U.", octets=10, urgent=1),
+    "URG of the last octet": _say("U.", octets=10, urgent=10),
+    "URG of what follows": _say("U.", octets=10, urgent=15),
+    "URG twice": _urgent_twice,
     "URG without text": _say("U.", urgent=5),
     "every flag": _say("FSRPU.", octets=1),
 }
@@ -213,6 +244,10 @@ CALLS: Final[Mapping[str, Callable[[Peer], None]]] = {
     "shutdown read": _call(("shutdown", READ)),
     "shutdown read, then read": _call(("shutdown", READ), ("read", 0)),
     "shutdown read, then text": _shut_read_then_text,
+    "urgent read": _urgent_read,
+    "urgent read in line": _urgent_in_line,
+    "urgent waited for": _urgent_waited_for,
+    "urgent, where nothing is": _call(("urgent", 0)),
     "shutdown both": _call(("shutdown", BOTH)),
     "shutdown both, then linger 0 and close": _call(("shutdown", BOTH), ("linger", 0), ("close", 0)),
 }

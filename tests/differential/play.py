@@ -106,13 +106,13 @@ def differences(kernel: Outcome, engine: Outcome) -> list[str]:
     """Where the engine does something else than the kernel, a line each."""
     found = []
     for name, one, other in zip(Outcome._fields, kernel, engine, strict=True):
-        same = alike(one, other) if isinstance(one, Reading) and isinstance(other, Reading) else one == other
+        same = _alike(one, other) if isinstance(one, Reading) and isinstance(other, Reading) else one == other
         if not same:
             found.append(f"{name}: the kernel {_words(one)}, the engine {_words(other)}")
     return found
 
 
-def alike(one: Reading, other: Reading) -> bool:
+def _alike(one: Reading, other: Reading) -> bool:
     """Timers may differ by what a busy machine adds."""
     if one[:4] != other[:4] or (one.expires is None) != (other.expires is None):
         return False

@@ -16,7 +16,8 @@ from .peer import Peer
 from .play import Case
 from .situations import SITUATIONS
 
-ATTEMPTS = 3
+ATTEMPTS = 6
+"""What else is going on in the namespace is counted too: a difference must show every time."""
 NAMES = frozenset(Counters().as_dict(zeros=True))
 Counted = dict[str, int]
 

@@ -118,6 +118,10 @@ class Socket:
             self.schedule.touch(self)
         return data
 
+    def receive_urgent(self) -> bytes | None:
+        """The urgent octet, out of band (MSG_OOB); None: it has not come yet. Raises CallError EINVAL: none is."""
+        return self.connection.receive_urgent()
+
     def shutdown(self, how: str, now: Nanos) -> None:
         """Close `read`, `write` or `both`, and keep the socket."""
         self.connection.shutdown(how, now)

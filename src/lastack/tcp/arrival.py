@@ -205,7 +205,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         sender.update_window(window, seq, ack)
     acked = NOTHING
     flight = sender.flight
-    if flight.count or segment.sack:
+    if flight.count or segment.sack or sender.recovery.tail_probe_end >= 0:
         # What follows is of no concern to who has nothing out.
         if sender.total_retransmits:
             # What was sent again later than this cannot be what has arrived (RFC 8985 6.2, tcp_skb_spurious_retrans).
@@ -275,6 +275,8 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
             tcb.counters.TCPRenoRecovery += 1
     if acked.whole and acked.segments and recovery.may_grow() and not acked.syn and sender.fills_window():
         sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
+    if 0 <= recovery.tail_probe_end <= sender.una:
+        _tail_probe_answered(tcb, segment, acked, now)
     # What was sent after the first one out says nothing of that one's time-out.
     later = acked.rtt >= 0 and flight.count > 0 and acked.rtt > now - flight.first().sent_at
     output.rearm(tcb, acked.whole or later, now)
@@ -291,6 +293,22 @@ def _look_back(tcb: Tcb, undo: Undo, segment: Segment, acked: Acked, now: Nanos6
         undo.delayed = undo.stamp >= 0 and before(segment.ts_echo, tcb.clock(undo.stamp))
     else:
         undo.delayed = undo.stamp < 0 and (tcb.sack or sender.una < sender.recovery.high)
+
+
+def _tail_probe_answered(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos64) -> None:
+    """All that was out when the tail was probed has arrived: see whether it would have without the probe.
+
+    RFC 8985 7.4, tcp_process_tlp_ack: it would if the ACK comes once more, or reports the probe as a duplicate.
+    """
+    sender, recovery = tcb.sender, tcb.sender.recovery
+    twice = recovery.board.twice if segment.sack and recovery.board is not None else None
+    if recovery.tail_probe_again and (twice is None or twice[1] != recovery.tail_probe_end):
+        if sender.una > recovery.tail_probe_end:
+            recovery.tail_probe_repaired(now)
+            tcb.counters.TCPLossProbeRecovery += 1
+        elif acked.advanced or acked.segments or segment.length:
+            return
+    recovery.tail_probe_end = -1
 
 
 def _undone(tcb: Tcb, undo: Undo) -> None:
@@ -324,12 +342,20 @@ def _after_acknowledge(tcb: Tcb, acked: Acked, fin: bool, now: Nanos64) -> None:
 
 
 def _urgent(tcb: Tcb, segment: Segment, seq: Seq) -> None:
-    """Sixth, check the URG bit: the urgent data ends at the pointer (RFC 9293 3.8.5; RFC 6093: the octet after)."""
-    if tcb.bit & RECEIVES_TEXT_BITS:
-        pointer = seq + segment.urgent
-        if pointer > tcb.receiver.urgent and pointer > tcb.receiver.copied:
-            tcb.receiver.urgent = pointer
-            tcb.events |= events.URGENT
+    """Sixth, check the URG bit (RFC 9293 3.8.5).
+
+    The pointer is of the octet after the urgent one, as everybody has it (RFC 6093 3.1, tcp_check_urg).
+    """
+    receiver = tcb.receiver
+    at = seq + max(segment.urgent - 1, 0)
+    if not tcb.bit & RECEIVES_TEXT_BITS or at < receiver.nxt or at <= receiver.urgent:
+        return
+    if receiver.urgent == receiver.copied and receiver.unread and not tcb.options.so_oobinline:
+        # There is only one urgent octet: the old one, about to be read, is none any more, nor text.
+        receiver.read(1)
+    receiver.urgent = at
+    receiver.urgent_read = False
+    tcb.events |= events.URGENT
 
 
 def text_and_fin(tcb: Tcb, segment: Segment, seq: Seq, now: Nanos64) -> None:

@@ -96,13 +96,14 @@ def receive(tcb: Tcb, limit: i64, now: Nanos64) -> bytes | None:
     """
     receiver = tcb.receiver
     if receiver.unread:
-        data = receiver.read(limit)
+        data = receiver.read(limit) if receiver.urgent < 0 else receiver.read_around(limit, tcb.options.so_oobinline)
         if receiver.autotune_limit:
             receiver.grow(tcb.sender.rtt.smoothed, tcb.sender.mss, now)
         _acknowledge_reading(tcb)
         # A read that comes to the FIN has taken it in, though it tells of it only the next time (tcp_recvmsg).
-        tcb.end_read = receiver.fin_at >= 0 and len(data) < limit
-        return data
+        tcb.end_read = receiver.fin_at >= 0 and not receiver.unread and len(data) < limit
+        if data:
+            return data
     if receiver.fin_at < 0:
         # After the peer's FIN nothing could follow, so that an error is no news to a reader.
         _raise_error(tcb)
@@ -110,6 +111,19 @@ def receive(tcb: Tcb, limit: i64, now: Nanos64) -> bytes | None:
         tcb.end_read = receiver.fin_at >= 0
         return b""
     return None
+
+
+def receive_urgent(tcb: Tcb) -> bytes | None:
+    """The urgent octet (MSG_OOB). None: it has not come yet; empty: it will not come.
+
+    Raises CallError EINVAL where nothing is urgent, where it was read, or with SO_OOBINLINE (RFC 6093 3.2).
+    """
+    receiver = tcb.receiver
+    if receiver.urgent < 0 or receiver.urgent_read or tcb.options.so_oobinline:
+        raise CallError("there is no urgent octet out of band", "EINVAL")
+    octet = receiver.read_urgent()
+    over = tcb.shut_read or receiver.fin_at >= 0 or tcb.bit & _GONE
+    return octet if octet or over else None
 
 
 def _acknowledge_reading(tcb: Tcb) -> None:

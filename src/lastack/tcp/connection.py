@@ -155,6 +155,10 @@ class Connection:
         """Octets in order; None: nothing yet; empty: end of file. Raises CallError with the connection's error."""
         return calls.receive(self.tcb, limit, now)
 
+    def receive_urgent(self) -> bytes | None:
+        """The urgent octet, out of band (MSG_OOB); None: it has not come yet. Raises CallError EINVAL: none is."""
+        return calls.receive_urgent(self.tcb)
+
     def shutdown(self, how: str, now: Nanos64) -> None:
         """Close one direction, or both, and keep the socket. `how`: `read`, `write` or `both`."""
         if how not in ("read", "write", "both"):

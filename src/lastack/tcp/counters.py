@@ -38,6 +38,7 @@ class Counters:
     ListenDrops: int = 0
     TCPTimeouts: int = 0
     TCPLossProbes: int = 0
+    TCPLossProbeRecovery: int = 0
     TCPFastRetrans: int = 0
     TCPSlowStartRetrans: int = 0
     TCPRenoRecovery: int = 0

@@ -109,11 +109,15 @@ class Flight:
 
     def mark_resent(self, sent: Sent, now: Nanos64) -> None:
         """Note that it was sent again."""
-        sent.times += 1
-        sent.sent_at = now
+        self.mark_probed(sent, now)
         if not sent.resent:
             sent.resent = True
             self.resent += 1
+
+    def mark_probed(self, sent: Sent, now: Nanos64) -> None:
+        """Note that it was sent again to probe the tail, which Linux does not count as out once more."""
+        sent.times += 1
+        sent.sent_at = now
 
     def first_lost(self) -> Sent | None:
         """The first segment to be sent again: lost, and no retransmission of it out."""

@@ -157,10 +157,13 @@ def _before_lost(tcb: Tcb, now: Nanos64) -> Segment | None:
     return _first(tcb, octets, sender.mss, sender.fin_queued and last and sender.usable() > octets, last, now)
 
 
-def _again(tcb: Tcb, sent: Sent, now: Nanos64) -> Segment:
+def _again(tcb: Tcb, sent: Sent, now: Nanos64, probe: bool = False) -> Segment:
     """One segment of the flight once more, with the present ACK, window and timestamp."""
     sender = tcb.sender
-    sender.flight.mark_resent(sent, now)
+    if probe:
+        sender.flight.mark_probed(sent, now)
+    else:
+        sender.flight.mark_resent(sent, now)
     sender.last_sent_at = now
     sender.total_retransmits += 1
     _count_again(tcb)
@@ -406,6 +409,7 @@ def send_tail_probe(tcb: Tcb, now: Nanos64) -> None:
     sender = tcb.sender
     recovery = sender.recovery
     recovery.tail_probe_end = sender.nxt
+    recovery.tail_probe_again = False
     tcb.counters.TCPLossProbes += 1
     octets = min(sender.unsent, sender.mss, max(sender.usable(), 0))
     if octets:
@@ -413,5 +417,6 @@ def send_tail_probe(tcb: Tcb, now: Nanos64) -> None:
         fin = sender.fin_queued and last and sender.usable() > octets
         tcb.reply(_first(tcb, octets, sender.mss, fin, last, now))
     else:
-        tcb.reply(_again(tcb, sender.flight.records[-1], now))
+        recovery.tail_probe_again = True
+        tcb.reply(_again(tcb, sender.flight.records[-1], now, True))
     _arm_retransmit(tcb, now)

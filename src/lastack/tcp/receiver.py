@@ -50,6 +50,7 @@ class Receiver:
         "ts_recent_at",
         "unread",
         "urgent",
+        "urgent_read",
         "wants_ack",
         "window",
     )
@@ -71,6 +72,8 @@ class Receiver:
         self.reassembly: Reassembly | None = None
         self.fin_at: Seq = -1
         self.urgent: Seq = -1
+        """Where the urgent octet is that was not read over yet; -1: nothing is urgent."""
+        self.urgent_read = False
         self.duplicate: tuple[int, int] | None = None
         # The delayed ACK (inet_connection_sock.icsk_ack).
         self.acks_owed: i64 = 0
@@ -209,6 +212,32 @@ class Receiver:
         self.unread -= octets
         self.copied += octets
         return data
+
+    def read_urgent(self) -> bytes:
+        """The urgent octet, out of band and once; empty where it has not come yet."""
+        at = self.urgent - self.copied
+        if at >= self.unread:
+            return b""
+        self.urgent_read = True
+        for chunk in self.chunks or ():
+            if at < len(chunk):
+                return chunk[at : at + 1]
+            at -= len(chunk)
+        return b""
+
+    def read_around(self, limit: i64, inline: bool) -> bytes:
+        """Octets in order, where one of them is urgent: a read ends before it, and the next one leaves it out.
+
+        `inline`: leaves it in (tcp_recvmsg_locked).
+        """
+        ahead = self.urgent - self.copied
+        if not ahead:
+            if not inline:
+                self.read(1)
+            self.urgent = -1
+        elif ahead > 0:
+            limit = min(limit, ahead)
+        return self.read(limit)
 
     def _gather(self, chunks: list[bytes], limit: i64) -> bytes:
         """The first `limit` octets; there are more."""

@@ -47,6 +47,7 @@ class Recovery:
         "reordering",
         "rtt",
         "sack",
+        "tail_probe_again",
         "tail_probe_end",
         "undo",
     )
@@ -72,6 +73,8 @@ class Recovery:
         """When the reordering timer should look again; 0: it need not."""
         self.tail_probe_end: Seq = -1
         """RFC 8985's TLP.end_seq; -1 where no probe is out."""
+        self.tail_probe_again = False
+        """The probe was the last segment once more, and not a new one."""
         self.undo: Undo | None = None
         """What may have to be taken back; None before the first loss."""
 
@@ -317,6 +320,11 @@ class Recovery:
         if self.flight.lost and self.phase < RECOVERY:
             self._enter(nxt, now)
             self._reduce(1, False)
+
+    def tail_probe_repaired(self, now: Nanos64) -> None:
+        """What the probe sent again had been lost: the window is cut as for any loss (RFC 8985 7.4.2)."""
+        self.control.threshold = self.control.threshold_after_loss(now)
+        self.control.window = self.control.threshold
 
     def resend_all(self, nxt: Seq) -> None:
         """The path got narrower: what is out must go again, and that is no congestion (tcp_simple_retransmit)."""

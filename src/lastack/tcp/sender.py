@@ -263,9 +263,6 @@ class Sender:
         self.retransmits = 0
         self.probes = 0
         self.first_retransmit_at = -1
-        recovery = self.recovery
-        if 0 <= recovery.tail_probe_end <= ack:
-            recovery.tail_probe_end = -1
 
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""

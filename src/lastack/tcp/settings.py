@@ -149,6 +149,7 @@ class SocketOptions:
 
     so_keepalive: bool
     so_linger: int | None
+    so_oobinline: bool
     so_rcvbuf: int
     so_sndbuf: int
     so_reuseaddr: bool
@@ -170,6 +171,7 @@ class SocketOptions:
         self,
         so_keepalive: bool = False,
         so_linger: int | None = None,
+        so_oobinline: bool = False,
         so_rcvbuf: int = 0,
         so_sndbuf: int = 0,
         so_reuseaddr: bool = False,
@@ -190,6 +192,7 @@ class SocketOptions:
         # Written out, for it happens with every connection: what a dataclass makes is not compiled.
         self.so_keepalive = so_keepalive
         self.so_linger = so_linger
+        self.so_oobinline = so_oobinline
         self.so_rcvbuf = so_rcvbuf
         self.so_sndbuf = so_sndbuf
         self.so_reuseaddr = so_reuseaddr
@@ -212,6 +215,7 @@ class SocketOptions:
         return SocketOptions(
             self.so_keepalive,
             self.so_linger,
+            self.so_oobinline,
             self.so_rcvbuf,
             self.so_sndbuf,
             self.so_reuseaddr,

@@ -196,12 +196,10 @@ class Tcb:
         """TCP_DEFER_ACCEPT: the ACK of our SYN has come, and is believed with text, or after so many time-outs."""
         self.patience: i64 = 0
         """How often its SYN,ACK may be sent again, where its listener's queue is crowded; 0: as the settings say."""
-        self.end_read = False
-        """The owner has read the end of file."""
         self.probe_due: i64 = 0
         """The probe that is to leave: WINDOW_PROBE, KEEPALIVE_PROBE; 0: none."""
-        self.waiting_room = False
-        """The application found the send buffer full, and is to be told when there is room."""
+        self.end_read = self.waiting_room = False
+        """The owner has read the end of file; it found the send buffer full, and is to be told when there is room."""
 
     def move(self, state: State, cause: str, now: Nanos64) -> None:
         """Go to another state, because of `cause`. Raises AssertionError where TRANSITIONS has no such way."""
