@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
-from lastack.capture.packets import ACK, DST_HIGH, DST_LOW, IP, IP_ID, LENGTH, PORTS, SEQ, SRC_HIGH, SRC_LOW, TIME
+from lastack.capture.packets import ACK, IP, IP_ID, LENGTH, SEQ, TIME
 from lastack.capture.packets import NUMBER as FRAME
 
 from .lifecycle import over, same_again
@@ -43,7 +43,7 @@ from .rows import (
     USED,
 )
 from .seq import MASK
-from .table import LOG_WIDTH, another, find, follows, full, hashed, noted, take
+from .table import LOG_WIDTH, another, find, follows, full, hash_at, noted, take
 
 
 def join(
@@ -93,9 +93,7 @@ def alone(
     """Whether a row of the later piece, whose SYN is at `p`, is the only one of its four-tuple in both pieces."""
     if later[r + META] & SUPERSEDED:
         return False
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     _, old, _ = find(packets, p, rows, slots, book[SLOT_MASK], h)
     return old < 0
 
@@ -111,9 +109,7 @@ def adopt(
     log: MutableSequence[int],
 ) -> None:
     """Take over a row of the later piece, whose SYN is at `p`."""
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     place, old, x = find(packets, p, rows, slots, book[SLOT_MASK], h)
     t = packets[p + TIME]
     fresh = old < 0 or (over(rows, old) and t - rows[old + LAST] > QUARANTINE) or another(packets, p, rows, old, x)

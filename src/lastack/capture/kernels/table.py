@@ -35,7 +35,7 @@ from lastack.capture.packets import NUMBER as FRAME
 
 from .lifecycle import count, duplicate, over, same_again, step
 from .moves import Rows, expire, put_state, state_of
-from .octets import column
+from .octets import column, expect
 from .reset import reset
 from .rows import (
     ACKED,
@@ -98,7 +98,8 @@ from .seq import MASK, ahead
 
 LOG_WIDTH: Final = WIDTH + 1
 """A logged packet and the number of its row."""
-_TAG: Final = (1 << 31) - 1
+_AHEAD: Final = 8
+"""How many packets before its turn a row is fetched; its place in the slots twice as many."""
 _M: Final = (1 << 63) - 1
 _A: Final = 0x1E37_79B9_7F4A_7C15
 _B: Final = 0x3F58_476D_1CE4_E5B9
@@ -131,9 +132,30 @@ def follow(
         column(log_store),
     )
     for i in range(start, stop):
+        if expect(packets, i * WIDTH):
+            look_ahead(packets, i, stop, rows, slots, book[SLOT_MASK])
         if full(book) or not take(packets, i * WIDTH, rows, slots, book, log):
             return i
     return stop
+
+
+def look_ahead(packets: Sequence[int], i: int, stop: int, rows: Rows, slots: Sequence[int], mask: int) -> None:
+    """Have the places in `slots` and then the rows of coming packets fetched: a long table is not in the cache."""
+    if i + 2 * _AHEAD < stop:
+        expect(slots, hash_at(packets, (i + 2 * _AHEAD) * WIDTH) & mask)
+    if i + _AHEAD < stop:
+        slot = slots[hash_at(packets, (i + _AHEAD) * WIDTH) & mask]
+        if slot:
+            b = ((slot & 0xFFFF_FFFF) - 1) * ROW
+            for line in range(0, ROW, 8):
+                expect(rows, b + line)
+
+
+def hash_at(packets: Sequence[int], p: int) -> int:
+    """The hash of a packet's four-tuple."""
+    return hashed(
+        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
+    )
 
 
 def full(book: Sequence[int]) -> bool:
@@ -150,9 +172,7 @@ def take(
     log: MutableSequence[int],
 ) -> int:
     """One packet; 0 where there is no room for another row."""
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     if book[SKIPPED] and (h >> 40 & book[SKIPPED] >> 8) != book[SKIPPED] & 0xFF:
         return 1
     place, b, x = find(packets, p, rows, slots, book[SLOT_MASK], h)
