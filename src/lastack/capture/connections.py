@@ -22,14 +22,15 @@ from .kernels.rows import (
     BY_RST,
     CAUSES,
     CLOSE,
-    CONTROL_MASK,
     CONTROLS,
+    COUNT_MASK,
     CROSSED,
+    DUPLICATES_AT,
     ENDS,
-    EVENT_MASK,
     EVENTS,
     FIN_AT,
     FIN_EARLY,
+    FINS_AT,
     FIRST,
     FIRST_CLOSER,
     FORGED,
@@ -41,6 +42,7 @@ from .kernels.rows import (
     ICMP_ENDED,
     KEEPALIVE,
     LAST,
+    LAST_ACKS_AT,
     LOW_0,
     LOW_1,
     LOW_32,
@@ -55,6 +57,7 @@ from .kernels.rows import (
     REUSED,
     ROUND_TRIP,
     RST_BY,
+    RSTS_AT,
     SEGMENTS,
     SIDE,
     SIDE_SHIFT,
@@ -67,10 +70,12 @@ from .kernels.rows import (
     SURE,
     SYN_SEEN,
     TOP,
+    TRIES,
     WAIT,
     WAIT_LENGTH,
     WAITED,
     WAS_CLOSING,
+    ZERO_WINDOWS_AT,
 )
 
 if TYPE_CHECKING:
@@ -239,17 +244,16 @@ class _Maker:
             self.put(f"segments_{way}", side.count(SEGMENTS, 0, LOW_32))
             self.put(f"retransmits_{way}", side.count(SEGMENTS, 32, LOW_32))
             self.put(f"octets_{way}", side.field(OCTETS))
-            self.put(f"syn_{way}", side.count(CONTROLS, 0, CONTROL_MASK))
-            fins = side.count(CONTROLS, 20, CONTROL_MASK)
+            self.put(f"syn_{way}", side.count(CONTROLS, 0, COUNT_MASK))
+            fins = side.count(CONTROLS, FINS_AT, COUNT_MASK)
             self.put(f"fin_{way}", fins)
             self.put(f"fin_retransmits_{way}", (fins - 1).clip(0))
-            self.put(f"rst_{way}", side.count(CONTROLS, 40, CONTROL_MASK))
-            self.put(f"keepalives_{way}", side.count(EVENTS, 0, EVENT_MASK))
-            self.put(f"zero_windows_{way}", side.count(EVENTS, 15, EVENT_MASK))
-            self.put(f"last_acks_again_{way}", side.count(EVENTS, 45, EVENT_MASK))
+            self.put(f"rst_{way}", side.count(CONTROLS, RSTS_AT, COUNT_MASK))
+            self.put(f"keepalives_{way}", side.count(EVENTS, 0, COUNT_MASK))
+            self.put(f"zero_windows_{way}", side.count(EVENTS, ZERO_WINDOWS_AT, COUNT_MASK))
+            self.put(f"last_acks_again_{way}", side.count(EVENTS, LAST_ACKS_AT, COUNT_MASK))
             self.put(f"fin_early_{way}", side.has(FIN_EARLY))
-        both = [side.count(EVENTS, 30, EVENT_MASK) for side in (self.local, self.remote)]
-        self.put("duplicates", both[0] + both[1])
+        self.put("duplicates", self.rows[CLOSE] >> DUPLICATES_AT)
         self.put("handshake_rtt_ns", self.rows[ROUND_TRIP], (self.rows[ROUND_TRIP] >= 0) & (self.meta & SURE != 0))
 
     def _closing(self, last: bool) -> None:
@@ -296,7 +300,7 @@ class _Maker:
 
         local, remote, meta, rows = self.local, self.remote, self.meta, self.rows
         fins = (local.field(FIN_AT) >= 0).astype(int) + (remote.field(FIN_AT) >= 0)
-        tries = rows[CLOSE] >> 32
+        tries = (rows[CLOSE] & TRIES) >> 32
         # The next repetition, twice as long after the last, is overdue.
         earlier = np.where(tries > 0, np.minimum(local.field(HEARD), remote.field(HEARD)), rows[FIRST])
         earlier = np.where(meta & 3 * SPOKE == 3 * SPOKE, earlier, rows[FIRST])

@@ -59,7 +59,7 @@ class Analyser:
     `compiled`: run the kernels under Numba; batches are then contiguous NumPy `int64` arrays. `memory` limits the
     octets of live rows: over it connections leave before they have ended, those silent longest first (`given_up`
     counts them). `part` of `parts` (a power of two): mind only that share of the four-tuples, so that several threads
-    can read one stream. `log`: keep the packets that a merge needs (see `merge`). Frames' numbers must grow from packet
+    can read one stream. `log`: keep the packets that a join needs (see `pieces`). Frames' numbers must grow from packet
     to packet. Raises ValueError where `memory` holds no table at all.
     """
 
@@ -152,6 +152,9 @@ class Analyser:
         """All live rows as columns, the last of them first; their memory is given back on the way."""
         from .connections import connections
 
+        # Nobody looks for a row any more, and there is nothing left to join.
+        self.slots, self.log = self.numbers(1), self.numbers(1)
+        self.book[LOG_ROOM] = 0
         while self.live:
             first = (self.live - 1) // _PIECE * _PIECE
             yield connections(self.matrix(first, self.live), self.now, last=True)

@@ -133,7 +133,7 @@ class _Teller:
         if b == 0 and not packets[p + FLAGS] & ICMP:
             m = r.SIDE + (x << r.SIDE_SHIFT)
             control = rows[m + r.CONTROLS]
-            times = control >> 20 & r.CONTROL_MASK if notes & r.FIN_AGAIN else control & r.CONTROL_MASK
+            times = control >> r.FINS_AT & r.COUNT_MASK if notes & r.FIN_AGAIN else control & r.COUNT_MASK
             self._segments.append(_Rung(x, [int(n) for n in packets[p : p + WIDTH]], notes, times, rows[r.RESET] & 31))
 
     def _moved(self, side: int, before: int, at: Nanos) -> None:

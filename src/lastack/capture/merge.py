@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from lastack.capture import columns
+from lastack.capture.columns import passed
 from lastack.capture.kernels.build import compiled
-from lastack.capture.kernels.runs import KERNELS, run_end
+from lastack.capture.kernels.runs import KERNELS, interleave
 from lastack.capture.packets import TIME, WIDTH, Packets
 
 Batches = Iterator[tuple[Packets, int]]
 
+_NEVER: Final = (1 << 63) - 1
+"""Later than any time."""
 
-class _Head:
-    """A capture being merged: its batch, and how far that has been taken."""
+
+class _Source:
+    """A capture being merged: its batch, and the next row of it."""
 
     __slots__ = ("at", "batches", "count", "ordinal", "packets")
 
@@ -32,9 +37,9 @@ class _Head:
         return self.count > 0
 
     @property
-    def turn(self) -> tuple[int, int]:
-        """When it is its turn: the time of the next packet, and the source's place among those of the same time."""
-        return int(self.packets[self.at * WIDTH + TIME]), self.ordinal
+    def time(self) -> int:
+        """The time of the next row."""
+        return int(self.packets[self.at * WIDTH + TIME])
 
 
 def merged(sources: Sequence[tuple[int, Callable[[], Batches]]], room: int, fast: bool) -> Batches:
@@ -44,32 +49,49 @@ def merged(sources: Sequence[tuple[int, Callable[[], Batches]]], room: int, fast
     one. Packets of one source keep their order even where their times run backwards.
     """
     waiting = sorted(((start, i) for i, (start, _) in enumerate(sources)), reverse=True)
-    open_now: list[_Head] = []
-    end_of_run = compiled(run_end, KERNELS["run_end"]) if fast else run_end
-    batch, count = columns.numbers(room * WIDTH, fast), 0
-    while waiting or open_now:
-        turns = sorted(head.turn for head in open_now)
-        while waiting and (not turns or waiting[-1] < turns[0]):
+    reading: list[_Source] = []
+    out, count = columns.numbers(room * WIDTH, fast), 0
+    while waiting or reading:
+        reading = [one for one in reading if one.more()]
+        if count and not reading:
+            # What comes next may be a file that grows: nobody shall wait for it to see this.
+            yield out, count
+            count = 0
+        while waiting and waiting[-1][0] <= min((one.time for one in reading), default=_NEVER):
             ordinal = waiting.pop()[1]
-            head = _Head(ordinal, sources[ordinal][1]())
-            if head.more():
-                open_now.append(head)
-                turns = sorted((*turns, head.turn))
-        if not open_now:
-            break
-        first = min(open_now, key=lambda head: head.turn)
-        time, ordinal = min([*turns[1:], *waiting[-1:]], default=(1 << 62, len(sources)))
-        limit = time if first.ordinal < ordinal else time - 1
-        stop = min(first.count, first.at + room - count)
-        end = int(end_of_run(columns.passed(first.packets, fast), first.at, stop, limit))
-        taken = end - first.at
-        batch[count * WIDTH : (count + taken) * WIDTH] = first.packets[first.at * WIDTH : end * WIDTH]
-        count += taken
-        first.at = end
-        if not first.more():
-            open_now.remove(first)
+            one = _Source(ordinal, sources[ordinal][1]())
+            if one.more():
+                reading.append(one)
+        if not waiting and len(reading) == 1 and not count:
+            # Alone, it needs no copy.
+            (one,) = reading
+            yield one.packets[one.at * WIDTH :] if one.at else one.packets, one.count - one.at
+            one.at = one.count
+            continue
+        reading.sort(key=lambda one: one.ordinal)
+        count = _interleaved(reading, waiting[-1][0] if waiting else _NEVER, out, count, room, fast)
         if count == room:
-            yield batch, count
+            yield out, count
             count = 0
     if count:
-        yield batch, count
+        yield out, count
+
+
+def _interleaved(reading: Sequence[_Source], limit: int, out: Packets, count: int, room: int, fast: bool) -> int:
+    """Rows before `limit` put to the `count` of `out`, until a batch is used up or there is no room; how many then."""
+    batches = [passed(one.packets, fast) for one in reading]
+    places = columns.numbers(2 * len(reading), fast)
+    for i, one in enumerate(reading):
+        places[2 * i], places[2 * i + 1] = one.at, one.count
+    if fast:
+        addresses = columns.numbers(len(reading), fast)
+        addresses[:] = batches
+        kernel = compiled(interleave, KERNELS["interleave"])
+        taken = kernel(
+            passed(addresses, fast), passed(places, fast), len(reading), limit, passed(out, fast), count, room
+        )
+    else:
+        taken = interleave(batches, places, len(reading), limit, out, count, room)
+    for i, one in enumerate(reading):
+        one.at = int(places[2 * i])
+    return int(taken)

@@ -18,8 +18,8 @@ from array import array
 import numpy as np
 from lastack.capture.kernels import build, runs
 numbers = np.arange(64, dtype=np.int64)
-kernel = build.compiled(runs.run_end, runs.KERNELS["run_end"])
-assert kernel(numbers.ctypes.data, 0, 4, 16) == runs.run_end(array("q", range(64)), 0, 4, 16) == 2
+kernel = build.compiled(runs.keep_ports, runs.KERNELS["keep_ports"])
+assert kernel(numbers.ctypes.data, 4, 5, 37) == runs.keep_ports(array("q", range(64)), 4, 5, 37) == 2
 """
 
 
@@ -33,21 +33,21 @@ def run(cache: Path) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the cache where Linux has it")
 def test_a_kernel_is_compiled_once_and_says_so(tmp_path: Path) -> None:
-    assert "compiling run_end, once" in run(tmp_path)
+    assert "compiling keep_ports, once" in run(tmp_path)
     assert run(tmp_path) == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the cache where Linux has it")
 def test_a_kernel_works_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "lastack").write_text("not a directory")
-    assert "compiling run_end" in run(tmp_path)
+    assert "compiling keep_ports" in run(tmp_path)
 
 
 def test_threads_that_want_a_kernel_at_once_compile_it_once(tmp_path: Path) -> None:
     threads = """
 from threading import Thread
 from lastack.capture.kernels import build, runs
-threads = [Thread(target=build.compiled, args=(runs.run_end, runs.KERNELS["run_end"])) for _ in range(4)]
+threads = [Thread(target=build.compiled, args=(runs.keep_ports, runs.KERNELS["keep_ports"])) for _ in range(4)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 """

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +125,28 @@ def test_what_comes_through_a_pipe_is_given_before_the_pipe_ends(monkeypatch: py
         assert next(batches)[1] == 2
         out.close()
         assert list(batches) == []
+
+
+def test_a_pipe_that_somebody_made_non_blocking_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import select
+
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    left = [pcap(FRAMES[:3]), pcap(FRAMES[3:5])[24:]]
+    look = select.select
+
+    def wait(*arguments: Any) -> object:
+        if len(arguments) == 4:
+            return look(*arguments)
+        if left:
+            os.write(writing, left.pop(0))
+        else:
+            os.close(writing)
+        return None
+
+    monkeypatch.setattr(select, "select", wait)
+    with os.fdopen(reading, "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        assert len(rows(open_captures(["-"], fast=False))) == 5
+    assert left == []

@@ -105,7 +105,7 @@ def test_the_parts_of_a_capture_are_the_whole(count: int, broken: bool, tmp_path
     ng += statistics(0, (5, (3).to_bytes(8, "little"))) + interface(101)
     ng += b"".join(enhanced(at // 1_000, octets[14:], of=1) for at, octets in frames[500:])
     for octets in (pcap(frames), ng):
-        whole = read(tmp_path, octets[: len(octets) // 3] + b"\xff" * 99 + octets[:100] if broken else octets)
+        whole = read(tmp_path, octets[: len(octets) // 3] + b"\xff" * 99 + octets if broken else octets)
         expected = rows(whole)
         parts = whole.parts(count)
         assert len(parts) == count
@@ -141,14 +141,22 @@ def test_a_file_that_grows_comes_after_the_others_and_may_be_empty_yet(tmp_path:
     paths[1].write_bytes(pcap(numbered(0, 5)))
     paths[2].write_bytes(b"")
 
+    parts = [pcap(numbered(10, 5)), pcap(numbered(15, 2))[24:], pcap(numbered(17, 1))[24:]]
+    given: list[int] = []
+
     def wait() -> bool:
-        if paths[2].stat().st_size:
+        if not parts:
             return False
-        paths[2].write_bytes(pcap(numbered(10, 5)))
+        with paths[2].open("ab") as file:
+            file.write(parts.pop(0))
+        # All there was before has been given: nobody waits for what is still to come.
+        assert len(given) == (10, 15, 17)[2 - len(parts)]
         return True
 
     captures = open_captures(paths, fast=False, follow=wait)
-    assert [one.seq for one in rows(captures)] == list(range(15))
+    for packets, count in captures.batches():
+        given += [packet_at(packets, i).seq for i in range(count)]
+    assert given == list(range(18))
     assert captures.summary().broken == []
 
 

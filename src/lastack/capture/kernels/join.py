@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
-from lastack.capture.packets import ACK, DST_HIGH, DST_LOW, IP, IP_ID, LENGTH, PORTS, SEQ, SRC_HIGH, SRC_LOW, TIME
+from lastack.capture.packets import ACK, IP, IP_ID, LENGTH, SEQ
 from lastack.capture.packets import NUMBER as FRAME
 
-from .lifecycle import over, same_again
+from .lifecycle import duplicate, over, same_again
 from .moves import Rows, state_of, taken_over
 from .octets import column
 from .rows import (
+    CLOSE,
     CONTROLS,
+    DUPLICATES,
     ESTABLISHED_ONCE,
     EVENTS,
     FIRST,
@@ -25,7 +27,6 @@ from .rows import (
     META,
     NUMBER,
     OCTETS,
-    ONE_DUPLICATE,
     ONE_MORE,
     ONE_RST,
     QUARANTINE,
@@ -43,7 +44,7 @@ from .rows import (
     USED,
 )
 from .seq import MASK
-from .table import LOG_WIDTH, another, find, follows, full, hashed, noted, take
+from .table import LOG_WIDTH, another, find, follows, full, hash_at, noted, take, time_of
 
 
 def join(
@@ -93,9 +94,7 @@ def alone(
     """Whether a row of the later piece, whose SYN is at `p`, is the only one of its four-tuple in both pieces."""
     if later[r + META] & SUPERSEDED:
         return False
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     _, old, _ = find(packets, p, rows, slots, book[SLOT_MASK], h)
     return old < 0
 
@@ -111,11 +110,9 @@ def adopt(
     log: MutableSequence[int],
 ) -> None:
     """Take over a row of the later piece, whose SYN is at `p`."""
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     place, old, x = find(packets, p, rows, slots, book[SLOT_MASK], h)
-    t = packets[p + TIME]
+    t = time_of(packets, p)
     fresh = old < 0 or (over(rows, old) and t - rows[old + LAST] > QUARANTINE) or another(packets, p, rows, old, x)
     if not fresh and opening(rows, old):
         carry(packets, p, later, r, rows, old)
@@ -149,6 +146,7 @@ def carry(packets: Sequence[int], p: int, later: Rows, r: int, rows: Rows, b: in
     one = b + SIDE
     ident = packets[p + IP] & IP_ID
     twice = same_again(rows, one, ident, (packets[p + SEQ] + packets[p + LENGTH] + 1) & MASK, packets[p + ACK])
+    twins = rows[b + CLOSE] & DUPLICATES
     first, number, asked = rows[b + FIRST], rows[b + NUMBER], rows[b + SYN_TIME]
     two = one + (1 << SIDE_SHIFT)
     answered = rows[two + CONTROLS] > 0
@@ -156,12 +154,13 @@ def carry(packets: Sequence[int], p: int, later: Rows, r: int, rows: Rows, b: in
         added = k >= SIDE and (k - SIDE) & 15 in (OCTETS, SEGMENTS, CONTROLS, EVENTS) and k < SIDE + (2 << SIDE_SHIFT)
         rows[b + k] = later[r + k] + (rows[b + k] if added else 0)
     rows[b + FIRST], rows[b + NUMBER] = first, number
+    rows[b + CLOSE] += min(twins, DUPLICATES - (rows[b + CLOSE] & DUPLICATES))
     rows[b + META] &= ~SUPERSEDED
     if twice:
         rows[one + SEGMENTS] -= 1
         rows[one + CONTROLS] -= 1
         rows[one + OCTETS] -= packets[p + LENGTH]
-        rows[one + EVENTS] += ONE_DUPLICATE
+        duplicate(rows, b)
         if rows[b + ROUND_TRIP] >= 0 and not answered:
             rows[b + ROUND_TRIP] += rows[b + SYN_TIME] - asked
         rows[b + SYN_TIME] = asked

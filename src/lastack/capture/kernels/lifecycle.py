@@ -7,7 +7,7 @@ it never came.
 
 from __future__ import annotations
 
-from .moves import Rows, expire, happens, put_state, state_of, take_back, taken_over
+from .moves import Rows, count_up, expire, happens, put_state, state_of, take_back, taken_over, try_again
 from .rows import (
     ACKED,
     AGAIN,
@@ -18,9 +18,12 @@ from .rows import (
     CLOSE,
     CONTROLS,
     COOKED,
+    COUNT_MASK,
     CROSSED,
     DOUBTED,
     DUPLICATE,
+    DUPLICATES,
+    DUPLICATES_AT,
     ESTABLISHED_ONCE,
     EVENTS,
     FILLED,
@@ -28,6 +31,7 @@ from .rows import (
     FIN_AT,
     FIN_EARLY,
     FIN_TOO_EARLY,
+    FINS_AT,
     FIRST,
     FIRST_CLOSER,
     GAP,
@@ -37,19 +41,15 @@ from .rows import (
     IDS,
     LAST,
     LAST_ACK_AGAIN,
+    LAST_ACKS_AT,
     LATE,
-    LOW_32,
     META,
     NEAR,
     NEAR_TIME,
     NEXT,
     OCTETS,
-    ONE_DUPLICATE,
-    ONE_FIN,
-    ONE_LAST_ACK,
     ONE_MORE,
     ONE_RST,
-    ONE_ZERO_WINDOW,
     OPENER,
     OUT_OF_ORDER,
     OVERTAKING,
@@ -70,6 +70,7 @@ from .rows import (
     SYN_TIME,
     TAKEN_BACK,
     TOP,
+    TRIES,
     UNBELIEVED,
     UNREAD_TEXT,
     UNSEEN_ACKED,
@@ -79,6 +80,7 @@ from .rows import (
     WINDOW_OPENED,
     WINDOW_PROBE,
     ZERO_WINDOW,
+    ZERO_WINDOWS_AT,
 )
 from .seq import MASK, ahead
 from .transitions import ANSWER_COMES, FIN_ACKED, FIN_COMES, SENDS_FIN, SENDS_SYN, SYN_ACKED, SYN_COMES
@@ -128,7 +130,7 @@ def step(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, win
             notes |= WAIT_RESTARTED
     if meta & AGAIN << y:
         rows[b + META] &= ~(AGAIN << y)
-        rows[b + CLOSE] &= LOW_32
+        rows[b + CLOSE] &= ~TRIES
     if meta & PROBED << y:
         rows[b + META] &= ~(PROBED << y)
         if not length and not flags & 3:
@@ -138,7 +140,7 @@ def step(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, win
     elif window == 0:
         if not meta & ZERO_WINDOW << x:
             rows[b + META] |= ZERO_WINDOW << x
-            rows[m + EVENTS] += ONE_ZERO_WINDOW
+            count_up(rows, m + EVENTS, ZERO_WINDOWS_AT)
             notes |= WINDOW_CLOSED
     elif meta & ZERO_WINDOW << x and window > 0:
         rows[b + META] &= ~(ZERO_WINDOW << x)
@@ -162,7 +164,7 @@ def synchronize(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: i
     m = b + SIDE + (x << SIDE_SHIFT)
     meta = rows[b + META]
     answer = flags & 0x10
-    rows[m + CONTROLS] += 1
+    count_up(rows, m + CONTROLS, 0)
     notes = 0
     known = meta & SYN_SEEN << x
     if not known:
@@ -189,7 +191,7 @@ def synchronize(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: i
         return notes
     rows[m + SEGMENTS] += ONE_MORE
     rows[b + META] |= AGAIN << x
-    rows[b + CLOSE] += ONE_MORE
+    try_again(rows, b)
     if state_of(rows, b, x) == 2 and rows[b + META] & OPENER << x:
         rows[b + SYN_TIME] = t
         rows[b + META] &= ~ANSWERED
@@ -225,7 +227,7 @@ def _answer(rows: Rows, b: int, x: int, t: int, ack: int, known: int) -> int:
     elif known:
         rows[m + SEGMENTS] += ONE_MORE
         rows[b + META] |= AGAIN << x
-        rows[b + CLOSE] += ONE_MORE
+        try_again(rows, b)
         notes |= SYN_AGAIN | RETRANSMITTED
         if take_back(rows, b, x):
             notes |= TAKEN_BACK
@@ -280,7 +282,7 @@ def acknowledge(rows: Rows, b: int, x: int, t: int, ack: int, flags: int, length
     fin = rows[o + FIN_AT]
     if fin >= 0 and ahead(ack, fin) > 0:
         if again and not length and not flags & 3 and state_of(rows, b, x) in (6, 7):
-            rows[m + EVENTS] += ONE_LAST_ACK
+            count_up(rows, m + EVENTS, LAST_ACKS_AT)
             notes |= LAST_ACK_AGAIN
         receives_fin(rows, b, x, t)
         if state_of(rows, b, y) == 4 and rows[m + FIN_AT] >= 0 and not rows[b + META] & NEAR << y:
@@ -309,7 +311,7 @@ def _third(rows: Rows, b: int, x: int, t: int) -> None:
                 rows[b + META] |= NEAR << y
             if there < NEAR_TIME or there * 4 <= answering:
                 rows[b + META] |= NEAR << x
-        alone = rows[m + CONTROLS] & 0xFFFFF == 1 and rows[o + CONTROLS] & 0xFFFFF == 1
+        alone = rows[m + CONTROLS] & COUNT_MASK == 1 and rows[o + CONTROLS] & COUNT_MASK == 1
         # Karn: what was sent twice measures nothing.
         rows[b + ROUND_TRIP] = t - rows[b + SYN_TIME] if alone else -1
 
@@ -375,7 +377,7 @@ def _old(rows: Rows, b: int, x: int, t: int, seq: int, end: int, length: int, fi
     if length <= 1 and not fin and ahead(seq, top) == -1 and (rows[o + ACKED] == top or meta & ZERO_WINDOW << y):
         if meta & ZERO_WINDOW << y:
             return WINDOW_PROBE
-        rows[m + EVENTS] += 1
+        count_up(rows, m + EVENTS, 0)
         rows[b + META] |= PROBED << x
         return PROBE
     if not length + fin:
@@ -395,7 +397,7 @@ def _old(rows: Rows, b: int, x: int, t: int, seq: int, end: int, length: int, fi
     if notes == RETRANSMITTED:
         rows[m + SEGMENTS] += ONE_MORE
         rows[b + META] |= AGAIN << x
-        rows[b + CLOSE] += ONE_MORE
+        try_again(rows, b)
     return notes
 
 
@@ -404,7 +406,7 @@ def _fin(rows: Rows, b: int, x: int, t: int, at: int) -> int:
     y = 1 - x
     m = b + SIDE + (x << SIDE_SHIFT)
     o = b + SIDE + (y << SIDE_SHIFT)
-    rows[m + CONTROLS] += ONE_FIN
+    count_up(rows, m + CONTROLS, FINS_AT)
     if rows[m + FIN_AT] >= 0:
         return FIN_AGAIN | (TAKEN_BACK if take_back(rows, b, x) else 0)
     rows[m + FIN_AT] = at
@@ -424,7 +426,8 @@ def _fin(rows: Rows, b: int, x: int, t: int, at: int) -> int:
     return notes
 
 
-def duplicate(rows: Rows, m: int) -> int:
+def duplicate(rows: Rows, b: int) -> int:
     """Count a duplicate of the capture."""
-    rows[m + EVENTS] += ONE_DUPLICATE
+    if rows[b + CLOSE] & DUPLICATES != DUPLICATES:
+        rows[b + CLOSE] += 1 << DUPLICATES_AT
     return DUPLICATE

@@ -115,3 +115,28 @@ def _column(_numbers: Any) -> Any:
         return carray(pointer(_numbers), 1 << 60)
 
     return implementation
+
+
+def _fetch(_typing: Any, array: Any, _at: Any) -> Any:
+    """The processor's prefetch, to read, into all levels of the cache."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _place(context, builder, signature.args[0], arguments[0], arguments[1], 8)
+        octet, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [octet, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [octet], kind)
+        builder.call(function, [builder.bitcast(place, octet), number(0), number(3), number(1)])
+        return context.get_constant(types.boolean, True)
+
+    return types.boolean(array, types.int64), generate
+
+
+fetch: Any = intrinsic(_fetch)
+
+
+@overload(octets.expect, inline="never")
+def _expect(_numbers: Any, _at: Any) -> Any:
+    def implementation(_numbers: Any, _at: Any) -> Any:
+        return fetch(_numbers, _at)
+
+    return implementation

@@ -8,10 +8,13 @@ from .rows import (
     BASE,
     BEFORE,
     BY_RST,
+    CLOSE,
+    COUNT_MASK,
     ENDS,
     EVENTS,
     LOW_0,
     META,
+    ONE_MORE,
     PASSIVE,
     SIDE,
     SIDE_SHIFT,
@@ -19,6 +22,7 @@ from .rows import (
     SPENT_1,
     SPENT_2,
     TOP,
+    TRIES,
     WAIT,
     WAIT_LENGTH,
     WAITED,
@@ -33,6 +37,18 @@ Rows = MutableSequence[int]
 def state_of(rows: Rows, b: int, side: int) -> int:
     """The state of a side; 0: not known."""
     return rows[b + META] >> (side << 2) & 15
+
+
+def count_up(rows: Rows, at: int, shift: int) -> None:
+    """Add one to a count of 20 bits, up to the highest."""
+    if rows[at] >> shift & COUNT_MASK != COUNT_MASK:
+        rows[at] += 1 << shift
+
+
+def try_again(rows: Rows, b: int) -> None:
+    """One more retransmission without an answer."""
+    if rows[b + CLOSE] & TRIES != TRIES:
+        rows[b + CLOSE] += ONE_MORE
 
 
 def put_state(rows: Rows, b: int, side: int, state: int, t: int) -> None:

@@ -58,3 +58,8 @@ def bump(numbers: MutableSequence[int], at: int, by: int) -> None:
 def column(numbers: MutableSequence[int]) -> MutableSequence[int]:
     """The sequence itself, to be indexed. Compiled, what an address points to: an array that nobody counts."""
     return numbers
+
+
+def expect(numbers: Sequence[int], at: int) -> bool:
+    """Say that a number will be read soon. Compiled, its cache line is fetched meanwhile, and this is True."""
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lifecycle import over
-from .moves import Rows, expire, happens, put_state, state_of
+from .moves import Rows, count_up, expire, happens, put_state, state_of
 from .rows import (
     ABORT,
     ABORT_OR_UNREAD,
@@ -28,7 +28,6 @@ from .rows import (
     KEEPALIVE,
     LATE,
     LOW_0,
-    LOW_32,
     META,
     MIDDLEBOX,
     NEXT,
@@ -36,16 +35,17 @@ from .rows import (
     NOBODYS,
     OCTETS,
     OF_OLD,
-    ONE_RST,
     PROBED,
     REFUSED,
     RESET,
     RST_BY,
+    RSTS_AT,
     SEGMENTS,
     SIDE,
     SIDE_SHIFT,
     SPOKE,
     TOP,
+    TRIES,
     UNBELIEVED,
     UNREAD_TEXT,
     WAS_RESET,
@@ -65,7 +65,7 @@ def reset(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, id
     if before == 2 and seq != (rows[m + BASE] + 1) & MASK and not forged:
         # It refuses an ACK that is not for its SYN, and goes on (RFC 9293 3.10.7.3).
         return refuses_old(rows, b, x, t)
-    rows[m + CONTROLS] += ONE_RST
+    count_up(rows, m + CONTROLS, RSTS_AT)
     late = over(rows, b)
     believed = believable(rows, b, x, seq, ack, flags, its)
     notes = 0 if believed else UNBELIEVED
@@ -94,7 +94,7 @@ def reset(rows: Rows, b: int, x: int, t: int, seq: int, ack: int, flags: int, id
     else:
         rows[b + META] |= DOUBTED << x
     rows[b + META] &= ~(AGAIN << y)
-    rows[b + CLOSE] &= LOW_32
+    rows[b + CLOSE] &= ~TRIES
     return notes
 
 
@@ -102,19 +102,19 @@ def refuses_old(rows: Rows, b: int, x: int, t: int) -> int:
     """The RST with which an opener answers the ACK of an old incarnation: it ends that one, and belongs to it."""
     m = b + SIDE + (x << SIDE_SHIFT)
     if not rows[b + BEFORE]:
-        rows[m + CONTROLS] += ONE_RST
+        count_up(rows, m + CONTROLS, RSTS_AT)
         return 0
     old = rows[b + BEFORE] - 1
     same = rows[old + ENDS] == rows[b + ENDS] and rows[old + LOW_0] == rows[b + LOW_0]
     its = x if same else 1 - x
     n = old + SIDE + (its << SIDE_SHIFT)
-    rows[n + CONTROLS] += ONE_RST
+    count_up(rows, n + CONTROLS, RSTS_AT)
     rows[n + SEGMENTS] += 1
     expire(rows, old, 1 - its, t)
     met = state_of(rows, old, 1 - its)
     if met != 7:
         reason = ASSASSINATION if met == 6 else CHALLENGE
-        rows[old + RESET] = reason | met << 5 | its << 9 | max(t - rows[n + HEARD], 0) // 1000 << 16
+        rows[old + RESET] = reason | met << 5 | its << 9 | min(max(t - rows[n + HEARD], 0) // 1000, (1 << 46) - 1) << 16
         put_state(rows, old, 1 - its, 7, t)
         if reason == CHALLENGE:
             rows[old + META] |= BY_RST | RST_BY << its

@@ -52,7 +52,7 @@ WAIT: Final = 12
 CONTROLS: Final = 13
 """SYNs, FINs (from bit 20 on) and RSTs (from bit 40 on)."""
 EVENTS: Final = 14
-"""Keepalive probes, zero windows, duplicates of the capture, last ACKs sent again: 15 bits each."""
+"""Keepalive probes, zero windows, last ACKs sent again: 20 bits each, and PASSIVE and WAS_CLOSING."""
 WAITED: Final = 15
 """Time in TIME_WAIT, once that is over; -1 before."""
 
@@ -72,7 +72,8 @@ RESET: Final = 46
 """The cause of the RST that ended it (5 bits), the state it met (4 bits, from bit 5), its sender (bit 9), and for how
 many microseconds that one had been silent (from bit 16)."""
 CLOSE: Final = 47
-"""Segments from the first FIN or RST on (32 bits), and from bit 32 on retransmissions in a row without an answer."""
+"""Segments from the first FIN or RST on (32 bits), retransmissions in a row without an answer (10 bits), and duplicates
+of the capture (21 bits)."""
 
 # META, one bit for each side where it says so: `BIT << side`.
 STATE_BITS: Final = 4
@@ -137,18 +138,20 @@ USUAL: Final = STATES | UNUSUAL | 3 * (PROVEN | SPOKE)
 OPEN_AND_USUAL: Final = 0x11 | 3 * (PROVEN | SPOKE)
 """META & USUAL of a connection that is established, with nothing the matter."""
 
-# CONTROLS.
-ONE_FIN: Final = 1 << 20
-ONE_RST: Final = 1 << 40
-CONTROL_MASK: Final = (1 << 20) - 1
+# CONTROLS and EVENTS: three counts of 20 bits, that stop at the highest.
+COUNT_MASK: Final = (1 << 20) - 1
+FINS_AT: Final = 20
+RSTS_AT: Final = 40
+ONE_RST: Final = 1 << RSTS_AT
 # SEGMENTS and CLOSE.
 ONE_MORE: Final = 1 << 32
 LOW_32: Final = (1 << 32) - 1
+TRIES: Final = 1023 << 32
+DUPLICATES_AT: Final = 42
+DUPLICATES: Final = ((1 << 21) - 1) << DUPLICATES_AT
 # EVENTS.
-ONE_ZERO_WINDOW: Final = 1 << 15
-ONE_DUPLICATE: Final = 1 << 30
-ONE_LAST_ACK: Final = 1 << 45
-EVENT_MASK: Final = (1 << 15) - 1
+ZERO_WINDOWS_AT: Final = 20
+LAST_ACKS_AT: Final = 40
 PASSIVE: Final = 1 << 60
 """It was in CLOSE_WAIT."""
 WAS_CLOSING: Final = 1 << 61

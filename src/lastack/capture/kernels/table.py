@@ -35,7 +35,7 @@ from lastack.capture.packets import NUMBER as FRAME
 
 from .lifecycle import count, duplicate, over, same_again, step
 from .moves import Rows, expire, put_state, state_of
-from .octets import column
+from .octets import column, expect
 from .reset import reset
 from .rows import (
     ACKED,
@@ -98,7 +98,8 @@ from .seq import MASK, ahead
 
 LOG_WIDTH: Final = WIDTH + 1
 """A logged packet and the number of its row."""
-_TAG: Final = (1 << 31) - 1
+_AHEAD: Final = 8
+"""How many packets before its turn a row is fetched; its place in the slots twice as many."""
 _M: Final = (1 << 63) - 1
 _A: Final = 0x1E37_79B9_7F4A_7C15
 _B: Final = 0x3F58_476D_1CE4_E5B9
@@ -131,9 +132,35 @@ def follow(
         column(log_store),
     )
     for i in range(start, stop):
+        if expect(packets, i * WIDTH):
+            look_ahead(packets, i, stop, rows, slots, book[SLOT_MASK])
         if full(book) or not take(packets, i * WIDTH, rows, slots, book, log):
             return i
     return stop
+
+
+def look_ahead(packets: Sequence[int], i: int, stop: int, rows: Rows, slots: Sequence[int], mask: int) -> None:
+    """Have the places in `slots` and then the rows of coming packets fetched: a long table is not in the cache."""
+    if i + 2 * _AHEAD < stop:
+        expect(slots, hash_at(packets, (i + 2 * _AHEAD) * WIDTH) & mask)
+    if i + _AHEAD < stop:
+        slot = slots[hash_at(packets, (i + _AHEAD) * WIDTH) & mask]
+        if slot:
+            b = ((slot & 0xFFFF_FFFF) - 1) * ROW
+            for line in range(0, ROW, 8):
+                expect(rows, b + line)
+
+
+def hash_at(packets: Sequence[int], p: int) -> int:
+    """The hash of a packet's four-tuple."""
+    return hashed(
+        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
+    )
+
+
+def time_of(packets: Sequence[int], p: int) -> int:
+    """When a packet passed. What no clock says is brought within what can be reckoned with: 1970 to 2116."""
+    return min(max(packets[p + TIME], 0), 1 << 62)
 
 
 def full(book: Sequence[int]) -> bool:
@@ -150,9 +177,7 @@ def take(
     log: MutableSequence[int],
 ) -> int:
     """One packet; 0 where there is no room for another row."""
-    h = hashed(
-        packets[p + SRC_HIGH], packets[p + SRC_LOW], packets[p + DST_HIGH], packets[p + DST_LOW], packets[p + PORTS]
-    )
+    h = hash_at(packets, p)
     if book[SKIPPED] and (h >> 40 & book[SKIPPED] >> 8) != book[SKIPPED] & 0xFF:
         return 1
     place, b, x = find(packets, p, rows, slots, book[SLOT_MASK], h)
@@ -162,7 +187,7 @@ def take(
         b = arrives(packets, p, rows, b, x, book)
         if b >= 0:
             slots[place] = h >> 32 << 32 | (b // ROW + 1)
-    book[NOW] = max(book[NOW], packets[p + TIME])
+    book[NOW] = max(book[NOW], time_of(packets, p))
     if book[LOG_ROOM] and (b < 0 or not rows[b + META] & SURE):
         noted(packets, p, b, book, log)
     return 1
@@ -226,7 +251,7 @@ def usual(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
     length = packets[p + LENGTH]
     if length == 0 and ident and ident in (ids & 0xFFFF, ids >> 16 & 0xFFFF, ids >> 32 & 0xFFFF):
         return 0
-    t = packets[p + TIME]
+    t = time_of(packets, p)
     rows[m + NEXT] = rows[m + TOP] = (seq + length) & MASK
     rows[m + ACKED] = ack
     rows[m + OCTETS] += length
@@ -239,7 +264,7 @@ def usual(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
 
 def arrives(packets: Sequence[int], p: int, rows: Rows, b: int, x: int, book: MutableSequence[int]) -> int:
     """Any segment: choose the incarnation, begin one where it has none, and let it happen. The row's place, or -1."""
-    t = packets[p + TIME]
+    t = time_of(packets, p)
     flags = packets[p + FLAGS]
     if flags & ICMP:
         if b >= 0:
@@ -260,8 +285,8 @@ def follows(packets: Sequence[int], p: int, rows: Rows, b: int, old: int, x: int
     rows[old + META] |= SUPERSEDED
     rows[b + BEFORE] = 0
     # What it does to the older one is said once both are in their final place: in no piece that is to be joined.
-    if packets[p + FLAGS] & 0x12 == 2 and packets[p + TIME] - rows[old + LAST] <= QUARANTINE and not book[LOG_ROOM]:
-        reused(rows, old, x, packets[p + TIME])
+    if packets[p + FLAGS] & 0x12 == 2 and time_of(packets, p) - rows[old + LAST] <= QUARANTINE and not book[LOG_ROOM]:
+        reused(rows, old, x, time_of(packets, p))
         rows[b + BEFORE] = old + 1
 
 
@@ -318,14 +343,14 @@ def begin(packets: Sequence[int], p: int, rows: Rows, book: MutableSequence[int]
     rows[b + HIGH_1] = packets[p + DST_HIGH]
     rows[b + LOW_1] = packets[p + DST_LOW]
     rows[b + ENDS] = packets[p + PORTS]
-    rows[b + FIRST] = rows[b + LAST] = packets[p + TIME]
+    rows[b + FIRST] = rows[b + LAST] = time_of(packets, p)
     rows[b + NUMBER] = packets[p + FRAME]
     rows[b + SYN_TIME] = rows[b + ROUND_TRIP] = rows[b + REUSED] = -1
     for s in range(2):
         m = b + SIDE + (s << SIDE_SHIFT)
         rows[m + ACKED] = rows[m + BASE] = rows[m + FIN_AT] = -1
         rows[m + SPENT_1] = rows[m + SPENT_2] = rows[m + WAITED] = -1
-        rows[m + SINCE] = packets[p + TIME]
+        rows[m + SINCE] = time_of(packets, p)
     # Without a SYN both sides are taken for established until they prove it or not.
     states = 0x11
     if flags & 0x12 == 0x02:
@@ -338,13 +363,13 @@ def begin(packets: Sequence[int], p: int, rows: Rows, book: MutableSequence[int]
 def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
     """One segment of a connection whose row is known; what it was (notes)."""
     m = b + SIDE + (x << SIDE_SHIFT)
-    t = packets[p + TIME]
+    t = time_of(packets, p)
     seq, ack, flags = packets[p + SEQ], packets[p + ACK], packets[p + FLAGS]
     length, ip = packets[p + LENGTH], packets[p + IP]
     ident, ttl = ip & IP_ID, ip >> TTL_SHIFT & TTL_MASK
     end = (seq + length + (flags & 1) + (flags >> 1 & 1)) & MASK
     if rows[b + META] & SPOKE << x and same_again(rows, m, ident, end, ack):
-        return duplicate(rows, m)
+        return duplicate(rows, b)
     if flags & OUTBOUND:
         rows[b + META] = rows[b + META] & ~(3 * NEAR) | COOKED | NEAR << x
     if rows[b + META] & (3 * FIRST_CLOSER | BY_RST):
@@ -370,10 +395,10 @@ def unreachable(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> i
     refuses = kind >> 8 == 1 if packets[p + FLAGS] & IPV6 else kind >> 8 == 3 and kind & 0xFF != 4
     if not refuses or state_of(rows, b, x) != 2 or packets[p + SEQ] != rows[b + SIDE + (x << SIDE_SHIFT) + BASE]:
         return 0
-    put_state(rows, b, x, 7, packets[p + TIME])
-    put_state(rows, b, 1 - x, 7, packets[p + TIME])
+    put_state(rows, b, x, 7, time_of(packets, p))
+    put_state(rows, b, 1 - x, 7, time_of(packets, p))
     rows[b + META] |= ICMP_ENDED
-    rows[b + LAST] = max(rows[b + LAST], packets[p + TIME])
+    rows[b + LAST] = max(rows[b + LAST], time_of(packets, p))
     return UNREACHABLE
 
 
