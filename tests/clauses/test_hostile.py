@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
+from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND
+from lastack.stack import Socket
+from lastack.tcp import SocketOptions
 from lastack.wire import Packet, Segment, address_bytes
 from lastack.wire.flags import ACK, SYN
 from lastack.wire.icmp import Problem
@@ -73,3 +77,47 @@ def test_a_syn_that_comes_twice_before_it_is_answered_is_answered_once(talk: Tal
     talk.stack.on_packet(packet, talk.now)
     talk.flush()
     assert [segment.flags for segment in talk.take()] == [SYN | ACK]
+
+
+def shut_out(talk: Talk, options: SocketOptions | None = None, *, close: bool = False) -> tuple[Socket, list[int]]:
+    """A window that stays shut, however often the peer is asked and answers, for two hours.
+
+    The connection, and when the peer was asked, in seconds.
+    """
+    socket = talk.accepted(options)
+    talk.say(".", 1, 1, window=0)
+    socket.send(bytes(50_000), talk.now)
+    if close:
+        socket.close(talk.now)
+    talk.flush()
+    began, asked = talk.now, []
+    while talk.now - began < 7200 * SECOND and (due := talk.stack.next_timeout()) is not None:
+        talk.now = due
+        talk.stack.on_timeout(due)
+        talk.flush()
+        if talk.take():
+            asked.append((due - began) // SECOND)
+            talk.say(".", 1, 1, window=0)
+    return socket, asked
+
+
+def test_answers_of_a_shut_window_make_probes_no_more_frequent(talk: Talk) -> None:
+    socket, asked = shut_out(talk)
+    assert socket.state is State.ESTABLISHED
+    assert 65 <= len(asked) <= 75
+    assert {later - earlier for earlier, later in pairwise(asked[12:])} == {120}
+
+
+def test_a_shut_window_that_nobody_waits_for_is_given_up_though_it_answers(talk: Talk) -> None:
+    socket, asked = shut_out(talk, close=True)
+    assert socket.state is State.CLOSED
+    assert not talk.stack.host.sockets
+    # As Linux: when the time-out of 200 ms has been doubled to two minutes.
+    assert len(asked) == 10
+
+
+def test_the_user_timeout_counts_while_a_shut_window_answers(talk: Talk) -> None:
+    socket, asked = shut_out(talk, SocketOptions(tcp_user_timeout=30_000))
+    assert socket.state is State.CLOSED
+    assert socket.connection.error == "ETIMEDOUT"
+    assert max(asked) <= 60

@@ -374,6 +374,7 @@ def window_opened(tcb: Tcb, now: Nanos64) -> None:
     waiting = sender.buffer.end - sender.nxt
     if sender.usable() >= min(waiting, sender.mss) + (1 if not waiting else 0):
         timers.retransmit = NEVER
+        sender.rtt.backoff = 0
     else:
         _arm_probe(tcb, now)
 

@@ -185,21 +185,27 @@ def _probe(tcb: Tcb, now: Nanos64) -> None:
     sender, settings = tcb.sender, tcb.settings
     if sender.flight.count or not (sender.unsent or sender.fin_unsent()):
         return
-    if sender.probes == 0:
+    # What a peer answers with a window that stays shut makes probes no more frequent, and its time is not counted anew.
+    backoff = sender.rtt.backoff
+    if backoff == 0:
         sender.active_at = now
     user = tcb.options.tcp_user_timeout * MILLISECOND
-    if user and sender.probes and now - sender.active_at >= user:
+    if user and backoff and now - sender.active_at >= user:
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
         return
     most = settings.tcp_retries2
+    gone = False
     if tcb.orphan:
-        most = _orphan_retries(tcb, sender.rtt.rto << min(sender.probes, MOST_DOUBLINGS) < settings.rto_max)
-    if sender.probes >= most:
+        alive = sender.rtt.rto << min(backoff, MOST_DOUBLINGS) < settings.rto_max
+        most = _orphan_retries(tcb, alive)
+        gone = not alive and backoff >= most
+    if gone or sender.probes >= most:
         _give_up(tcb, CloseKind.RETRANSMIT_TIMEOUT, now)
         return
     tcb.probe_due = WINDOW_PROBE
     sender.probes += 1
-    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.probes, MOST_DOUBLINGS), settings.rto_max)
+    sender.rtt.backoff = min(backoff + 1, settings.tcp_retries2)
+    wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, MOST_DOUBLINGS), settings.rto_max)
     tcb.timers.arm(PROBE, now + wait)
 
 
