@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from . import __version__
+from .errors import CallError
 from .model.report import Report, Source
 from .model.time import Nanos
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .capture.analyse import Analysis
     from .capture.packets import Packets
-    from .capture.sources import Captures, Summary
+    from .capture.sources import Captures
     from .diagnose.thresholds import Thresholds
     from .model.address import FourTuple
     from .model.filters import Filter
@@ -27,38 +29,22 @@ Progress = Callable[[int, int | None], None]
 
 _EPHEMERAL: Final = (32_768, 60_999)
 """Which ports filters take for clients' own: Linux's default, for a capture does not say."""
-
-
 _MAY_HOLD_TCP: Final = ("802.11", "Geneve", "GTP", "Teredo", "L2TP", "an unread link type", "too many headers")
-
-
-class Analysis(NamedTuple):
-    """Every connection of some captures, and what else was in them."""
-
-    connections: ConnectionTable
-    summary: Summary
-
-    @property
-    def end(self) -> Nanos:
-        """How far the captures go, Unix ns."""
-        return self.summary.last_time or 0
 
 
 def analyse(captures: Sequence[str | Path], *, memory: int | None = None, progress: Progress | None = None) -> Analysis:
     """Follow every connection of the captures (`-` is standard input), merged in the order of time.
 
-    `memory` bounds the octets kept of live connections. Raises CaptureError where nothing could be read.
+    `memory` bounds the octets kept of live connections. Raises CaptureError where nothing could be read, CallError
+    where `memory` is too little for any.
     """
-    from .capture.flows import Analyser
+    from .capture.analyse import analyse as follow
     from .capture.sources import open_captures
 
-    opened = open_captures(captures)
-    analyser = Analyser(compiled=opened.fast, memory=memory)
-    for packets, count in opened.batches():
-        analyser.feed(packets, count)
-        if progress is not None:
-            progress(*opened.progress())
-    return Analysis(analyser.finish(), opened.summary())
+    try:
+        return follow(open_captures(captures), memory=memory, progress=progress)
+    except ValueError as error:
+        raise CallError(str(error)) from None
 
 
 def check(
@@ -79,21 +65,21 @@ def check(
         source=Source(
             "capture",
             names[0] if len(names) == 1 else f"{len(names)} captures ({names[0]} and others)",
-            analysis.end,
+            analysis.summary.last_time or 0,
             lastack=__version__,
             filter="" if where is None else str(where),
         ),
         findings=tuple(run(table, thresholds)),
         connections=table,
         states={str(kind): len(rows) for (kind,), rows in table.groups("close_kind")},
-        unseen=tuple(_unseen(table, analysis.summary)),
+        unseen=tuple(_unseen(table, analysis)),
     )
 
 
 def kept(analysis: Analysis, where: Filter | None) -> ConnectionTable:
     """The connections that a filter leaves."""
     table = analysis.connections
-    return table if where is None else table.select(where.matches(table, analysis.end, _EPHEMERAL))
+    return table if where is None else table.select(where.matches(table, analysis.summary.last_time or 0, _EPHEMERAL))
 
 
 class Told(NamedTuple):
@@ -122,7 +108,7 @@ def tell(captures: Sequence[str | Path], which: int | FourTuple, *, progress: Pr
     seen: dict[tuple[int, Nanos], int] = {}
     ports = int(row.values("local_port")[0]), int(row.values("remote_port")[0])
     batches = _between(open_captures(captures, fast=False), ports, seen)
-    found = history(batches, int(row.values("first_frame")[0]), until=analysis.end)
+    found = history(batches, int(row.values("first_frame")[0]), until=analysis.summary.last_time or 0)
     if found is None:
         return None
     frames = tuple(seen[segment.number, segment.at] for segment in found.segments)
@@ -184,9 +170,12 @@ def cut_out(captures: Sequence[str | Path], told: Told, file: BinaryIO) -> int:
     return count
 
 
-def _unseen(table: ConnectionTable, summary: Summary) -> list[str]:
+def _unseen(table: ConnectionTable, analysis: Analysis) -> list[str]:
     """What the captures lack, so that nobody takes silence for health."""
+    summary = analysis.summary
     lines = list(summary.broken)
+    if analysis.given_up:
+        lines.append(f"the ends of {analysis.given_up:,} connections, which had to leave for lack of memory (--memory)")
     if summary.dropped:
         lines.append(f"{summary.dropped:,} packets that the capturing system says it lost")
     lacking = table.valid("unseen").sum() if len(table) else 0

@@ -47,6 +47,9 @@ class Net:
         self.wait(SECOND)
 
     def findings(self) -> dict[str, Finding]:
+        return {finding.rule: finding for finding in self.all_findings()}
+
+    def all_findings(self) -> tuple[Finding, ...]:
         path = self._path / "server.pcapng"
         with path.open("wb") as file:
             writer = PcapngWriter(file, ["server"])
@@ -54,8 +57,7 @@ class Net:
                 # What was lost had left, or was on its way: at the sender's interface it was seen.
                 if host == "server":
                     writer.write(0, at, data)
-        report = lastack.check(path)
-        return {finding.rule: finding for finding in report.findings}
+        return lastack.check(path).findings
 
 
 @pytest.fixture
@@ -102,6 +104,17 @@ def test_a_rst_within_an_open_connection_is_no_refusal(net: Net) -> None:
     here.abort()
     net.wait(SECOND)
     assert "handshake-refused" not in net.findings()
+
+
+def test_a_few_servers_are_named_and_the_others_told_together(net: Net) -> None:
+    for port in (81, 81, 81, 82, 82, 83, 84, 85, 86):
+        net.client.connect("10.0.0.2", port)
+        net.wait(SECOND)
+    findings = net.all_findings()
+    said = [finding.summary for finding in findings if finding.rule == "handshake-refused"]
+    assert len(said) == 4
+    assert said[0].startswith("10.0.0.2:81 refused 3")
+    assert said[3].startswith("3 other servers refused 3")
 
 
 def test_timed_out(net: Net) -> None:

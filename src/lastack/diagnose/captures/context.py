@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from lastack.model.state import State
 from lastack.model.time import Nanos, spoken
 
 Mask = NDArray[np.bool_]
+
+_NAMED: Final = 3
+"""Servers that a rule names one by one."""
 
 CAPTURE = "packets"
 """The source of whatever is read from a capture."""
@@ -54,14 +57,22 @@ class CaptureContext:
         return self.known(f"{side}_state", state)
 
     def by_server(self, mask: Mask, least: int = 1) -> Iterator[Group]:
-        """The rows of `mask` by server (address and port), most first; groups of fewer than `least` are left out."""
+        """The rows of `mask` by server (address and port), most first; groups of fewer than `least` are left out.
+
+        A few servers are named, all others are one group: a capture of thousands of them is told in a page.
+        """
         if np.count_nonzero(mask) < least:
             return
-        for (address, port), rows in self.table.groups("remote_addr", "remote_port"):
-            chosen = rows[mask[rows]]
-            if len(chosen) >= max(least, 1):
-                name = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
-                yield Group(name, self.table.select(chosen), len(rows))
+        groups = [(name, rows[mask[rows]], len(rows)) for name, rows in self.table.groups("remote_addr", "remote_port")]
+        groups = sorted((group for group in groups if len(group[1]) >= max(least, 1)), key=lambda group: -len(group[1]))
+        named = groups if len(groups) == _NAMED + 1 else groups[:_NAMED]
+        for (address, port), chosen, whole in named:
+            name = f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+            yield Group(name, self.table.select(chosen), whole)
+        rest = groups[len(named) :]
+        if rest:
+            chosen = np.sort(np.concatenate([group[1] for group in rest]))
+            yield Group(f"{len(rest):,} other servers", self.table.select(chosen), sum(group[2] for group in rest))
 
 
 def times(rows: ConnectionTable, column: str, fact: str) -> Evidence:
@@ -73,10 +84,11 @@ def times(rows: ConnectionTable, column: str, fact: str) -> Evidence:
 
 
 def clients(rows: ConnectionTable, named: int = 3) -> Evidence:
-    """Where the connections come from."""
-    groups = rows.groups("local_addr")
-    names = [f"{address} ({len(index):,})" for (address,), index in groups[:named]]
-    rest = len(groups) - len(names)
+    """Where the connections come from: those with most of them by name."""
+    _, first, counts = np.unique(rows.values("local_addr"), return_index=True, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:named]
+    names = [f"{rows.value('local_addr', int(first[which]))} ({int(counts[which]):,})" for which in most]
+    rest = len(counts) - len(names)
     return Evidence("clients", ", ".join(names) + (f" and {rest:,} more" if rest else ""), "", CAPTURE)
 
 
