@@ -24,7 +24,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.wire.flags import FIN, RST
 from lastack.wire.packet import decode_packet
 
-from ..captures.tap import batch_of, frames_at
+from ..captures.tap import batch_of, frames_at, table_of
 
 S = State
 Change = tuple[Nanos, State, State]
@@ -143,3 +143,46 @@ def test_the_states_of_the_host_at_the_tap_are_inferred_to_the_nanosecond(
         own, (ended, _, _) = own[:-1], own[-1]
         inferred = [change for place, change in enumerate(inferred) if place < len(own) or change[0] <= ended]
     assert inferred == own, [c.cause for c in sim.trace.changes if c.host == host]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 32), steps, troubles(), st.sampled_from(["client", "server"]))
+def test_the_table_says_what_the_ladder_shows(
+    seed: int, plan: list[tuple[Nanos, str, str, int]], troubled: dict[str, float], host: str
+) -> None:
+    sim = simulate(seed, plan, troubled)
+    packets, count = batch_of(frames_at(sim, host))
+    if not count:
+        return
+    seen = history([(packets, count)], 1, until=sim.now)
+    assert seen is not None
+    row = table_of(packets, count, sim.now).row(0)
+    for side, lane in zip(("local", "remote"), seen.hosts, strict=True):
+        states = [change.after.name for change in seen.changes if change.host == lane]
+        if row[f"{side}_state"] is not None and states:
+            assert row[f"{side}_state"] == states[-1]
+        for state in ("fin_wait_1", "fin_wait_2", "closing", "close_wait", "last_ack", "time_wait"):
+            spent = row[f"{side}_{state}_ns"]
+            if spent is not None and row["reset_cause"] is None:
+                entered = [c.at for c in seen.changes if c.host == lane and c.after.name == state.upper()][-1]
+                left = [c.at for c in seen.changes if c.host == lane and c.before.name == state.upper()][-1]
+                assert left - entered == spent
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 32), steps, st.sampled_from(["client", "server"]))
+def test_the_far_host_goes_through_the_same_states_as_far_as_it_shows(
+    seed: int, plan: list[tuple[Nanos, str, str, int]], host: str
+) -> None:
+    sim = simulate(seed, plan, {"loss": 0.0})
+    far = "server" if host == "client" else "client"
+    packets, count = batch_of(frames_at(sim, host))
+    if not count:
+        return
+    seen = history([(packets, count)], 1, until=sim.now)
+    assert seen is not None
+    if any(segment.flags & RST for segment in seen.segments):
+        # What it had received when it sent a RST, nobody else can know.
+        return
+    inferred, own = [c[2] for c in told(seen.changes, far)], [c[2] for c in shown(sim, far)]
+    assert inferred == own[: len(inferred)], own

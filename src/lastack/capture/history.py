@@ -103,7 +103,7 @@ class _Teller:
         self._book = array("q", bytes(r.BOOK * 8))
         self._book[r.ROOM] = _ROOM
         self._hash = -1
-        self._changes: list[list[tuple[Nanos, State, State]]] = [[], []]
+        self._changes: list[list[tuple[Nanos, State, State, str]]] = [[], []]
         self._segments: list[_Rung] = []
 
     def take(self, packets: Packets, p: int) -> None:
@@ -129,14 +129,19 @@ class _Teller:
             if packets[p + FLAGS] & 0x12 == 0x12:
                 before = [State.LISTEN, State.SYN_SENT]
         for side in (0, 1):
-            self._moved(side, before[side], int(packets[p + TIME]))
+            cause = ""
+            if b != 0:
+                cause = "the four-tuple is used again"
+            elif packets[p + FLAGS] & 4:
+                cause = "RST sent" if side == x else "rcv RST"
+            self._moved(side, before[side], int(packets[p + TIME]), cause)
         if b == 0 and not packets[p + FLAGS] & ICMP:
             m = r.SIDE + (x << r.SIDE_SHIFT)
             control = rows[m + r.CONTROLS]
             times = control >> r.FINS_AT & r.COUNT_MASK if notes & r.FIN_AGAIN else control & r.COUNT_MASK
             self._segments.append(_Rung(x, [int(n) for n in packets[p : p + WIDTH]], notes, times, rows[r.RESET] & 31))
 
-    def _moved(self, side: int, before: int, at: Nanos) -> None:
+    def _moved(self, side: int, before: int, at: Nanos, cause: str = "") -> None:
         """Note how a side's state changed, by the way that it must have taken."""
         rows = self._rows
         s = r.SIDE + (side << r.SIDE_SHIFT)
@@ -147,12 +152,14 @@ class _Teller:
             while lane[-1][2] != after:
                 lane.pop()
             return
-        if before == State.TIME_WAIT:
+        if before == State.TIME_WAIT and rows[s + r.SINCE] < at:
             # The clock ended it before this segment came.
-            at = min(at, rows[s + r.SINCE])
+            at, cause = rows[s + r.SINCE], ""
         crossing = bool(rows[s + r.EVENTS] & r.WAS_CLOSING)
         for state in (*_between(before, after, crossing), after):
-            lane.append((at, State(before), State(state)))
+            told = cause if state == State.CLOSED else ""
+            told = told or _EVENT.get((State(before), State(state)), "as later segments show")
+            lane.append((at, State(before), State(state), told))
             before = state
 
     def history(self, until: Nanos) -> History | None:
@@ -172,9 +179,9 @@ class _Teller:
         hosts = {side: str(end) if alike else end.addr for side, end in zip(sides, ends, strict=True)}
         number = 1
         changes = [
-            StateChange(at, hosts[side], number, before, after, _EVENT.get((before, after), "as later segments show"))
+            StateChange(at, hosts[side], number, before, after, cause)
             for side in sides
-            for at, before, after in self._changes[side]
+            for at, before, after, cause in self._changes[side]
             if self._told(side)
         ]
         changes.sort(key=lambda change: change.at)
