@@ -50,6 +50,8 @@ class Case(NamedTuple):
 
     name: str
     connections: int
+    exchanges: int
+    packets: int
     rounds: int
     subjects: tuple[str, ...]
 
@@ -58,14 +60,16 @@ CASES: Final = (
     Case(
         "2m",
         250_000,
+        1,
+        2_000_000,
         3,
         (
             *(LASTACK, TCPTRACE, "tshark", "argus", "softflowd", "dpkt", "nfstream"),
             *("floor-cat", "floor-capinfos"),
         ),
     ),
-    Case("10m", 1_250_000, 3, (LASTACK, TCPTRACE, "tshark", "softflowd", "floor-cat", "floor-capinfos")),
-    Case("100-packets", 13, 9, (LASTACK, TCPTRACE, "tshark", "floor-capinfos")),
+    Case("10m", 1_000_000, 2, 10_000_000, 3, (LASTACK, TCPTRACE, "tshark", "softflowd", "floor-cat", "floor-capinfos")),
+    Case("100-packets", 13, 1, 100, 9, (LASTACK, TCPTRACE, "tshark", "floor-capinfos")),
 )
 QUICK: Final = (CASES[0]._replace(rounds=2, subjects=(LASTACK, TCPTRACE, "floor-cat")), CASES[2]._replace(rounds=3))
 
@@ -105,9 +109,10 @@ def _peers(names: set[str]) -> str:
     return str(python)
 
 
-def make(path: Path, connections: int) -> None:
+def make(path: Path, case: Case) -> None:
     """Make a capture in a process of its own: what this one has ever taken would be counted as the subjects'."""
-    command = [sys.executable, str(HERE / "captures.py"), str(path), "--connections", str(connections)]
+    many = ["--connections", str(case.connections), "--exchanges", str(case.exchanges)]
+    command = [sys.executable, str(HERE / "captures.py"), str(path), *many]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 
@@ -123,7 +128,7 @@ def measure(subject: Subject, path: Path) -> dict[str, float]:
     return {"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_rss_mb": used.ru_maxrss / 1024}
 
 
-def run(case: Case, found: dict[str, Subject], path: Path, packets: int) -> list[dict[str, object]]:
+def run(case: Case, found: dict[str, Subject], path: Path) -> list[dict[str, object]]:
     """Every subject's best, a round after the other, printed with how many times faster than the first peer."""
     best: dict[str, dict[str, float]] = {}
     chosen = [found[name] for name in case.subjects if name in found]
@@ -141,7 +146,7 @@ def run(case: Case, found: dict[str, Subject], path: Path, packets: int) -> list
     rows: list[dict[str, object]] = []
     mine = best.get(LASTACK, {}).get("wall_s")
     for name, figures in best.items():
-        figures["packets_per_second"] = packets / figures["wall_s"]
+        figures["packets_per_second"] = case.packets / figures["wall_s"]
         for metric, unit in METRICS.items():
             rows.append({"case": case.name, "subject": name, "metric": metric, "value": figures[metric], "unit": unit})
         times = f"{figures['wall_s'] / mine:8.1f} x" if mine else ""
@@ -170,12 +175,12 @@ def main() -> None:
         for case in cases:
             path = place / f"{case.name}.pcap"
             if not path.exists():
-                make(path, case.connections)
+                make(path, case)
             # Compiles the kernels where they are not yet, and brings the file into the page cache.
             for name in (LASTACK, "floor-cat"):
                 if name in found:
                     measure(found[name], path)
-            rows += run(case, found, path, 8 * case.connections)
+            rows += run(case, found, path)
             if asked.keep is None:
                 path.unlink()
     if asked.json:

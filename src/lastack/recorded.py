@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from .capture.analyse import Analysis
     from .capture.packets import Packets
-    from .capture.sources import Captures
     from .diagnose.thresholds import Thresholds
     from .model.address import FourTuple
     from .model.filters import Filter
@@ -107,7 +106,7 @@ def tell(captures: Sequence[str | Path], which: int | FourTuple, *, progress: Pr
     row = table.select(index[:1])
     seen: dict[tuple[int, Nanos], int] = {}
     ports = int(row.values("local_port")[0]), int(row.values("remote_port")[0])
-    batches = _between(open_captures(captures, fast=False), ports, seen)
+    batches = _noted(open_captures(captures).between(*ports), seen)
     found = history(batches, int(row.values("first_frame")[0]), until=analysis.summary.last_time or 0)
     if found is None:
         return None
@@ -134,23 +133,18 @@ def _find(table: ConnectionTable, which: int | FourTuple) -> NDArray[np.intp]:
     return np.flatnonzero(chosen)
 
 
-def _between(
-    captures: Captures, ports: tuple[int, int], seen: dict[tuple[int, Nanos], int]
-) -> Iterator[tuple[Packets, int]]:
-    """The packets between two ports alone; `seen` learns the number of each by its frame and time."""
+def _noted(batches: Iterator[tuple[Packets, int]], seen: dict[tuple[int, Nanos], int]) -> Iterator[tuple[Packets, int]]:
+    """The same batches as plain numbers; `seen` learns the number of each packet by its frame and time."""
     from array import array
 
-    from .capture.packets import FRAME_MASK, NUMBER, PORTS, TIME, WIDTH
+    from .capture.packets import FRAME_MASK, NUMBER, TIME, WIDTH
 
-    wanted = {ports[0] << 16 | ports[1], ports[1] << 16 | ports[0]}
-    for packets, count in captures.batches():
-        kept = array("q")
+    for rows, count in batches:
+        packets = array("q")
+        packets.frombytes(memoryview(rows)[: count * WIDTH].tobytes())  # type: ignore[arg-type]
         for at in range(0, count * WIDTH, WIDTH):
-            if packets[at + PORTS] in wanted:
-                kept.extend(packets[at : at + WIDTH])
-                seen[int(packets[at + NUMBER]) & FRAME_MASK, int(packets[at + TIME])] = int(packets[at + NUMBER])
-        if kept:
-            yield kept, len(kept) // WIDTH
+            seen[packets[at + NUMBER] & FRAME_MASK, packets[at + TIME]] = packets[at + NUMBER]
+        yield packets, count
 
 
 def cut_out(captures: Sequence[str | Path], told: Told, file: BinaryIO) -> int:
@@ -161,7 +155,7 @@ def cut_out(captures: Sequence[str | Path], told: Told, file: BinaryIO) -> int:
     file.write(section_block("lastack"))
     links: dict[int, int] = {}
     count = 0
-    for frame in open_captures(captures, fast=False).frames(told.frames):
+    for frame in open_captures(captures).frames(told.frames):
         if frame.link not in links:
             links[frame.link] = len(links)
             file.write(interface_block(f"link type {frame.link}", frame.link))
