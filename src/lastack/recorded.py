@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from . import __version__
-from .errors import CallError
+from .errors import CallError, CaptureError
 from .model.report import Report, Source
 from .model.time import Nanos
 
@@ -95,9 +95,12 @@ def tell(captures: Sequence[str | Path], which: int | FourTuple, *, progress: Pr
 
     Reads the captures twice. Raises CaptureError where that cannot be done, or nothing could be read.
     """
+    from .capture.compressed import STANDARD_INPUT
     from .capture.history import history
     from .capture.sources import open_captures
 
+    if STANDARD_INPUT in map(str, captures):
+        raise CaptureError("standard input cannot be read twice, which this needs: save it to a file first")
     analysis = analyse(captures, progress=progress)
     table = analysis.connections
     index = _find(table, which)
