@@ -125,6 +125,11 @@ def test_duplicates_of_the_capture_are_not_retransmissions() -> None:
     assert (row["duplicates"], row["retransmits_out"], row["octets_out"], row["fin_out"]) == (2, 0, 100, 1)
 
 
+def test_a_retransmission_with_the_identification_of_the_first_is_one() -> None:
+    row = Talk().open().client("P.", 1, 1, 100, ident=5000).client("P.", 1, 1, 100, ident=5000, after=250).one()
+    assert (row["duplicates"], row["retransmits_out"], row["octets_out"]) == (0, 1, 200)
+
+
 # -- how it opened
 
 

@@ -368,7 +368,7 @@ def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
     length, ip = packets[p + LENGTH], packets[p + IP]
     ident, ttl = ip & IP_ID, ip >> TTL_SHIFT & TTL_MASK
     end = (seq + length + (flags & 1) + (flags >> 1 & 1)) & MASK
-    if rows[b + META] & SPOKE << x and same_again(rows, m, ident, end, ack):
+    if rows[b + META] & SPOKE << x and same_again(rows, m, t, ident, end, ack):
         return duplicate(rows, b)
     if flags & OUTBOUND:
         rows[b + META] = rows[b + META] & ~(3 * NEAR) | COOKED | NEAR << x
