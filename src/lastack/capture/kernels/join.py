@@ -147,8 +147,6 @@ def carry(packets: Sequence[int], p: int, later: Rows, r: int, rows: Rows, b: in
     ident = packets[p + IP] & IP_ID
     end = (packets[p + SEQ] + packets[p + LENGTH] + 1) & MASK
     twice = same_again(rows, one, time_of(packets, p), ident, end, packets[p + ACK])
-        rows, one, time_of(packets, p), ident, (packets[p + SEQ] + packets[p + LENGTH] + 1) & MASK, packets[p + ACK]
-    )
     twins = rows[b + CLOSE] & DUPLICATES
     first, number, asked = rows[b + FIRST], rows[b + NUMBER], rows[b + SYN_TIME]
     two = one + (1 << SIDE_SHIFT)
