@@ -380,6 +380,14 @@ def test_what_the_rungs_say() -> None:
     assert lane == ["SYN_RECEIVED", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSED"]
 
 
+def test_what_is_taken_back_leaves_the_ladder() -> None:
+    talk = Talk().client("S").server("S.", 0, 1, after=0.01).client(".", 1, 1, after=20).wait(1000).server("S.", 0, 1)
+    found = history([(talk.rows, talk.count)], 1)
+    assert found is not None
+    assert [change.after.name for change in found.changes if change.host == "198.51.100.7"] == ["SYN_RECEIVED"]
+    assert found.segments[-1].notes == ("SYN,ACK again, 2nd", "the ACK of it never came")
+
+
 def test_a_frame_that_begins_no_connection_has_no_history() -> None:
     talk = Talk().open()
     assert history([(talk.rows, talk.count)], 77) is None
