@@ -98,6 +98,8 @@ from .seq import MASK, ahead
 
 LOG_WIDTH: Final = WIDTH + 1
 """A logged packet and the number of its row."""
+_LONG: Final = 4096
+"""Rows that the cache holds without anybody's help."""
 _AHEAD: Final = 8
 """How many packets before its turn a row is fetched; its place in the slots twice as many."""
 _M: Final = (1 << 63) - 1
@@ -131,8 +133,9 @@ def follow(
         column(book_store),
         column(log_store),
     )
+    long = book[USED] > _LONG
     for i in range(start, stop):
-        if expect(packets, i * WIDTH):
+        if long and expect(packets, i * WIDTH):
             look_ahead(packets, i, stop, rows, slots, book[SLOT_MASK])
         if full(book) or not take(packets, i * WIDTH, rows, slots, book, log):
             return i
