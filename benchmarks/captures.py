@@ -144,7 +144,7 @@ def segment(
     else:
         big_endian(records, network, 0x4500, 2)
         big_endian(records, network + 2, length - network, 2)
-        big_endian(records, network + 4, ids * 7 + seq, 2)
+        big_endian(records, network + 4, ids * 7 + times // 1_000_000, 2)
         big_endian(records, network + 6, 0x4000, 2)
         big_endian(records, network + 8, 0x4006 if out else 0x3C06, 2)
         big_endian(records, network + 12, source, 4)

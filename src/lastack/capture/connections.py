@@ -209,7 +209,9 @@ class _Maker:
     def put(self, name: str, values: Array, valid: Array | None = None) -> None:
         """Add a column in the schema's own width."""
         kind = COLUMN[name].dtype
-        self.filled[name] = Values(values if kind == "address" else values.astype(kind, copy=False), valid)
+        # A view would keep all of the rows alive.
+        own = values if kind == "address" else values.astype(kind, copy=values.base is not None)
+        self.filled[name] = Values(own, valid)
 
     def columns(self, last: bool) -> Columns:
         """Every column."""

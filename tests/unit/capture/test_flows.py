@@ -125,6 +125,11 @@ def test_duplicates_of_the_capture_are_not_retransmissions() -> None:
     assert (row["duplicates"], row["retransmits_out"], row["octets_out"], row["fin_out"]) == (2, 0, 100, 1)
 
 
+def test_a_retransmission_with_the_identification_of_the_first_is_one() -> None:
+    row = Talk().open().client("P.", 1, 1, 100, ident=5000).client("P.", 1, 1, 100, ident=5000, after=250).one()
+    assert (row["duplicates"], row["retransmits_out"], row["octets_out"]) == (0, 1, 200)
+
+
 # -- how it opened
 
 
@@ -373,6 +378,14 @@ def test_what_the_rungs_say() -> None:
     assert lane == ["SYN_SENT", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT"]
     lane = [change.after.name for change in found.changes if change.host == "198.51.100.7"]
     assert lane == ["SYN_RECEIVED", "ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSED"]
+
+
+def test_what_is_taken_back_leaves_the_ladder() -> None:
+    talk = Talk().client("S").server("S.", 0, 1, after=0.01).client(".", 1, 1, after=20).wait(1000).server("S.", 0, 1)
+    found = history([(talk.rows, talk.count)], 1)
+    assert found is not None
+    assert [change.after.name for change in found.changes if change.host == "198.51.100.7"] == ["SYN_RECEIVED"]
+    assert found.segments[-1].notes == ("SYN,ACK again, 2nd", "the ACK of it never came")
 
 
 def test_a_frame_that_begins_no_connection_has_no_history() -> None:

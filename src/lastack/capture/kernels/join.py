@@ -145,7 +145,8 @@ def carry(packets: Sequence[int], p: int, later: Rows, r: int, rows: Rows, b: in
     """Put the later row in the place of one that repeated SYNs, with these added to it."""
     one = b + SIDE
     ident = packets[p + IP] & IP_ID
-    twice = same_again(rows, one, ident, (packets[p + SEQ] + packets[p + LENGTH] + 1) & MASK, packets[p + ACK])
+    end = (packets[p + SEQ] + packets[p + LENGTH] + 1) & MASK
+    twice = same_again(rows, one, time_of(packets, p), ident, end, packets[p + ACK])
     twins = rows[b + CLOSE] & DUPLICATES
     first, number, asked = rows[b + FIRST], rows[b + NUMBER], rows[b + SYN_TIME]
     two = one + (1 << SIDE_SHIFT)

@@ -71,6 +71,7 @@ from .rows import (
     TAKEN_BACK,
     TOP,
     TRIES,
+    TWICE_WITHIN,
     UNBELIEVED,
     UNREAD_TEXT,
     UNSEEN_ACKED,
@@ -86,9 +87,12 @@ from .seq import MASK, ahead
 from .transitions import ANSWER_COMES, FIN_ACKED, FIN_COMES, SENDS_FIN, SENDS_SYN, SYN_ACKED, SYN_COMES
 
 
-def same_again(rows: Rows, m: int, ident: int, end: int, ack: int) -> int:
-    """Whether a segment is one that the capture has already: an IP identification of the last three, nothing new."""
-    if ident == 0:
+def same_again(rows: Rows, m: int, t: int, ident: int, end: int, ack: int) -> int:
+    """Whether a segment is one that the capture has already: an IP identification of the last three, nothing new, soon.
+
+    A retransmission may have the identification of the first as well (RFC 1122 3.2.1.5), but comes later.
+    """
+    if ident == 0 or t - rows[m + HEARD] > TWICE_WITHIN:
         return 0
     ids = rows[m + IDS]
     if ident not in (ids & 0xFFFF, ids >> 16 & 0xFFFF, ids >> 32 & 0xFFFF):

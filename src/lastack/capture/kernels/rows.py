@@ -216,6 +216,8 @@ QUARANTINE: Final = 120 * SECOND
 """A connection that has ended takes late segments for so long after its last; then the four-tuple is new."""
 OVERTAKING: Final = 3_000_000
 """What fills a hole within so many ns was overtaken on its way; later, it was sent again."""
+TWICE_WITHIN: Final = 100_000_000
+"""A packet that the capture has twice passes the second time within so many ns."""
 NEAR_TIME: Final = 100_000
 """Who answers within so many ns is near."""
 

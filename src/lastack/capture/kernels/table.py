@@ -98,6 +98,8 @@ from .seq import MASK, ahead
 
 LOG_WIDTH: Final = WIDTH + 1
 """A logged packet and the number of its row."""
+_LONG: Final = 4096
+"""Rows that the cache holds without anybody's help."""
 _AHEAD: Final = 8
 """How many packets before its turn a row is fetched; its place in the slots twice as many."""
 _M: Final = (1 << 63) - 1
@@ -131,8 +133,9 @@ def follow(
         column(book_store),
         column(log_store),
     )
+    long = book[USED] > _LONG
     for i in range(start, stop):
-        if expect(packets, i * WIDTH):
+        if long and expect(packets, i * WIDTH):
             look_ahead(packets, i, stop, rows, slots, book[SLOT_MASK])
         if full(book) or not take(packets, i * WIDTH, rows, slots, book, log):
             return i
@@ -368,7 +371,7 @@ def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
     length, ip = packets[p + LENGTH], packets[p + IP]
     ident, ttl = ip & IP_ID, ip >> TTL_SHIFT & TTL_MASK
     end = (seq + length + (flags & 1) + (flags >> 1 & 1)) & MASK
-    if rows[b + META] & SPOKE << x and same_again(rows, m, ident, end, ack):
+    if rows[b + META] & SPOKE << x and same_again(rows, m, t, ident, end, ack):
         return duplicate(rows, b)
     if flags & OUTBOUND:
         rows[b + META] = rows[b + META] & ~(3 * NEAR) | COOKED | NEAR << x
