@@ -12,8 +12,8 @@ from lastack.stack.stack import Stack
 from lastack.tcp.settings import Settings
 from lastack.wire.packet import Packet
 
-from .engine_sockets import Blocks, EngineSockets
-from .target import Arrival, Call, Pending, Target
+from .engine_sockets import EngineSockets
+from .target import Arrival, Blocks, Call, Pending, Target
 
 _BEGIN: Final[Nanos] = 3600 * SECOND
 """What the host's clock says when the script begins: nothing of its past is younger than an hour."""
@@ -124,6 +124,7 @@ class EngineTarget(Target):
         self._sockets.wake = None
         for entry in list(self._pending):
             call, pending = entry
+            self._sockets.current = pending
             try:
                 pending.result = call(self._sockets)
             except Blocks:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 # Not for the first time within a run of pytest's own, which forgets the modules that were new in it.
-import lastack.script.play
+import lastack.script.play  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -20,7 +20,6 @@ BAD = GOOD + "+.1 < R. 1:1(0) ack 1 win 0\n+0 > . 1:1(0) ack 1\n"
 @pytest.fixture
 def tree(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A stranger's project, with the plugin loaded as its entry point would."""
-    assert lastack.script.play
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p lastack.pytest_plugin -p no:cacheprovider")
     pytester.makefile(".pkt", good=GOOD, bad=BAD)
