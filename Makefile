@@ -80,6 +80,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/wire.py
+	$(BIN)/python benchmarks/scripts.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
