@@ -6,7 +6,7 @@ COMPILED := .venv-compiled
 # The engine's own tests: the same ones hold it interpreted and compiled.
 ENGINE := tests/clauses tests/properties tests/simulations tests/unit/drive
 
-.PHONY: help demo test lint unit compiled explore soak bench docs clean
+.PHONY: help demo test lint unit compiled explore soak fuzz bench docs clean
 
 help:
 	@echo "make demo      leak CLOSE_WAIT and pile up TIME_WAIT on real sockets, and diagnose them (under a minute)"
@@ -16,6 +16,7 @@ help:
 	@echo "make compiled  the engine built as a native extension, held to its tests"
 	@echo "make explore   the exhaustive exploration of the engine, deeper than in the tests"
 	@echo "make soak      hundreds of thousands of real connections over a TUN device, memory watched; needs root"
+	@echo "make fuzz      captures and scripts damaged in every way, ten minutes each"
 	@echo "make bench     the benchmarks, side by side with their peers"
 	@echo "make docs      write the generated pages anew"
 	@echo "make clean     remove the virtual environments and what tools left"
@@ -65,7 +66,8 @@ $(COMPILED)/.made: pyproject.toml setup.py $(shell find src -name '*.py')
 	@touch $@
 
 compiled: $(COMPILED)/.made
-	@if $(COMPILED)/bin/lastack --version | grep -q compiled; then $(COMPILED)/bin/python -m pytest $(ENGINE); \
+	@if $(COMPILED)/bin/lastack --version | grep -q compiled; then $(COMPILED)/bin/python -m pytest $(ENGINE) \
+	&& $(COMPILED)/bin/python -m pytest tests/scripts -k on_the_engine; \
 	elif command -v cc >/dev/null 2>&1; then echo "the engine did not compile"; exit 1; \
 	else echo "compiled engine not tested: no C compiler here"; fi
 
@@ -76,10 +78,15 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m tests.live.peers.soak --seconds 240
 	$(BIN)/python -m tests.live.peers.soak --seconds 90 --bad
 
+fuzz: $(VENV)/.dev
+	$(BIN)/python fuzz/captures.py --minutes 10
+	$(BIN)/python fuzz/scripts.py --minutes 10
+
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/wire.py
+	$(BIN)/python benchmarks/scripts.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

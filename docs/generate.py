@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ from lastack.diagnose.thresholds import threshold_rows
 from lastack.model.record import COLUMNS
 from lastack.model.state import TRANSITIONS
 from lastack.report.schema import connection_schema, report_schema
+from lastack.script.calls import CALLS
 
 HERE = Path(__file__).parent
+MARK: Final = "<!-- From here on written by docs/generate.py. -->"
 ASSETS = "../src/lastack/report/assets"
 
 
@@ -91,6 +94,35 @@ def conformance() -> str:
     )
 
 
+def scripts() -> str:
+    """The page on scripts: what stands above its mark is written by hand, the lists below it are not."""
+    above, _, _ = (HERE / "scripts.md").read_text().partition(MARK)
+    calls = ", ".join(f"`{name}`" for name in sorted(CALLS))
+    suite = HERE.parent / "tests" / "scripts"
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for path in sorted(suite.rglob("*.pkt")):
+        groups.setdefault(path.parent.name, []).append(script_row(path))
+    count = sum(len(rows) for rows in groups.values())
+    headings = ("script", "what it shows", "source", "engine", "kernel")
+    tables = [f"### {group}\n\n" + table(headings, rows) for group, rows in groups.items()]
+    return (
+        f"{above}{MARK}\n## System calls\n\n{calls}.\n\n## The suite\n\n{count} scripts in `tests/scripts`, for "
+        "what public suites leave out. `tests/scripts/test_suite.py` holds the engine and the running kernel to them, "
+        "with `--exact`; the column on the kernel is of Linux 6.18.\n\n" + "\n".join(tables)
+    )
+
+
+def script_row(path: Path) -> tuple[str, ...]:
+    """What the head of a script says: what it shows, who says so, and why only one side can pass it."""
+    title, source, *rest = (line.removeprefix("// ") for line in path.read_text().splitlines()[:3])
+    only = re.match(r"Only on the (engine|kernel): (.+)", rest[0]) if rest else None
+    sides = [
+        "passes" if only is None or only.group(1) == side else f"not there: {only.group(2)}"
+        for side in ("engine", "kernel")
+    ]
+    return (f"`{path.stem}`", title, source, *sides)
+
+
 def published(schema: dict[str, Any]) -> str:
     """A JSON Schema as it is published."""
     return json.dumps(schema, indent=2) + "\n"
@@ -100,6 +132,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "rules.md": rules,
     "connections.md": columns,
     "conformance.md": conformance,
+    "scripts.md": scripts,
     f"{ASSETS}/report.schema.json": lambda: published(report_schema()),
     f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
 }

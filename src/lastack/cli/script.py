@@ -80,9 +80,8 @@ def script(
     files = [found for path in paths for found in (sorted(path.rglob("*.pkt")) if path.is_dir() else [path])]
     if not files:
         raise CallError("no *.pkt there")
-    how = How(
-        on, defined, options, sysctls, None if tolerance is None else tolerance * MICROSECOND, seed, shell, python
-    )
+    nanoseconds = None if tolerance is None else tolerance * MICROSECOND
+    how = How(on, defined, options, sysctls, nanoseconds, seed, shell, python, exact)
     runs = play_all(files, how, jobs or (16 if on == "kernel" else os.cpu_count() or 1))
     if traces is not None:
         runs = _traced(runs, traces)

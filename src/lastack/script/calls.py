@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from lastack.errors import ScriptError
 from lastack.model.time import MILLISECOND
 
-from .symbols import ERRNO, SYMBOLS, errno_name, number
-from .syntax import Anything, CallLine, Expression, Function, Sequence, Structure, Word
-from .target import Call, Sockets
-
-Result: TypeAlias = int | bytes | tuple[int, ...] | list[int]
+from .made import Descriptors, Made, Result, said, shown, unlike
+from .symbols import SYMBOLS, errno_name, errno_number, number
+from .syntax import Anything, CallLine, Expression, Function, Sequence, Structure
+from .target import Sockets
 
 _EVENTS: Final = {value: name for name, value in SYMBOLS.items() if name.startswith("POLL") and "NORM" not in name}
-_NEVER_GIVEN: Final = 1 << 30
+_GIVES_DESCRIPTORS: Final = frozenset({"socket", "accept", "accept4", "epoll_create", "epoll_create1", "pipe"})
 _LARGEST: Final = 64 << 20
 """Octets that one call sends."""
 
@@ -32,89 +31,43 @@ class Ends(NamedTuple):
     family: int
 
 
-class Made(NamedTuple):
-    """A call that can be made. `check` says what is wrong with its result, or None; `fd` is the socket it is on."""
-
-    call: Call
-    check: Callable[[Result], str | None]
-    fd: int | None
-
-
-class Descriptors:
-    """The script's numbers for descriptors, and the target's."""
-
-    def __init__(self) -> None:
-        self._real: dict[int, int] = {}
-
-    def real(self, expression: Expression) -> int:
-        """The target's descriptor; one that the script never got is passed on as it is (EBADF)."""
-        mine = number(expression)
-        return self._real.get(mine, mine if mine < 0 else mine + _NEVER_GIVEN)
-
-    def name(self, mine: int, real: int) -> None:
-        """A call gave the script a descriptor."""
-        self._real[mine] = real
-
-    def forget(self, mine: int) -> None:
-        """It was closed."""
-        self._real.pop(mine, None)
-
-
 class Calls:
     """Translates the calls of one script."""
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self.descriptors = Descriptors()
-        self._makers: Mapping[str, Callable[[CallLine], Made]] = {
-            "socket": self._socket,
-            "bind": self._bind,
-            "listen": self._listen,
-            "connect": self._connect,
-            "accept": self._accept,
-            "accept4": self._accept,
-            "read": self._receive,
-            "recv": self._receive,
-            "recvfrom": self._receive,
-            "readv": self._receive,
-            "recvmsg": self._receive,
-            "write": self._send,
-            "send": self._send,
-            "sendto": self._send,
-            "writev": self._send,
-            "sendmsg": self._send,
-            "shutdown": self._shutdown,
-            "close": self._close,
-            "setsockopt": self._setsockopt,
-            "getsockopt": self._getsockopt,
-            "fcntl": self._fcntl,
-            "ioctl": self._ioctl,
-            "poll": self._poll,
-        }
 
     def make(self, line: CallLine) -> Made:
         """The call of a line. Raises ScriptError, without a place, for what is not understood."""
-        maker = self._makers.get(line.name)
+        maker = CALLS.get(line.name)
         if maker is None:
-            raise ScriptError(f"{line.name}() is not understood: there are {', '.join(sorted(self._makers))}")
+            raise ScriptError(f"{line.name}() is not understood: there are {', '.join(sorted(CALLS))}")
         try:
-            return maker(line)
+            return maker(self, line)
         except IndexError:
             raise ScriptError(f"{line.name}() needs more arguments than {len(line.arguments)}") from None
+
+    def passed_over(self, line: CallLine) -> None:
+        """Nobody makes this call: it is as if it had gone as the line says."""
+        given = line.arguments[0] if line.name == "pipe" and line.arguments else line.result
+        if line.name in _GIVES_DESCRIPTORS and line.error is None and not isinstance(given, Anything):
+            for mine in given.items if isinstance(given, Sequence) else (given,):
+                self.descriptors.adopt(number(mine))
 
     def outcome(self, line: CallLine, made: Made, result: Result | None, error: OSError | None) -> str | None:
         """What is not as the line says of a call that has ended, or None."""
         if line.error is not None:
             if error is None:
-                return f"{line.name}() = -1 {line.error} expected, {_shown(result)} came"
+                return f"{line.name}() = -1 {line.error} expected, {shown(result)} came"
             came = errno_name(error.errno or 0)
-            same = came == line.error or error.errno == _errno(line.error)
+            same = came == line.error or error.errno == errno_number(line.error)
             return None if same else f"{line.name}() = -1 {line.error} expected, -1 {came} came"
         if error is not None:
             came = errno_name(error.errno or 0)
             if not isinstance(line.result, Anything) and number(line.result) == -1:
                 return None
-            return f"{line.name}() = {_said(line.result)} expected, -1 {came} ({error.strerror}) came"
+            return f"{line.name}() = {said(line.result)} expected, -1 {came} ({error.strerror}) came"
         assert result is not None
         return made.check(result)
 
@@ -126,7 +79,7 @@ class Calls:
     def _on(self, line: CallLine, call: Callable[[Sockets, int], Result]) -> Made:
         """A call on the descriptor in the first argument, whose result is a number."""
         fd = self._fd(line)
-        return Made(lambda sockets: call(sockets, fd), lambda result: _unlike(line, result), fd)
+        return Made(lambda sockets: call(sockets, fd), lambda result: unlike(line, result), fd)
 
     def _socket(self, line: CallLine) -> Made:
         family, kind, protocol = (line.arguments[i] for i in range(3))
@@ -200,7 +153,7 @@ class Calls:
 
         def closed(result: Result) -> str | None:
             self.descriptors.forget(mine)
-            return _unlike(line, result)
+            return unlike(line, result)
 
         return made._replace(check=closed)
 
@@ -220,6 +173,9 @@ class Calls:
 
     def _ioctl(self, line: CallLine) -> Made:
         request, expected = number(line.arguments[1]), line.arguments[2]
+        if request == SYMBOLS["FIONBIO"]:
+            flags = SYMBOLS["O_NONBLOCK"] if _option_value(expected) else 0
+            return self._on(line, lambda sockets, fd: sockets.fcntl(fd, SYMBOLS["F_SETFL"], flags))
         made = self._on(line, lambda sockets, fd: sockets.ioctl(fd, request))
         return made._replace(check=lambda result: _option_unlike(line, expected, result))
 
@@ -241,8 +197,93 @@ class Calls:
             wanted[0][0] if wanted else None,
         )
 
+    # -- epoll, pipes
+
+    def _epoll_create(self, line: CallLine) -> Made:
+        given = number(line.arguments[0])
+        # What epoll_create() is given has been without a meaning for long.
+        flags = given if line.name == "epoll_create1" else 0
+        return Made(lambda sockets: sockets.epoll_create(flags), lambda fd: self._named(line, fd), None)
+
+    def _epoll_ctl(self, line: CallLine) -> Made:
+        operation, fd = number(line.arguments[1]), self.descriptors.real(line.arguments[2])
+        given = line.arguments[3]
+        events, data = _epoll_event(given) if isinstance(given, Structure) else (0, 0)
+        made = self._on(line, lambda sockets, epoll: sockets.epoll_ctl(epoll, operation, fd, events, data))
+        return made._replace(fd=fd)
+
+    def _epoll_wait(self, line: CallLine) -> Made:
+        given, limit, milliseconds = line.arguments[1], number(line.arguments[2]), number(line.arguments[3])
+        timeout = None if milliseconds < 0 else milliseconds * MILLISECOND
+        entries = given.items if isinstance(given, Sequence) else () if isinstance(given, Anything) else (given,)
+        expected = None if isinstance(given, Anything) else [_epoll_event(entry) for entry in entries]
+        made = self._on(line, lambda sockets, epoll: sockets.epoll_wait(epoll, limit, timeout))
+        return made._replace(check=lambda result: _epoll_unlike(line, expected, result), fd=None)
+
+    def _pipe(self, line: CallLine) -> Made:
+        given = line.arguments[0]
+        if not isinstance(given, Sequence) or len(given.items) != 2:
+            raise ScriptError("pipe() needs [the end to read from, the end to write to]")
+        mine = [number(item) for item in given.items]
+
+        def named(result: Result) -> str | None:
+            assert isinstance(result, tuple)
+            for name, real in zip(mine, result, strict=True):
+                self.descriptors.name(name, real)
+            return unlike(line, 0)
+
+        return Made(lambda sockets: sockets.pipe(), named, None)
+
+    def _splice(self, line: CallLine) -> Made:
+        fd, out, limit = self._fd(line), self.descriptors.real(line.arguments[2]), number(line.arguments[4])
+        flags = number(line.arguments[5])
+        return Made(lambda sockets: sockets.splice(fd, out, limit, flags), lambda result: unlike(line, result), None)
+
+
+CALLS: Final[Mapping[str, Callable[[Calls, CallLine], Made]]] = {
+    "socket": Calls._socket,
+    "bind": Calls._bind,
+    "listen": Calls._listen,
+    "connect": Calls._connect,
+    "accept": Calls._accept,
+    "accept4": Calls._accept,
+    "read": Calls._receive,
+    "recv": Calls._receive,
+    "recvfrom": Calls._receive,
+    "readv": Calls._receive,
+    "recvmsg": Calls._receive,
+    "write": Calls._send,
+    "send": Calls._send,
+    "sendto": Calls._send,
+    "writev": Calls._send,
+    "sendmsg": Calls._send,
+    "shutdown": Calls._shutdown,
+    "close": Calls._close,
+    "setsockopt": Calls._setsockopt,
+    "getsockopt": Calls._getsockopt,
+    "fcntl": Calls._fcntl,
+    "ioctl": Calls._ioctl,
+    "poll": Calls._poll,
+    "epoll_create": Calls._epoll_create,
+    "epoll_create1": Calls._epoll_create,
+    "epoll_ctl": Calls._epoll_ctl,
+    "epoll_wait": Calls._epoll_wait,
+    "pipe": Calls._pipe,
+    "splice": Calls._splice,
+}
+"""What makes each call of a script."""
+
 
 # -- arguments
+
+
+def _epoll_event(given: Expression) -> tuple[int, int]:
+    """The (events, data) of {events=EPOLLIN, fd=4}; ptr, u32 and u64 are other names of the data."""
+    events = given.get("events") if isinstance(given, Structure) else None
+    if events is None or not isinstance(given, Structure):
+        raise ScriptError("an event of epoll is {events=..., fd=...}")
+    data = next((value for name in ("fd", "ptr", "u32", "u64") if (value := given.get(name)) is not None), 0)
+    return number(events), number(data)
 
 
 def _sizes(line: CallLine) -> tuple[int, int]:
@@ -285,16 +326,10 @@ def _option_value(given: Expression) -> int | bytes | tuple[int, ...]:
 # -- results
 
 
-def _unlike(line: CallLine, result: Result) -> str | None:
-    if isinstance(line.result, Anything) or number(line.result) == result:
-        return None
-    return f"{line.name}() = {_said(line.result)} expected, {_shown(result)} came"
-
-
 def _received(line: CallLine, result: Result) -> str | None:
     """As many octets as expected, and those that are expected where the script names them."""
     assert isinstance(result, bytes)
-    wrong = _unlike(line, len(result))
+    wrong = unlike(line, len(result))
     given = line.arguments[1]
     if wrong is None and isinstance(given, bytes) and not result.startswith(given[: len(result)]):
         return f"{line.name}() is expected to read {given!r}, {result[: len(given)]!r} came"
@@ -303,38 +338,37 @@ def _received(line: CallLine, result: Result) -> str | None:
 
 def _option_unlike(line: CallLine, expected: Expression, result: Result) -> str | None:
     """The value that getsockopt() or ioctl() writes; the call itself gives 0."""
-    wrong = _unlike(line, 0)
+    wrong = unlike(line, 0)
     if wrong is not None or isinstance(expected, Anything):
         return wrong
     wanted = _option_value(expected)
     if wanted == result or (isinstance(result, bytes) and isinstance(wanted, bytes) and result.rstrip(b"\0") == wanted):
         return None
-    return f"{line.name}() is expected to write {_shown(wanted)}, {_shown(result)} came"
+    return f"{line.name}() is expected to write {shown(wanted)}, {shown(result)} came"
 
 
 def _poll_unlike(line: CallLine, expected: list[int], result: Result) -> str | None:
     assert isinstance(result, list)
-    wrong = _unlike(line, sum(bool(events) for events in result))
+    wrong = unlike(line, sum(bool(events) for events in result))
     for place, (wanted, came) in enumerate(zip(expected, result, strict=True)):
+        assert isinstance(came, int)
         if wanted != came:
             return f"poll(): revents {_events(wanted)} expected of entry {place}, {_events(came)} came"
     return wrong
 
 
+def _epoll_unlike(line: CallLine, expected: list[tuple[int, int]] | None, result: Result) -> str | None:
+    """As many events as expected, and those, in whatever order."""
+    assert isinstance(result, list)
+    came = [entry for entry in result if isinstance(entry, tuple)]
+    wrong = unlike(line, len(came))
+    if wrong is not None or expected is None or (not came and number(line.result) == 0):
+        return wrong
+    if sorted(expected) == sorted(came):
+        return None
+    said_, shown_ = (", ".join(f"{_events(bits)} of {data}" for bits, data in entries) for entries in (expected, came))
+    return f"epoll_wait(): {said_} expected, {shown_} came"
+
+
 def _events(bits: int) -> str:
     return "|".join(name for value, name in _EVENTS.items() if bits & value) or "0"
-
-
-def _errno(name: str) -> int:
-    found = ERRNO.get(name)
-    if found is None:
-        raise ScriptError(f"{name} is no errno that is known")
-    return found
-
-
-def _said(expression: Expression) -> str:
-    return expression.name if isinstance(expression, Word) else str(number(expression))
-
-
-def _shown(result: Result | None) -> str:
-    return f"{len(result)} octets" if isinstance(result, bytes) else str(result)

@@ -103,6 +103,8 @@ def _number(name: str, value: str) -> tuple[str, int]:
     number = int(value)
     if name in ("bind_port", "connect_port") and not 0 < number <= 0xFFFF:
         raise ValueError("is a port, 1 to 65,535")
+    if name == "mtu" and not 68 <= number <= 0xFFFF:
+        raise ValueError("is a number of octets, 68 (RFC 791) to 65,535")
     fields = {
         "bind_port": ("bind_port", 1),
         "connect_port": ("connect_port", 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, TypeAlias
 
 from lastack.errors import ScriptError
 from lastack.model.time import SECOND, Nanos
@@ -12,11 +12,19 @@ from lastack.stack.stack import Stack
 from lastack.tcp.settings import Settings
 from lastack.wire.packet import Packet
 
-from .engine_sockets import Blocks, EngineSockets
-from .target import Arrival, Call, Pending, Target
+from .engine_sockets import EngineSockets
+from .target import Arrival, Blocks, Call, Pending, Target
 
 _BEGIN: Final[Nanos] = 3600 * SECOND
 """What the host's clock says when the script begins: nothing of its past is younger than an hour."""
+
+_LARGEST: Final = 0x7FFF_FFFF
+_PORTS: Final = 0xFFFF
+_BOUNDS: Final = {"tcp_rmem": (1, _LARGEST), "tcp_wmem": (1, _LARGEST), "ip_local_port_range": (1, _PORTS)}
+"""What Linux takes, where that is not 0 or anything above (net/ipv4/sysctl_net_ipv4.c)."""
+_CONGESTION: Final = {"cubic": "cubic", "reno": "newreno", "newreno": "newreno"}
+
+Setting: TypeAlias = int | str | tuple[int, ...]
 
 
 class EngineTarget(Target):
@@ -78,14 +86,9 @@ class EngineTarget(Target):
         known = settings.as_dict()
         if leaf not in known:
             raise ScriptError(f"{name} is no setting of the engine")
-        present = known[leaf]
         try:
-            words = value.replace(",", " ").split()
-            if isinstance(present, tuple):
-                setattr(settings, leaf, tuple(int(word) for word in words))
-            else:
-                setattr(settings, leaf, value.strip() if isinstance(present, str) else int(words[0]))
-        except (ValueError, IndexError):
+            setattr(settings, leaf, _setting(leaf, known[leaf], value.replace(",", " ").split()))
+        except ValueError:
             raise ScriptError(f"{name} cannot be set to {value!r}") from None
 
     def close(self) -> None:
@@ -124,6 +127,7 @@ class EngineTarget(Target):
         self._sockets.wake = None
         for entry in list(self._pending):
             call, pending = entry
+            self._sockets.current = pending
             try:
                 pending.result = call(self._sockets)
             except Blocks:
@@ -134,3 +138,25 @@ class EngineTarget(Target):
             self._pending.remove(entry)
             ended = True
         return ended
+
+
+def _setting(leaf: str, present: Setting, words: list[str]) -> Setting:
+    """What the words of a sysctl come to. Of several numbers the first ones may be given alone, as for Linux.
+
+    Raises ValueError.
+    """
+    if isinstance(present, str):
+        (word,) = words
+        if leaf == "tcp_congestion_control" and word not in _CONGESTION:
+            raise ValueError(word)
+        return _CONGESTION.get(word, word)
+    if leaf == "ip_local_reserved_ports":
+        ends = [word.partition("-") for word in words]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in ends]
+        return tuple(sorted({port for ports in ranges for port in ports[: _PORTS + 1] if 0 <= port <= _PORTS}))
+    low, high = _BOUNDS.get(leaf, (0, _LARGEST))
+    numbers = tuple(int(word) for word in words)
+    many = present if isinstance(present, tuple) else (present,)
+    if not 0 < len(numbers) <= len(many) or not all(low <= number <= high for number in numbers):
+        raise ValueError(words)
+    return numbers + many[len(numbers) :] if isinstance(present, tuple) else numbers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket as net
 import struct
@@ -11,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from lastack.live.tcpinfo import decode
-from lastack.model.time import MILLISECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 from .symbols import SYMBOLS
 from .target import Sockets
@@ -28,6 +29,10 @@ class KernelSockets(Sockets):
 
     def __init__(self) -> None:
         self._open: dict[int, net.socket] = {}
+        self._epolls: dict[int, select.epoll] = {}
+        self._told: dict[tuple[int, int], int] = {}
+        """What the script wants to be told with the events of (epoll, descriptor)."""
+        self._pipes: set[int] = set()
         self._lock = threading.Lock()
 
     def socket(self, family: int, kind: int, protocol: int) -> int:
@@ -67,10 +72,14 @@ class KernelSockets(Sockets):
 
     def send(self, fd: int, data: bytes, flags: int) -> int:
         """Send octets, without a signal where nobody reads any more."""
+        if fd in self._pipes:
+            return os.write(fd, data)
         return self._socket(fd).send(data, flags | SYMBOLS["MSG_NOSIGNAL"])
 
     def receive(self, fd: int, limit: int, flags: int) -> bytes:
         """Octets, or none at the end of file."""
+        if fd in self._pipes:
+            return os.read(fd, limit)
         return self._socket(fd).recv(limit, flags)
 
     def shutdown(self, fd: int, how: int) -> int:
@@ -80,6 +89,12 @@ class KernelSockets(Sockets):
 
     def close(self, fd: int) -> int:
         """Give the descriptor up."""
+        if fd in self._pipes or fd in self._epolls:
+            with self._lock:
+                self._pipes.discard(fd)
+                epoll = self._epolls.pop(fd, None)
+            os.close(fd) if epoll is None else epoll.close()
+            return 0
         here = self._socket(fd)
         with self._lock:
             del self._open[fd]
@@ -101,6 +116,9 @@ class KernelSockets(Sockets):
         here = self._socket(fd)
         if (level, name) in _TEXT:
             return here.getsockopt(level, name, 64).rstrip(b"\0")
+        if (level, name) in _TIMES:
+            seconds, microseconds = struct.unpack("@ll", here.getsockopt(level, name, 16))
+            return int(seconds), int(microseconds)
         if (level, name) == _LINGER:
             onoff, linger = struct.unpack("@ii", here.getsockopt(level, name, 8))
             return int(onoff), int(linger)
@@ -110,10 +128,12 @@ class KernelSockets(Sockets):
         """F_GETFL and F_SETFL."""
         import fcntl
 
-        here = self._socket(fd)
         if command == SYMBOLS["F_SETFL"]:
-            here.setblocking(not argument & SYMBOLS["O_NONBLOCK"])
+            blocking = not argument & SYMBOLS["O_NONBLOCK"]
+            os.set_blocking(fd, blocking) if fd in self._pipes else self._socket(fd).setblocking(blocking)
             return 0
+        if fd not in self._pipes:
+            self._socket(fd)
         return fcntl.fcntl(fd, command, argument)
 
     def ioctl(self, fd: int, request: int) -> int:
@@ -132,6 +152,48 @@ class KernelSockets(Sockets):
         found = dict(waiting.poll(None if timeout is None else timeout // MILLISECOND))
         return [found.get(fd, 0) for fd, _ in wanted]
 
+    def epoll_create(self, flags: int) -> int:
+        """A new descriptor, which waits for others."""
+        made = select.epoll()
+        with self._lock:
+            self._epolls[made.fileno()] = made
+        return made.fileno()
+
+    def epoll_ctl(self, epoll: int, operation: int, fd: int, events: int, data: int) -> int:
+        """Add, change or remove what it waits for."""
+        waiting = self._epoll(epoll)
+        if operation == SYMBOLS["EPOLL_CTL_DEL"]:
+            waiting.unregister(fd)
+        elif operation == SYMBOLS["EPOLL_CTL_MOD"]:
+            waiting.modify(fd, events)
+        elif operation == SYMBOLS["EPOLL_CTL_ADD"]:
+            waiting.register(fd, events)
+        else:
+            raise OSError(errno.EINVAL, "EINVAL")
+        self._told[epoll, fd] = data
+        return 0
+
+    def epoll_wait(self, epoll: int, limit: int, timeout: Nanos | None) -> list[tuple[int, int]]:
+        """The events that there are."""
+        if limit <= 0:
+            raise OSError(errno.EINVAL, "EINVAL")
+        seconds = None if timeout is None else timeout / SECOND
+        return [(events, self._told[epoll, fd]) for fd, events in self._epoll(epoll).poll(seconds, limit)]
+
+    def pipe(self) -> tuple[int, int]:
+        """The two ends of a new pipe."""
+        ends = os.pipe2(os.O_CLOEXEC)
+        with self._lock:
+            self._pipes.update(ends)
+        return ends
+
+    def splice(self, fd: int, out: int, limit: int, flags: int) -> int:
+        """Move octets between a pipe and a socket."""
+        for end in (fd, out):
+            if end not in self._pipes:
+                self._socket(end)
+        return os.splice(fd, out, limit, flags=flags)
+
     def info(self, fd: int) -> dict[str, int]:
         """tcp_info."""
         raw = self._socket(fd).getsockopt(net.IPPROTO_TCP, net.TCP_INFO, _INFO)
@@ -142,16 +204,30 @@ class KernelSockets(Sockets):
         """Close everything; calls that block in it end."""
         with self._lock:
             left, self._open = list(self._open.values()), {}
+            epolls, self._epolls = list(self._epolls.values()), {}
+            pipes, self._pipes = list(self._pipes), set()
         for here in left:
             # Wakes whoever waits in it: close() alone does not.
             with suppress(OSError):
                 here.shutdown(net.SHUT_RDWR)
             here.close()
+        for end in pipes:
+            os.close(end)
+        for epoll in epolls:
+            epoll.close()
 
     def _socket(self, fd: int) -> net.socket:
         found = self._open.get(fd)
         if found is None:
-            raise OSError(errno.EBADF, "EBADF")
+            other = fd in self._pipes or fd in self._epolls
+            raise OSError(*((errno.ENOTSOCK, "ENOTSOCK") if other else (errno.EBADF, "EBADF")))
+        return found
+
+    def _epoll(self, fd: int) -> select.epoll:
+        found = self._epolls.get(fd)
+        if found is None:
+            other = fd in self._pipes or fd in self._open
+            raise OSError(*((errno.EINVAL, "EINVAL") if other else (errno.EBADF, "EBADF")))
         return found
 
 

@@ -55,7 +55,8 @@ SYMBOLS: Final[Mapping[str, int]] = {
 
 ERRNO: Final[Mapping[str, int]] = {
     "EPERM": 1, "ENOENT": 2, "EINTR": 4, "EIO": 5, "EBADF": 9, "EAGAIN": 11, "EWOULDBLOCK": 11, "ENOMEM": 12,
-    "EACCES": 13, "EFAULT": 14, "EINVAL": 22, "EMFILE": 24, "ENOTTY": 25, "EPIPE": 32, "ENOTSOCK": 88,
+    "EACCES": 13, "EFAULT": 14, "EEXIST": 17, "EINVAL": 22, "EMFILE": 24, "ENOTTY": 25, "EPIPE": 32, "EDOM": 33,
+    "ENOTSOCK": 88,
     "EDESTADDRREQ": 89, "EMSGSIZE": 90, "EPROTOTYPE": 91, "ENOPROTOOPT": 92, "EPROTONOSUPPORT": 93, "EOPNOTSUPP": 95,
     "ENOTSUPP": 95, "EAFNOSUPPORT": 97, "EADDRINUSE": 98, "EADDRNOTAVAIL": 99, "ENETDOWN": 100, "ENETUNREACH": 101,
     "ECONNABORTED": 103, "ECONNRESET": 104, "ENOBUFS": 105, "EISCONN": 106, "ENOTCONN": 107, "ESHUTDOWN": 108,
@@ -69,6 +70,14 @@ _NAMES: Final = {number: name for name, number in list(ERRNO.items())[::-1]}
 def errno_name(number: int) -> str:
     """The name of Linux's errno, or of this machine's where Linux has none."""
     return _NAMES.get(number) or errno.errorcode.get(number, str(number))
+
+
+def errno_number(name: str) -> int:
+    """Linux's number of an errno. Raises ScriptError, without a place, for names that are not known."""
+    found = ERRNO.get(name)
+    if found is None:
+        raise ScriptError(f"{name} is no errno that is known")
+    return found
 
 
 def number(value: Expression) -> int:

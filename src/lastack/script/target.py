@@ -20,10 +20,23 @@ class Arrival(NamedTuple):
     packet: Packet
 
 
+class Blocks(Exception):
+    """The call has to wait."""
+
+
+class PassedOver(Exception):
+    """Nobody is there to make the call."""
+
+
 class Pending:
-    """A system call under way. Finished when `at` is not None: then `result` or `error` is what came of it."""
+    """A system call under way. Finished when `at` is not None: then `result` or `error` is what came of it.
+
+    `passed_over`: it was not made at all. `until` is its own: when it stops waiting.
+    """
 
     def __init__(self) -> None:
+        self.passed_over = False
+        self.until: Nanos | None = None
         self.at: Nanos | None = None
         self.result: Any = None
         self.error: OSError | None = None
@@ -87,6 +100,26 @@ class Sockets(ABC):
     @abstractmethod
     def poll(self, wanted: list[tuple[int, int]], timeout: Nanos | None) -> list[int]:
         """The events of each (descriptor, events wanted), once there is one or `timeout` is over (None: never)."""
+
+    @abstractmethod
+    def epoll_create(self, flags: int) -> int:
+        """A new descriptor, which waits for others."""
+
+    @abstractmethod
+    def epoll_ctl(self, epoll: int, operation: int, fd: int, events: int, data: int) -> int:
+        """Add, change or remove what it waits for; `data` is what comes back with the events."""
+
+    @abstractmethod
+    def epoll_wait(self, epoll: int, limit: int, timeout: Nanos | None) -> list[tuple[int, int]]:
+        """(events, data) of `limit` descriptors at most, once there is one or `timeout` is over (None: never)."""
+
+    @abstractmethod
+    def pipe(self) -> tuple[int, int]:
+        """The descriptors of a new pipe: the end to read from, and the end to write to."""
+
+    @abstractmethod
+    def splice(self, fd: int, out: int, limit: int, flags: int) -> int:
+        """Move octets from one descriptor to another; one of them is a pipe."""
 
     @abstractmethod
     def info(self, fd: int) -> dict[str, int]:

@@ -83,6 +83,9 @@ def test_what_goes_as_the_script_says_passes(played: Play, rest: str) -> None:
         ("+0 write(4, ...) = 3", 10, "more arguments"),
         ("+0 setsockopt(4, SOL_TCP, TCP_WRONG, [1], 4) = 0", 10, "TCP_WRONG is not known"),
         ("+0 `reboot`", 10, "not understood"),
+        ("+0 `sysctl -w net.ipv4.tcp_rmem=0`", 10, "cannot be set to '0'"),
+        ("+0 `sysctl -w net.ipv4.tcp_fin_timeout=x`", 10, "cannot be set to 'x'"),
+        ("+0 `sysctl -w net.ipv4.tcp_congestion_control=bbr`", 10, "cannot be set to 'bbr'"),
         ("+0 `sysctl -w net.ipv4.tcp_nothing=1`", 10, "no setting"),
         ("+0 < icmp unreachable nonsense [1:1(0)]", 10, "not understood"),
     ],
@@ -131,6 +134,11 @@ def test_ports_keep_two_connections_apart(played: Play) -> None:
     assert run.passed, failure(run)
 
 
+def test_the_first_of_several_numbers_may_be_set_alone(played: Play) -> None:
+    sysctl = "0 `sysctl -w net.ipv4.tcp_wmem=5000 net.ipv4.ip_local_reserved_ports=8080-8090,9000`\n"
+    assert played(sysctl + OPEN).passed
+
+
 def test_ipv6_has_addresses_of_its_own(played: Play) -> None:
     text = "--ip_version=ipv6\n" + OPEN.replace(
         "+0 > S. 0:0(0) ack 1 <...>", "+0 > S. 0:0(0) ack 1 <mss 1440,nop,nop,sackOK,nop,wscale 10>"
@@ -140,7 +148,9 @@ def test_ipv6_has_addresses_of_its_own(played: Play) -> None:
     assert len(run.packets[0].packet.source) == 16
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\0rubbish", b"--mtu=abc\n0 `x`", b"--unknown=3\n0 `x`", b"\0" * 100])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\0rubbish", b"--mtu=abc\n0 `x`", b"--mtu=7\n0 `x`", b"--unknown=3\n0 `x`", b"\0" * 100]
+)
 def test_a_file_that_is_no_script_fails_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rubbish.pkt"
     path.write_bytes(content)
