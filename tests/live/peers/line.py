@@ -108,7 +108,7 @@ class Line:
 
     def kernel_states(self, port: int) -> list[State]:
         """The states of the kernel's connections from or to a port, listeners left out."""
-        table = connections("own", where=parse(f"exclude listening and ( sport = :{port} or dport = :{port} )"))
+        table = connections(netns="own", where=parse(f"exclude listening and ( sport = :{port} or dport = :{port} )"))
         return [State(value) for value in table.values("local_state").tolist()] if len(table) else []
 
     def our_states(self) -> list[State]:
@@ -153,7 +153,7 @@ class Beside(Generic[T]):
 
 def _listens(port: int) -> bool:
     """Seen from outside: a server may take a connection that says nothing for its one client."""
-    return len(connections("own", where=parse(f"state listening and sport = :{port}"))) > 0
+    return len(connections(netns="own", where=parse(f"state listening and sport = :{port}"))) > 0
 
 
 def _text(said: BinaryIO) -> str:
