@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -228,12 +226,15 @@ def test_a_device_that_is_not_there_or_no_tun_is_refused(private_network: Namesp
     assert "no TUN device" in str(play(script, How(on="tun:lo")).failure)
 
 
-def test_the_command_line_refuses_other_sides(script: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lastack", "script", "--on", "tun:", str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "neither sim, kernel nor tun:" in done.stderr
+@pytest.mark.parametrize("on", ["tun:", "windows", ""])
+def test_other_sides_are_refused(on: str) -> None:
+    with pytest.raises(CallError, match="neither sim, kernel nor tun:"):
+        How(on=on)
+
+
+def test_a_device_that_breaks_is_a_failure_of_the_script(script: Path) -> None:
+    class Broken(Virtual):
+        def transmit(self, packet: Packet) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    assert "cannot be run: Broken pipe" in str(play(script, target=Broken().target(None)).failure)

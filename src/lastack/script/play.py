@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import LastackError, ScriptError
+from lastack.errors import CallError, LastackError, ScriptError
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.tcp.settings import Settings
 
@@ -49,6 +49,11 @@ class How:
     python: bool = False
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises CallError where `on` is nothing that there is: scripts are not to pass on the wrong thing."""
+        if self.on not in (SIM, KERNEL) and self.on.removeprefix(TUN) in (self.on, ""):
+            raise CallError(f"{self.on!r} is neither {SIM}, {KERNEL} nor {TUN} and the name of a device")
+
 
 def play(path: str | Path, how: How = How(), target: Target | None = None) -> Run:
     """Run the script in a file, on `target` where there is one (`how.on` then says nothing).
@@ -59,13 +64,11 @@ def play(path: str | Path, how: How = How(), target: Target | None = None) -> Ru
     try:
         script = read(path, dict(how.defined))
         config = configured(script, how.options, usual if how.tolerance is None else how.tolerance)
-        if target is not None:
-            return _set_and_run(script, target, config, how)
-        if how.on.startswith(TUN):
-            return _behind_tun(script, config, how)
-        return _on_kernel(script, config, how) if how.on == KERNEL else _on_engine(script, config, how)
+        return _played(script, config, how, target)
     except (LastackError, OSError) as error:
-        text = str(error) if isinstance(error, LastackError) else f"cannot be read: {error.strerror}"
+        text = str(error)
+        if isinstance(error, OSError):
+            text = f"cannot be {'read' if error.filename == str(path) else 'run'}: {error.strerror or error}"
         return Run(str(path), Failure(str(path), 0, "", text.removeprefix(f"{path}: "), 0))
 
 
@@ -84,6 +87,14 @@ def play_all(paths: Sequence[str | Path], how: How = How(), jobs: int = 1) -> It
             yield from pool.map(play, paths, [how] * len(paths), chunksize=max(len(paths) // (4 * jobs), 1))
         else:
             yield from pool.map(play, paths, [how] * len(paths))
+
+
+def _played(script: Script, config: Config, how: How, target: Target | None) -> Run:
+    if target is not None:
+        return _set_and_run(script, target, config, how)
+    if how.on.startswith(TUN):
+        return _behind_tun(script, config, how)
+    return _on_kernel(script, config, how) if how.on == KERNEL else _on_engine(script, config, how)
 
 
 def _on_engine(script: Script, config: Config, how: How) -> Run:
