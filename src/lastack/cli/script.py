@@ -34,7 +34,8 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
     epilog="Example: lastack script tests/scripts; lastack script --on kernel -j 8 close.pkt",
 )
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True))
-@click.option("--on", type=click.Choice(("sim", "kernel")), default="sim", show_default=True, help="What is tested.")
+@click.option("--on", default="sim", show_default=True, metavar="sim|kernel|tun:NAME",
+              help="What is tested.")  # fmt: skip
 @click.option("-D", "--define", "defined", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Define a name.")
 @click.option("--option", "options", multiple=True, callback=_pairs, metavar="NAME=VALUE",
               help="As a script's own --NAME=VALUE: ip_version=ipv6, mtu=1280.")  # fmt: skip
@@ -72,7 +73,8 @@ def script(
     """Run scripts: files, or directories of *.pkt. Exits with 1 if one fails.
 
     On the engine time is virtual, and nothing is needed; on the kernel it is real, and takes root: every script gets
-    a network namespace and a TUN device of its own.
+    a network namespace and a TUN device of its own. With tun:NAME the packet lines alone are played, as root, with the
+    stack that has that device open.
     """
     from lastack.model.time import MICROSECOND
     from lastack.script.play import How, play_all

@@ -36,7 +36,10 @@ _IGNORED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Config:
-    """`prefix` is the length of the local network's, `tolerance` in ns, `tick` a timestamp's (0: not looked at)."""
+    """`prefix` is the length of the local network's, `tolerance` in ns, `tick` a timestamp's (0: not looked at).
+
+    `remote_port` is where a script's packets come from that speak first.
+    """
 
     local_ip: str = _FOUR[0]
     remote_ip: str = _FOUR[1]
@@ -44,6 +47,7 @@ class Config:
     ip_version: str = "ipv4"
     bind_port: int = 8080
     connect_port: int = 8080
+    remote_port: int = 40_000
     mtu: int = 1500
     tolerance: Nanos = 4 * MILLISECOND
     tick: Nanos = MILLISECOND

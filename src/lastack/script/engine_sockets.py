@@ -125,8 +125,8 @@ class EngineSockets(Sockets):
         end = self._files.get(fd)
         if isinstance(end, PipeEnd):
             return end.write(data) or self._wait(end)
-        if flags & _OOB:
-            raise ScriptError("send() with MSG_OOB is not there on the engine, which sends nothing urgent")
+        if flags & ~_SENDING:
+            raise ScriptError("send() with these flags is not there on the engine: MSG_DONTWAIT and MSG_NOSIGNAL are")
         file = self._file(fd)
         socket = connected(file)
         if socket.state is State.SYN_SENT:

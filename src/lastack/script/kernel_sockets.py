@@ -22,6 +22,8 @@ _TEXT: Final = frozenset({(SYMBOLS["SOL_TCP"], SYMBOLS["TCP_CONGESTION"])})
 _LINGER: Final = (SYMBOLS["SOL_SOCKET"], SYMBOLS["SO_LINGER"])
 _TIMES: Final = frozenset({(SYMBOLS["SOL_SOCKET"], SYMBOLS[name]) for name in ("SO_RCVTIMEO", "SO_SNDTIMEO")})
 _INFO: Final = 512
+_SLICE: Final = 0.5
+"""Seconds after which one who waits for ever looks whether he still should: closing an epoll wakes nobody."""
 
 
 class KernelSockets(Sockets):
@@ -177,8 +179,11 @@ class KernelSockets(Sockets):
         """The events that there are."""
         if limit <= 0:
             raise OSError(errno.EINVAL, "EINVAL")
-        seconds = None if timeout is None else timeout / SECOND
-        return [(events, self._told[epoll, fd]) for fd, events in self._epoll(epoll).poll(seconds, limit)]
+        seconds = _SLICE if timeout is None else timeout / SECOND
+        while True:
+            found = self._epoll(epoll).poll(seconds, limit)
+            if found or timeout is not None:
+                return [(events, self._told[epoll, fd]) for fd, events in found]
 
     def pipe(self) -> tuple[int, int]:
         """The two ends of a new pipe."""

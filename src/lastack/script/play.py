@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import LastackError, ScriptError
+from lastack.errors import CallError, LastackError, ScriptError
 from lastack.model.time import MILLISECOND, Nanos
 from lastack.tcp.settings import Settings
 
@@ -22,16 +23,18 @@ from .target import Target
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
+TUN: Final = "tun:"
 KERNEL_TOLERANCE: Final[Nanos] = 20 * MILLISECOND
 _SHELL_SECONDS: Final = 60
+_FIRST_PORT, _PORTS = 32_768, 28_000
 
 
 @dataclass(frozen=True)
 class How:
-    """How scripts are run: `on` SIM or KERNEL.
+    """How scripts are run: `on` SIM, KERNEL, or TUN with the name of a device that the stack has open.
 
     `defined` are names for #ifdef and the words of the scripts, `options` (name, value) as in a script's first lines,
-    `sysctls` (name, value) set before it. `tolerance` None: 4 ms on the engine, 20 on the kernel. `shell` and `python`
+    `sysctls` (name, value) set before it. `tolerance` None: 4 ms on the engine, 20 elsewhere. `shell` and `python`
     let a script's own commands and code be run: that is running a program from the script's author. `exact` fails a
     script also for packets after its last line.
     """
@@ -46,22 +49,35 @@ class How:
     python: bool = False
     exact: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises CallError where `on` is nothing that there is: scripts are not to pass on the wrong thing."""
+        if self.on not in (SIM, KERNEL) and self.on.removeprefix(TUN) in (self.on, ""):
+            raise CallError(f"{self.on!r} is neither {SIM}, {KERNEL} nor {TUN} and the name of a device")
 
-def play(path: str | Path, how: How = How()) -> Run:
-    """Run the script in a file. What it cannot be read for, or run on, is its failure; nothing is raised."""
+
+def play(path: str | Path, how: How = How(), target: Target | None = None) -> Run:
+    """Run the script in a file, on `target` where there is one (`how.on` then says nothing).
+
+    What it cannot be read for, or run on, is its failure; nothing is raised.
+    """
+    usual = None if how.on == SIM and target is None else KERNEL_TOLERANCE
     try:
         script = read(path, dict(how.defined))
-        tolerance = how.tolerance if how.tolerance is not None else KERNEL_TOLERANCE if how.on == KERNEL else None
-        config = configured(script, how.options, tolerance)
-        return _on_kernel(script, config, how) if how.on == KERNEL else _on_engine(script, config, how)
+        config = configured(script, how.options, usual if how.tolerance is None else how.tolerance)
+        return _played(script, config, how, target)
     except (LastackError, OSError) as error:
-        text = str(error) if isinstance(error, LastackError) else f"cannot be read: {error.strerror}"
+        text = str(error)
+        if isinstance(error, OSError):
+            text = f"cannot be {'read' if error.filename == str(path) else 'run'}: {error.strerror or error}"
         return Run(str(path), Failure(str(path), 0, "", text.removeprefix(f"{path}: "), 0))
 
 
 def play_all(paths: Sequence[str | Path], how: How = How(), jobs: int = 1) -> Iterator[Run]:
-    """Run many scripts, `jobs` at a time, in the order of their names whichever ends first."""
-    if jobs <= 1 or len(paths) <= 1:
+    """Run many scripts, `jobs` at a time, in the order of their names whichever ends first.
+
+    Behind a TUN device there is one stack for all: one at a time.
+    """
+    if jobs <= 1 or len(paths) <= 1 or how.on.startswith(TUN):
         yield from (play(path, how) for path in paths)
         return
     # On the engine it is a matter of processors; on the kernel of waiting, each thread in its own namespace.
@@ -73,13 +89,18 @@ def play_all(paths: Sequence[str | Path], how: How = How(), jobs: int = 1) -> It
             yield from pool.map(play, paths, [how] * len(paths))
 
 
+def _played(script: Script, config: Config, how: How, target: Target | None) -> Run:
+    if target is not None:
+        return _set_and_run(script, target, config, how)
+    if how.on.startswith(TUN):
+        return _behind_tun(script, config, how)
+    return _on_kernel(script, config, how) if how.on == KERNEL else _on_engine(script, config, how)
+
+
 def _on_engine(script: Script, config: Config, how: How) -> Run:
     settings = Settings.linux()
     settings.mtu = config.mtu
-    target = EngineTarget([config.local_ip], settings, how.seed)
-    for name, value in how.sysctls:
-        target.set_sysctl(name, value)
-    return _run(script, target, config, how)
+    return _set_and_run(script, EngineTarget([config.local_ip], settings, how.seed), config, how)
 
 
 def _on_kernel(script: Script, config: Config, how: How) -> Run:
@@ -88,13 +109,29 @@ def _on_kernel(script: Script, config: Config, how: How) -> Run:
     from .kernel import KernelTarget
 
     with namespaces.private():
-        target = KernelTarget(config)
+        return _set_and_run(script, KernelTarget(config), config, how)
+
+
+def _behind_tun(script: Script, config: Config, how: How) -> Run:
+    from .beside import BesideTun
+    from .device import DeviceTarget
+
+    device = BesideTun(how.on.removeprefix(TUN), config.local_ip)
+    try:
+        # The stack remembers the connections of the script before this one: another port for each.
+        port = _FIRST_PORT + time.time_ns() // MILLISECOND % _PORTS
+        return _set_and_run(script, DeviceTarget(device), replace(config, remote_port=port), how)
+    finally:
+        device.close()
+
+
+def _set_and_run(script: Script, target: Target, config: Config, how: How) -> Run:
+    try:
         for name, value in how.sysctls:
             target.set_sysctl(name, value)
-        return _run(script, target, config, how)
-
-
-def _run(script: Script, target: Target, config: Config, how: How) -> Run:
+    except LastackError:
+        target.close()
+        raise
     shell, python = _shell if how.shell else None, _python if how.python else None
     return run(script, target, config, shell, python, exact=how.exact)
 

@@ -25,7 +25,6 @@ from .target import Arrival, Pending, Target
 _PATIENCE: Final[Nanos] = SECOND
 """How much longer than the tolerance a packet is waited for, to say when it came."""
 _FOREVER: Final[Nanos] = 3600 * SECOND
-_FIRST_PORT: Final = 40_000
 _AROUND: Final = 6
 """Packets that are shown with a failure."""
 
@@ -194,7 +193,7 @@ class _Runner:
         if line.ports is not None:
             flow = self._flow(line.ports[1], line.ports[0])
         else:
-            flow = self._current or self._flow(self._config.bind_port, _FIRST_PORT)
+            flow = self._current or self._flow(self._config.bind_port, self._config.remote_port)
         self._current = flow
         segment = flow.outgoing(line)
         packet = Packet(self._remote, self._local, segment, None, line.ip.ttl or 255)

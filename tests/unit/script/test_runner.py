@@ -82,6 +82,8 @@ def test_what_goes_as_the_script_says_passes(played: Play, rest: str) -> None:
         ("+0 fork() = 3", 10, "fork() is not understood"),
         ("+0 write(4, ...) = 3", 10, "more arguments"),
         ("+0 setsockopt(4, SOL_TCP, TCP_WRONG, [1], 4) = 0", 10, "TCP_WRONG is not known"),
+        ("+0 send(4, ..., 10, MSG_OOB) = 10", 10, "MSG_DONTWAIT and MSG_NOSIGNAL are"),
+        ("+0 recv(4, ..., 10, MSG_WAITALL) = 10", 10, "MSG_PEEK and MSG_OOB are"),
         ("+0 `reboot`", 10, "not understood"),
         ("+0 `sysctl -w net.ipv4.tcp_rmem=0`", 10, "cannot be set to '0'"),
         ("+0 `sysctl -w net.ipv4.tcp_fin_timeout=x`", 10, "cannot be set to 'x'"),
@@ -159,6 +161,12 @@ def test_a_file_that_is_no_script_fails_with_its_name(tmp_path: Path, content: b
 
 def test_a_missing_file_fails_with_its_name(tmp_path: Path) -> None:
     assert "No such file" in failure(play(tmp_path / "gone.pkt"))
+
+
+def test_the_script_on_the_page_passes(played: Play) -> None:
+    page = Path(__file__).parents[3] / "docs" / "scripts.md"
+    script = next(block for block in page.read_text().split("```")[1::2] if block.startswith("\n//"))
+    assert played(script, How(exact=True)).passed
 
 
 def test_a_shell_is_asked_only_where_that_is_allowed(played: Play, tmp_path: Path) -> None:
