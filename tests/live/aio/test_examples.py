@@ -39,11 +39,19 @@ def running(name: str) -> Iterator[subprocess.Popen[str]]:
         with namespaces.entered(namespaces.choose(found[1])[0]):
             yield process
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        assert clean(errors), errors
+        assert clean(last_words(process))
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What a program that ends by itself still says to its standard error; of one that does not, where it is stuck."""
+    try:
+        return process.communicate(timeout=20)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        pytest.fail(f"it does not end:\n{process.communicate()[1]}")
 
 
 def clean(errors: str) -> bool:
