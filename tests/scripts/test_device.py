@@ -25,7 +25,10 @@ from lastack.script.play import How, play
 from lastack.script.target import Sockets
 from lastack.stack.dice import Dice
 from lastack.stack.stack import Stack
+from lastack.wire.flags import SYN
+from lastack.wire.ip import address_bytes
 from lastack.wire.packet import Packet, decode_packet
+from lastack.wire.segment import Segment
 
 HERE = Path(__file__).parent
 SCRIPTS = sorted(HERE.rglob("*.pkt"))
@@ -183,9 +186,32 @@ def test_in_real_time_it_is_the_same(tmp_path: Path) -> None:
     assert 50_000_000 <= run.length < SECOND
 
 
+def test_a_clock_that_stands_still_ends_the_script(tmp_path: Path) -> None:
+    path = tmp_path / "waits.pkt"
+    path.write_text("1 > S 0:0(0)\n")
+    target = DeviceTarget(Virtual(), clock=lambda: 0, wait=lambda left: None)
+    assert "the clock stands still" in str(play(path, target=target).failure)
+
+
+def test_a_device_that_never_ends_hangs_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "flood.pkt"
+    path.write_text("0 < S 0:0(0) win 1000\n+0 > S. 0:0(0) ack 1\n")
+    device = Virtual()
+    device.transmit(device_syn())
+    reset = device.receive(1)
+    device.receive = lambda limit: list(reset)  # type: ignore[method-assign]
+    assert "flags" in str(play(path, target=device.target(None)).failure)
+
+
 def test_a_name_that_is_no_call_is_refused() -> None:
     with pytest.raises(CallError, match="no call is 'fork'"):
         DeviceTarget(Virtual(), {"fork": blocked})
+
+
+def device_syn() -> Packet:
+    """A SYN that nobody listens for."""
+    script, local = address_bytes("192.0.2.1"), address_bytes(LOCAL)
+    return Packet(script, local, Segment(40_000, 8080, 0, 0, SYN, 1000, b""))
 
 
 @contextmanager
