@@ -156,9 +156,15 @@ def test_without_calls_the_packet_lines_alone_decide(script: Path) -> None:
 
 
 def test_what_a_call_gives_is_looked_at_where_there_is_one(script: Path) -> None:
-    device = Echoing()
-    run = play(script, target=device.target({"receive": lambda fd, limit, flags: b"12345"}))
-    assert run.failure is not None
+    asked: list[int] = []
+
+    def receive(fd: int, limit: int, flags: int) -> bytes:
+        asked.append(fd)
+        return b"12345"
+
+    run = play(script, target=Echoing().target({"receive": receive}))
+    # accept() was passed over: its descriptor is what the script calls it.
+    assert asked == [4]
     assert "read() = 77 expected, 5 came" in str(run.failure)
 
 
@@ -197,9 +203,9 @@ def test_a_call_that_fails_has_its_errno(tmp_path: Path) -> None:
 def test_in_real_time_it_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "closed.pkt"
     path.write_text("0 < S 0:0(0) win 1000\n+0 > R. 0:0(0) ack 1\n+.05 < S 0:0(0) win 1000\n+0 > R. 0:0(0) ack 1\n")
-    run = play(path, target=DeviceTarget(Virtual()))
+    run = play(path, How(tolerance=SECOND // 2), DeviceTarget(Virtual()))
     assert run.passed, str(run.failure)
-    assert 50_000_000 <= run.length < SECOND
+    assert run.length >= 50_000_000
 
 
 def test_a_clock_that_stands_still_ends_the_script(tmp_path: Path) -> None:
@@ -234,12 +240,14 @@ def device_syn() -> Packet:
 def serving(name: str) -> Iterator[None]:
     """A stack that has a TUN device open, and somebody on it who sends back what comes."""
     with TunDevice(Tun(["10.99.0.1/24"], name=name)) as device:
-        driver = Driver(Stack(["10.99.0.2"]), device)
+        driver = Driver(Stack(["10.99.0.2", "10.99.0.3"]), device)
         driver.serve(8080, Echo)
         over = threading.Event()
 
         def serve() -> None:
             while not over.is_set():
+                # What it does as somebody else is none of the script's business.
+                driver.stack.connect(("192.0.2.1", 9), driver.now(), None, ("10.99.0.3", 0))
                 driver.run(0.02)
 
         thread = threading.Thread(target=serve)
@@ -253,13 +261,16 @@ def serving(name: str) -> Iterator[None]:
 
 @pytest.mark.root
 def test_a_stack_that_has_a_tun_device_open_is_driven_beside_it(private_network: Namespace, script: Path) -> None:
-    how = How(on="tun:their0", options=(("local_ip", "10.99.0.2"),))
+    how = How(on="tun:their0", options=(("local_ip", "10.99.0.2"),), tolerance=SECOND // 2)
     with serving("their0"):
+        wrong = script.with_name("wrong.pkt")
+        wrong.write_text(ECHO.replace("> F. 6:6(0)", "> F. 7:7(0)"))
+        assert "sequence number: 7 expected, 6 came" in str(play(wrong, how).failure)
+        # Its connection has been left open and repeats its FIN, which is in nobody's way.
+        script.write_text(ECHO.replace("+.05 <", "+.5 <"))
         for _ in range(3):
             run = play(script, how)
             assert run.passed, str(run.failure)
-        script.write_text(ECHO.replace("> F. 6:6(0)", "> F. 7:7(0)"))
-        assert "sequence number: 7 expected, 6 came" in str(play(script, how).failure)
 
 
 @pytest.mark.root
