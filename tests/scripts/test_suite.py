@@ -62,7 +62,7 @@ def test_on_the_kernel(path: Path, on_the_kernel: dict[str, Run]) -> None:
 def test_says_what_it_shows_and_who_says_so(path: Path) -> None:
     title, source = path.read_text().splitlines()[:2]
     assert re.match(r"// \S.{5,}", title)
-    assert re.match(r"// (RFC \d+|Linux |POSIX |tcp\(7\)|socket\(7\))", source)
+    assert re.match(r"// (RFC \d+|Linux |POSIX |[a-z_]+\([27]\)$)", source)
 
 
 def test_there_are_as_many_as_the_page_says() -> None:

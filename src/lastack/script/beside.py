@@ -18,14 +18,17 @@ from lastack.wire.packet import Packet, decode_packet
 
 _ALL: Final = 3
 _IP, _IP6 = 0x0800, 0x86DD
-_OUTGOING: Final = 4
-"""PACKET_OUTGOING: the kernel itself sends it."""
 _NO_LINK: Final = 0xFFFE
 """ARPHRD_NONE: there are no addresses but IP's."""
+PORTS: Final = range(32_768, 60_768)
+"""Where scripts come from, each from another one."""
 
 
 class BesideTun(Wire):
     """The device `name`; packets are those of the stack's address `local` alone.
+
+    The stack may still have connections of the script before this one, and repeat its FIN for minutes: what it sends to
+    one of PORTS that nothing has come from here is not for this script.
 
     Raises KernelError without root, and where there is no such device or it is no TUN device.
     """
@@ -34,6 +37,7 @@ class BesideTun(Wire):
         require_linux("a TUN device")
         self._name = name
         self._local = address_bytes(local)
+        self._used: set[int] = set()
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         except OSError as error:
@@ -54,24 +58,30 @@ class BesideTun(Wire):
         found: list[Packet] = []
         while len(found) < limit:
             try:
-                raw, sender = self._socket.recvfrom(1 << 16)
+                raw = self._socket.recv(1 << 16)
             except BlockingIOError:
                 break
             except OSError as error:
                 raise KernelError(f"{self._name} gives no packets: {error.strerror}") from error
-            if sender[2] == _OUTGOING:
-                continue
             try:
                 packet = decode_packet(raw)
             except DecodeError:
                 # Other protocols, and what is damaged: nothing that a script can name.
                 continue
-            if packet.source == self._local:
+            # Not what the kernel sends there, nor what the stack has to say as somebody else.
+            if packet.source == self._local and not self._left_over(packet):
                 found.append(packet)
         return found
 
+    def _left_over(self, packet: Packet) -> bool:
+        """Whether it belongs to a script before this one."""
+        segment = packet.segment
+        return segment is not None and segment.dst_port in PORTS and segment.dst_port not in self._used
+
     def transmit(self, packet: Packet) -> None:
         """Send a packet to the stack. Raises KernelError where nobody has the device open."""
+        if packet.segment is not None:
+            self._used.add(packet.segment.src_port)
         protocol = _IP6 if len(packet.destination) == 16 else _IP
         try:
             self._socket.sendto(packet.encode(), (self._name, protocol))

@@ -1,4 +1,4 @@
-"""Somebody else's stack as a script's target: behind a device of three methods, its system calls a table of functions.
+"""Somebody else's stack as a script's target: behind a device of their own, its system calls a table of functions.
 
 Without a table the packet lines alone decide. Time is real, unless a clock of theirs says otherwise.
 """
@@ -22,6 +22,8 @@ __all__ = ["Blocks", "DeviceTarget"]
 
 _REST: Final[Nanos] = MILLISECOND // 2
 """How long nobody looks at a device that no descriptor speaks for, or at a call that waits."""
+_PATIENCE: Final = 1000
+"""Looks at a clock that stands still, or at a device that never ends, before the script goes on without."""
 _SETTING: Final = "set_sysctl"
 
 
@@ -102,9 +104,14 @@ class DeviceTarget(Target):
     def _pass(self, until: Nanos, enough: Callable[[], bool]) -> None:
         """Look, and wait, until there is enough or the time has come."""
         self._look()
+        still = 0
         while not enough() and (left := until - self.now()) > 0:
+            before = self._clock(), len(self._left)
             self._wait(left)
             self._look()
+            still = still + 1 if before == (self._clock(), len(self._left)) else 0
+            if still > _PATIENCE:
+                raise ScriptError("the clock stands still: whoever has one of their own gives wait= as well")
 
     def _rest(self, left: Nanos) -> None:
         """Wait for a packet, in real time; a call that waits is tried again soon."""
@@ -116,7 +123,10 @@ class DeviceTarget(Target):
 
     def _look(self) -> None:
         """Take what has come, and try the calls that wait."""
-        while packets := self._device.receive(BATCH):
+        for _ in range(_PATIENCE):
+            packets = self._device.receive(BATCH)
+            if not packets:
+                break
             self._left.extend(Arrival(self.now(), packet) for packet in packets)
         for entry in list(self._pending):
             call, pending = entry

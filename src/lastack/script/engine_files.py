@@ -147,7 +147,7 @@ class Epoll:
         if limit <= 0:
             raise failed("EINVAL")
         found: list[tuple[int, int]] = []
-        for fd, watched in self._watched.items():
+        for fd, watched in list(self._watched.items()):
             bits, state = look(fd)
             bits &= watched.events | _ERR | _HUP
             news = watched.armed and not (watched.events & _EDGE and state == watched.seen)
@@ -155,6 +155,8 @@ class Epoll:
                 watched.seen = state
                 watched.armed = not watched.events & _ONCE
                 found.append((bits, watched.data))
+                # Those that were told of come last the next time: nobody starves.
+                self._watched[fd] = self._watched.pop(fd)
         return found
 
 

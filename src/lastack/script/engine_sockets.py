@@ -158,6 +158,8 @@ class EngineSockets(Sockets):
             end.take(len(octets or b""))
             return octets or b""
         file = self._file(fd)
+        if flags & _OOB and file.socket is None and file.listener is None:
+            raise failed("EINVAL")
         socket = connected(file)
         data: bytes | None = None
         with _Errors():

@@ -26,7 +26,6 @@ KERNEL: Final = "kernel"
 TUN: Final = "tun:"
 KERNEL_TOLERANCE: Final[Nanos] = 20 * MILLISECOND
 _SHELL_SECONDS: Final = 60
-_FIRST_PORT, _PORTS = 32_768, 28_000
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,13 @@ def _on_kernel(script: Script, config: Config, how: How) -> Run:
 
 
 def _behind_tun(script: Script, config: Config, how: How) -> Run:
-    from .beside import BesideTun
+    from .beside import PORTS, BesideTun
     from .device import DeviceTarget
 
     device = BesideTun(how.on.removeprefix(TUN), config.local_ip)
     try:
         # The stack remembers the connections of the script before this one: another port for each.
-        port = _FIRST_PORT + time.time_ns() // MILLISECOND % _PORTS
+        port = PORTS[time.time_ns() // MILLISECOND % len(PORTS)]
         return _set_and_run(script, DeviceTarget(device), replace(config, remote_port=port), how)
     finally:
         device.close()

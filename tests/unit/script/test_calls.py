@@ -165,6 +165,76 @@ SAME = {
     "accept waits as long as the listener says": """
 +0 setsockopt(3, SOL_SOCKET, SO_RCVTIMEO, {tv_sec=0, tv_usec=200000}, 16) = 0
 +0...0.2 accept(3, ..., ...) = -1 EAGAIN""",
+    "epoll after a reset": """
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET, fd=4}) = 0
++0 epoll_wait(5, {events=EPOLLOUT, fd=4}, 1, 0) = 1
++0 < R. 1:1(0) ack 1 win 0
++0 epoll_wait(5, {events=EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLERR|EPOLLHUP, fd=4}, 1, 0) = 1
++0 epoll_wait(5, ..., 1, 0) = 0
++0 getsockopt(4, SOL_SOCKET, SO_ERROR, [104], [4]) = 0
++0 epoll_ctl(5, EPOLL_CTL_MOD, 4, {events=0, fd=4}) = 0
++0 epoll_wait(5, {events=EPOLLHUP, fd=4}, 1, 0) = 1
++0 close(4) = 0
++0 epoll_wait(5, ..., 1, 0) = 0""",
+    "epoll of a half closed connection": """
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLRDHUP, fd=4}) = 0
++0 shutdown(4, SHUT_WR) = 0
++0 > F. 1:1(0) ack 1
++0 epoll_wait(5, ..., 1, 0) = 0
++.01 < . 1:1(0) ack 2 win 257
++0 epoll_wait(5, ..., 1, 0) = 0
++.01 < F. 1:1(0) ack 2 win 257
++0 > . 2:2(0) ack 2
++0 epoll_wait(5, {events=EPOLLIN|EPOLLRDHUP|EPOLLHUP, fd=4}, 1, 0) = 1""",
+    "epoll of a socket that was never connected": """
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 6
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 6, {events=EPOLLIN|EPOLLOUT, fd=6}) = 0
++0 epoll_wait(5, {events=EPOLLOUT|EPOLLHUP, fd=6}, 1, 0) = 1""",
+    "epoll tells no more than there is room for, and the others next": """
++0 pipe([6, 7]) = 0
++0 epoll_create(1) = 5
++0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLOUT, fd=4}) = 0
++0 epoll_ctl(5, EPOLL_CTL_ADD, 7, {events=EPOLLOUT, fd=7}) = 0
++0 epoll_wait(5, {events=EPOLLOUT, fd=4}, 1, 0) = 1
++0 epoll_wait(5, {events=EPOLLOUT, fd=7}, 1, 0) = 1
++0 epoll_wait(5, {events=EPOLLOUT, fd=4}, 1, 0) = 1""",
+    "a write waits as long as the socket says, and tells what went": """
++0 setsockopt(4, SOL_SOCKET, SO_SNDTIMEO, {tv_sec=0, tv_usec=50000}, 16) = 0
++0 < . 1:1(0) ack 1 win 0
++0...0.05 write(4, ..., 10000000) = ...
++.05...0.1 write(4, ..., 10000000) = -1 EAGAIN""",
+    "a pipe takes as much as there is room for": """
++0 pipe([6, 7]) = 0
++0 fcntl(7, F_SETFL, O_NONBLOCK) = 0
++0 write(7, ..., 65536) = 65536
++0 write(7, ..., 1) = -1 EAGAIN
++0 poll([{fd=7, events=POLLOUT, revents=0}], 1, 0) = 0
++0 read(6, ..., 100000) = 65536""",
+    "a splice at the end of file": """
++0 pipe([6, 7]) = 0
++0 < FP. 1:6(5) ack 1 win 257
++.04 > . 1:1(0) ack 7
++0 splice(4, NULL, 7, NULL, 3, 0) = 3
++0 splice(4, NULL, 7, NULL, 1000, 0) = 2
++0 splice(4, NULL, 7, NULL, 1000, 0) = 0
++0 read(6, ..., 100) = 5""",
+    "peeking past an urgent octet": """
++0 < PU. 1:6(5) ack 1 win 257 urg 3
++0 > . 1:1(0) ack 6
++0 recv(4, "\\0\\0", 100, 0) = 2
++0 recv(4, ..., 100, MSG_PEEK) = 2
++0 recv(4, ..., 100, 0) = 2
++0 recv(4, ..., 1, MSG_OOB) = -1 EINVAL""",
+    "nobody may read what has no connection": """
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 6
++0 recv(6, ..., 10, MSG_PEEK) = -1 ENOTCONN
++0 recv(6, ..., 10, MSG_OOB) = -1 EINVAL
++0 recv(3, ..., 10, MSG_PEEK) = -1 ENOTCONN
++0 pipe([8, 9]) = 0
++0 splice(6, NULL, 9, NULL, 10, 0) = -1 ENOTCONN""",
     "FIONBIO is another way to not wait": """
 +0 ioctl(4, FIONBIO, [1]) = 0
 +0 read(4, ..., 1) = -1 EAGAIN
