@@ -46,6 +46,25 @@ def analyse(captures: Sequence[str | Path], *, memory: int | None = None, progre
         raise CallError(str(error)) from None
 
 
+def leaving(
+    captures: Sequence[str | Path],
+    *,
+    where: Filter | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[ConnectionTable]:
+    """The connections that a filter leaves, table by table as they leave memory, without `id`. Raises as `analyse`."""
+    from .capture.analyse import leaving as leave
+    from .capture.sources import open_captures
+
+    opened = open_captures(captures)
+    try:
+        for table in leave(opened, memory=memory, progress=progress):
+            yield _matching(table, where, opened.summary().last_time)
+    except ValueError as error:
+        raise CallError(str(error)) from None
+
+
 def check(
     captures: Sequence[str | Path],
     *,
@@ -77,8 +96,11 @@ def check(
 
 def kept(analysis: Analysis, where: Filter | None) -> ConnectionTable:
     """The connections that a filter leaves."""
-    table = analysis.connections
-    return table if where is None else table.select(where.matches(table, analysis.summary.last_time or 0, _EPHEMERAL))
+    return _matching(analysis.connections, where, analysis.summary.last_time)
+
+
+def _matching(table: ConnectionTable, where: Filter | None, now: Nanos | None) -> ConnectionTable:
+    return table if where is None else table.select(where.matches(table, now or 0, _EPHEMERAL))
 
 
 class Told(NamedTuple):

@@ -178,3 +178,23 @@ def test_what_was_readable_of_a_broken_capture_is_told_with_where_it_broke(
     assert done.returncode == 0
     assert b"Not seen" in done.stdout
     assert b"cut.pcapng" in done.stdout
+
+
+def test_with_a_limit_of_memory_rows_are_written_as_connections_leave(lastack: Command, capture: Path) -> None:
+    whole = [json.loads(line) for line in lastack("connections", "--format", "jsonl", capture).stdout.splitlines()]
+    for row in whole:
+        del row["id"]
+    limited = ("connections", "--memory", "1M", "--format")
+    assert [json.loads(line) for line in lastack(*limited, "jsonl", capture).stdout.splitlines()] == whole
+    assert json.loads(lastack(*limited, "json", capture).stdout) == whole
+    assert lastack(*limited, "csv", capture).stdout.decode().splitlines()[0].split(",") == list(whole[0])
+    assert json.loads(lastack(*limited, "json", "-", given=capture.read_bytes()).stdout) == whole
+    chosen = [row for row in whole if row["close_kind"] == "REFUSED"]
+    assert json.loads(lastack(*limited, "json", "-f", "dport = :81", capture).stdout) == chosen
+
+
+def test_what_cannot_be_read_empties_no_file(lastack: Command, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    kept.write_text("mine")
+    assert lastack("connections", "--memory", "1M", "--format", "csv", "-o", kept, tmp_path / "none").returncode == 2
+    assert kept.read_text() == "mine"

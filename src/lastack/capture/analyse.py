@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -55,10 +55,33 @@ def analyse(
     return Analysis(finish(analysers), together([part.summary() for part in parts]), 0)
 
 
+def leaving(
+    captures: Captures, *, memory: int | None = None, progress: Progress | None = None
+) -> Iterator[ConnectionTable]:
+    """The same connections table by table, as they leave memory; those that live when the captures end come last.
+
+    Nothing is kept of what has left, so that captures may be endless. The tables have no `id`: that would be the order
+    of first frames, which is known at the end only. What left for lack of `memory` says so (`unseen`). Raises as
+    `analyse` does.
+    """
+    analyser = Analyser(compiled=captures.fast, memory=memory)
+    for _ in _fed(captures, analyser, progress, 1):
+        if analyser.left:
+            yield analyser.drain().without("id")
+    yield analyser.finish().without("id")
+
+
 def _read(captures: Captures, analyser: Analyser, progress: Progress | None, parts: int) -> None:
     """Feed all of a capture, or of a part of one."""
+    for _ in _fed(captures, analyser, progress, parts):
+        pass
+
+
+def _fed(captures: Captures, analyser: Analyser, progress: Progress | None, parts: int) -> Iterator[None]:
+    """Feed a batch at a time."""
     for packets, count in captures.batches():
         analyser.feed(packets, count)
         if progress is not None:
             done, whole = captures.progress()
             progress(done if whole is None else min(done * parts, whole), whole)
+        yield

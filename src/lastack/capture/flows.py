@@ -99,6 +99,11 @@ class Analyser:
         """Rows in use."""
         return int(self.book[USED])
 
+    @property
+    def left(self) -> bool:
+        """Whether there is something to drain."""
+        return bool(self._left)
+
     # -- packets in
 
     def feed(self, packets: Packets, count: int) -> None:

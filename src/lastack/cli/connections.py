@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -53,6 +54,17 @@ def connections(
         chosen &= condition("age", ">=", duration_text(min_age))
     if form == "parquet" and file is None:
         raise CallError("a Parquet file needs a name: -o FILE")
+    if paths and memory is not None and form in ("json", "jsonl", "csv"):
+        from lastack.recorded import leaving
+        from lastack.report.machine import write_tables
+
+        with progress(silent=False) as told:
+            tables = leaving(paths, where=chosen, memory=memory, progress=told)
+            # What cannot be read is told of before a file is opened, and emptied, for the answer.
+            first = next(tables)
+            with output(file) as paper_:
+                write_tables(chain([first], tables), paper_, form)
+        return
     with progress(not paths) as told:
         table = read(*paths, netns=netns, where=chosen, memory=memory, progress=told)
     if form == "parquet" and file is not None:

@@ -50,7 +50,8 @@ def captures(command: Command) -> Command:
         "--memory",
         metavar="SIZE",
         callback=size,
-        help="Of captures: keep no more than this of live connections (512M, 2G); older ones leave early.",
+        help="Of captures: keep no more than this of live connections (512M, 2G); older ones leave early. "
+        "`connections` as JSON or CSV then writes each when it leaves, and keeps none.",
     )(command)
     return click.argument("paths", nargs=-1, metavar="[CAPTURE...]")(command)
 

@@ -264,6 +264,10 @@ class ConnectionTable:
         """The same rows with columns added or replaced."""
         return ConnectionTable(self._length, {**self._filled, **filled})
 
+    def without(self, *names: str) -> ConnectionTable:
+        """The same rows with columns left empty."""
+        return ConnectionTable(self._length, {n: values for n, values in self._filled.items() if n not in names})
+
     @staticmethod
     def concatenate(tables: Sequence[ConnectionTable]) -> ConnectionTable:
         """One table of all the rows; a column that only some of them have is null in the others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ __all__ = [
     "write_connections",
     "write_report",
     "write_socket",
+    "write_tables",
 ]
 
 SAMPLE: Final = 100
@@ -70,7 +71,12 @@ def write_connections(table: ConnectionTable, file: IO[str], form: str) -> None:
 
     A row has the table's filled columns in the schema's order. Raises KeyError on any other form.
     """
-    {"json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv}[form](table, file)
+    write_tables([table], file, form)
+
+
+def write_tables(tables: Iterable[ConnectionTable], file: IO[str], form: str) -> None:
+    """Write tables that have the same columns as they come, as if they were one (`write_connections`)."""
+    {"json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv}[form](tables, file)
 
 
 def write_socket(table: ConnectionTable, info: Mapping[str, int | float | bool | str] | None, file: IO[str]) -> None:
@@ -78,24 +84,28 @@ def write_socket(table: ConnectionTable, info: Mapping[str, int | float | bool |
     file.write(_dumps(_plain({"connection": table.row(0), "tcp_info": info and dict(info)}), indent=2) + "\n")
 
 
-def _write_json(table: ConnectionTable, file: IO[str]) -> None:
+def _write_json(tables: Iterable[ConnectionTable], file: IO[str]) -> None:
     before = "[\n"
-    for rows in _chunks(table):
-        file.write(before + ",\n".join(_dumps(dict(zip(table.names, row, strict=True))) for row in rows))
-        before = ",\n"
-    file.write("\n]\n" if len(table) else "[]\n")
+    for table in tables:
+        for rows in _chunks(table):
+            file.write(before + ",\n".join(_dumps(dict(zip(table.names, row, strict=True))) for row in rows))
+            before = ",\n"
+    file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _write_jsonl(table: ConnectionTable, file: IO[str]) -> None:
-    for rows in _chunks(table):
-        file.write("".join(_dumps(dict(zip(table.names, row, strict=True))) + "\n" for row in rows))
+def _write_jsonl(tables: Iterable[ConnectionTable], file: IO[str]) -> None:
+    for table in tables:
+        for rows in _chunks(table):
+            file.write("".join(_dumps(dict(zip(table.names, row, strict=True))) + "\n" for row in rows))
 
 
-def _write_csv(table: ConnectionTable, file: IO[str]) -> None:
+def _write_csv(tables: Iterable[ConnectionTable], file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.names)
-    for rows in _chunks(table):
-        writer.writerows(rows)
+    for number, table in enumerate(tables):
+        if not number:
+            writer.writerow(table.names)
+        for rows in _chunks(table):
+            writer.writerows(rows)
 
 
 def _chunks(table: ConnectionTable) -> Iterator[list[tuple[Cell, ...]]]:

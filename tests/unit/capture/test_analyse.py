@@ -8,7 +8,7 @@ import pytest
 from benchmarks.captures import write
 
 from lastack.capture import analyse as module
-from lastack.capture.analyse import analyse
+from lastack.capture.analyse import analyse, leaving
 from lastack.capture.kernels.build import available
 from lastack.capture.sources import open_captures
 
@@ -47,3 +47,18 @@ def test_a_limit_of_memory_says_what_it_cost(made: Path) -> None:
     found = analyse(open_captures([made], fast=False), memory=256 * 48 * 8)
     assert found.given_up > 0
     assert len(found.connections) >= 2000
+
+
+def test_connections_that_leave_early_are_told_as_those_that_stay(tmp_path: Path) -> None:
+    path = tmp_path / "long.pcap"
+    with path.open("wb") as file:
+        write(file, 30_000)
+    table = analyse(open_captures([path]), cores=1).connections.without("id")
+    whole = {int(row["first_frame"] or 0): row for row in table.rows()}
+    tables = list(leaving(open_captures([path]), memory=20_000 * 48 * 8))
+    assert len(tables) > 1
+    for row in (row for table in tables for row in table.rows()):
+        same = whole.pop(int(row["first_frame"] or 0))
+        # How long ago that was is known at the end only.
+        assert {**row, "age_ns": None} == {**same, "age_ns": None}
+    assert not whole
