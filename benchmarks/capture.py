@@ -1,12 +1,15 @@
 """How fast captures are read: every connection's whole life, beside the tools that count flows.
 
-    python benchmarks/capture.py [--quick] [--json FILE] [--case NAME] [--keep DIR]
+    python benchmarks/capture.py [--quick | --growth] [--json FILE] [--case NAME] [--keep DIR]
 
 Captures of short connections (see captures.py): 250,000 connections in 2 million packets, 1,000,000 in 10 million, and
 100 packets. Every measurement is a whole process, start-up included, the best of several; the subjects take turns.
 `lastack` is `lastack check`: states, closes, findings. `floor-cat` reads the file and nothing more, `floor-capinfos`
 counts its records. tcptrace, tshark, argus and softflowd are Debian packages; dpkt and nfstream are installed into a
 virtual environment beside this checkout at the first run. What cannot be had is left out, and said so.
+
+`--growth` reads 100,000 to 100 million packets (11 GB of disk) by `lastack-stream` alone: `lastack connections
+--memory 1G`, which keeps nothing of connections that have ended.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ HERE: Final = Path(__file__).resolve().parent
 PEERS_HOME: Final = HERE.parent / ".venv-captures-peers"
 PEERS: Final = ("dpkt>=1.9", "nfstream>=6.5")
 LASTACK, TCPTRACE = "lastack", "tcptrace"
+STREAM: Final = "lastack-stream"
 METRICS: Final = {"packets_per_second": "1/s", "wall_s": "s", "cpu_s": "s", "peak_rss_mb": "MB"}
+WARM: Final = 1 << 32
+"""Octets of a capture that is brought into the page cache; longer ones are read from the disk."""
 SLOW: Final = ("tshark", "dpkt", "nfstream", "argus", "softflowd")
 """Once is enough of them."""
 
@@ -72,6 +78,9 @@ CASES: Final = (
     Case("100-packets", 13, 1, 100, 9, (LASTACK, TCPTRACE, "tshark", "floor-capinfos")),
 )
 QUICK: Final = (CASES[0]._replace(rounds=2, subjects=(LASTACK, TCPTRACE, "floor-cat")), CASES[2]._replace(rounds=3))
+GROWTH: Final = tuple(
+    Case(f"{packets:.0e}", packets // 10, 2, packets, 1, (STREAM,)) for packets in (10**5, 10**6, 10**7, 10**8)
+)
 
 
 def subjects(names: set[str]) -> dict[str, Subject]:
@@ -79,6 +88,7 @@ def subjects(names: set[str]) -> dict[str, Subject]:
     command = Path(sys.executable).with_name("lastack")
     known = {
         LASTACK: (str(command), "check", "--quiet", "--fail-on", "never", "--format", "json", "-o", os.devnull),
+        STREAM: (*(str(command), "connections", "--memory", "1G", "--format", "jsonl"), *("-f", "state syn-sent")),
         TCPTRACE: ("tcptrace", "-n"),
         "tshark": ("tshark", "-n", "-q", "-z", "conv,tcp", "-r"),
         "argus": ("argus", "-X", "-w", os.devnull, "-r"),
@@ -144,7 +154,7 @@ def run(case: Case, found: dict[str, Subject], path: Path) -> list[dict[str, obj
             if subject.name not in best or measured["wall_s"] < best[subject.name]["wall_s"]:
                 best[subject.name] = measured
     rows: list[dict[str, object]] = []
-    mine = best.get(LASTACK, {}).get("wall_s")
+    mine = best.get(LASTACK, best.get(STREAM, {})).get("wall_s")
     for name, figures in best.items():
         figures["packets_per_second"] = case.packets / figures["wall_s"]
         for metric, unit in METRICS.items():
@@ -162,11 +172,16 @@ def main() -> None:
     """Make the captures, run the cases, print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two million packets and one peer, within a minute")
+    parser.add_argument("--growth", action="store_true", help="ten, a hundred, a thousand times as long a capture")
     parser.add_argument("--json", type=Path, help="write rows here")
     parser.add_argument("--case", action="append", help="these cases only")
     parser.add_argument("--keep", type=Path, help="where the captures are made, and kept")
     asked = parser.parse_args()
-    cases = [case for case in (QUICK if asked.quick else CASES) if not asked.case or case.name in asked.case]
+    cases = [
+        case
+        for case in (QUICK if asked.quick else GROWTH if asked.growth else CASES)
+        if not asked.case or case.name in asked.case
+    ]
     found = subjects({name for case in cases for name in case.subjects})
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="lastack-bench-") as scratch:
@@ -177,8 +192,8 @@ def main() -> None:
             if not path.exists():
                 make(path, case)
             # Compiles the kernels where they are not yet, and brings the file into the page cache.
-            for name in (LASTACK, "floor-cat"):
-                if name in found:
+            for name in (LASTACK, STREAM, "floor-cat"):
+                if name in found and path.stat().st_size < WARM:
                     measure(found[name], path)
             rows += run(case, found, path)
             if asked.keep is None:
