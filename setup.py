@@ -50,8 +50,10 @@ def extensions() -> list[Extension]:
     # What is only imported is neither compiled nor judged here: the build needs none of the dependencies.
     options = ["--config-file=", "--follow-imports=silent", "--ignore-missing-imports"]
     built: list[Extension] = mypycify([*options, *modules()], opt_level="3")
+    trashcan = str(Path("trashcan.h").resolve())
     for extension in built:
         extension.optional = True
+        extension.extra_compile_args += ["/FI" + trashcan] if sys.platform == "win32" else ["-include", trashcan]
         if sys.platform != "win32":
             # Nobody replaces a function of ours with another at load time: calls among them are direct, or inlined.
             extension.extra_compile_args.append("-fno-semantic-interposition")
