@@ -93,3 +93,15 @@ def test_pieces_make_the_whole_in_any_grouping(capture: tuple[Packets, int], dat
     assert [
         difference for pair in zip(joined.rows(), straight.rows(), strict=True) if (difference := differing(*pair))
     ] == []
+
+
+def test_a_reset_of_the_connection_before_closes_nothing_of_the_next() -> None:
+    packets, count = busy(448, 0.05, [70000, 100, 20, 1, 900, 100, 20, 20], 0)
+    whole, first, second = Analyser(), Analyser(), Analyser(log=True)
+    whole.feed(packets, count)
+    for part, (piece, some) in zip((first, second), pieces_of(packets, count, [38]), strict=True):
+        part.feed(piece, some)
+    straight = whole.finish()
+    # The third connection of its ends: FIN, FIN, and three RST before it was over.
+    assert straight.row(3)["close_segments"] == 5
+    assert list(finish([first, second]).rows()) == list(straight.rows())

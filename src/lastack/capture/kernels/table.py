@@ -375,13 +375,13 @@ def happen(packets: Sequence[int], p: int, rows: Rows, b: int, x: int) -> int:
         return duplicate(rows, b)
     if flags & OUTBOUND:
         rows[b + META] = rows[b + META] & ~(3 * NEAR) | COOKED | NEAR << x
-    if rows[b + META] & (3 * FIRST_CLOSER | BY_RST):
-        if not over(rows, b):
-            rows[b + CLOSE] += 1
-    elif flags & 5:
-        rows[b + CLOSE] += 1
+    begun = rows[b + META] & (3 * FIRST_CLOSER | BY_RST)
+    closes = 1 if (not over(rows, b) if begun else flags & 5) else 0
+    rows[b + CLOSE] += closes
     if flags & 4:
         notes = reset(rows, b, x, t, seq, ack, flags, ident, ttl)
+        if notes & OF_OLD:
+            rows[b + CLOSE] -= closes
         if not notes & (NOBODYS | OF_OLD):
             count(rows, b, x, t, length, ident, ttl)
         elif notes & NOBODYS:
