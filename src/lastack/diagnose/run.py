@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from lastack.model.finding import Finding
 from lastack.model.host import HostFacts
@@ -12,17 +11,10 @@ from lastack.model.record import ConnectionTable
 from . import closing, keepalive, limits, queues, settings, timewait
 from .closewait import close_wait
 from .context import Context
+from .rule import Rule, findings
 from .thresholds import Thresholds
 
-
-class Rule(NamedTuple):
-    """A function over the context, and the ids of the findings that it may make with what each of them says."""
-
-    check: Callable[[Context], Iterator[Finding]]
-    ids: dict[str, str]
-
-
-RULES: Final[tuple[Rule, ...]] = (
+RULES: Final[tuple[Rule[Context], ...]] = (
     Rule(
         close_wait,
         {
@@ -96,6 +88,4 @@ RULES: Final[tuple[Rule, ...]] = (
 
 def run(table: ConnectionTable, facts: HostFacts, thresholds: Thresholds | None = None) -> list[Finding]:
     """Every finding of every rule about one network namespace, gravest first, in the rules' order within."""
-    context = Context(table, facts, thresholds or Thresholds())
-    findings = [finding for rule in RULES for finding in rule.check(context)]
-    return sorted(findings, key=lambda finding: -finding.severity)
+    return findings(RULES, Context(table, facts, thresholds or Thresholds()))
