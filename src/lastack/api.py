@@ -11,13 +11,13 @@ from .model.report import Gauge, Report, Source
 from .model.time import SECOND, Nanos
 
 if TYPE_CHECKING:
+    from .capture.analyse import Progress
     from .diagnose.thresholds import Thresholds
     from .live.second_look import Look
     from .live.snapshot import LiveSocket, Snapshot
     from .model.address import FourTuple
     from .model.filters import Filter
     from .model.record import ConnectionTable
-    from .recorded import Progress
 
 
 def check(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -15,16 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .capture.analyse import Analysis
+    from .capture.analyse import Analysis, Progress
     from .capture.packets import Packets
     from .diagnose.thresholds import Thresholds
     from .model.address import FourTuple
     from .model.filters import Filter
     from .model.history import History
     from .model.record import ConnectionTable
-
-Progress = Callable[[int, int | None], None]
-"""Told now and then how many octets were read, and of how many (None: nobody knows)."""
 
 _EPHEMERAL: Final = (32_768, 60_999)
 """Which ports filters take for clients' own: Linux's default, for a capture does not say."""

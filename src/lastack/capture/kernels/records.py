@@ -78,6 +78,16 @@ def note(state: MutableSequence[int], start: int, end: int, length: int, time: i
     put(state, PLACE_OF, of)
 
 
+def stop_at(state: MutableSequence[int], at: int, row: int, number: int, passed: int, first: int, last: int) -> None:
+    """How far a walk has come."""
+    put(state, POSITION, at)
+    put(state, COUNT, row // WIDTH)
+    put(state, FRAME, number)
+    bump(state, PASSED, passed)
+    put(state, FIRST_TIME, first)
+    put(state, LAST_TIME, last)
+
+
 def instant(high: int, low: int, interfaces: Sequence[int], of: int) -> int:
     """Ticks of an interface, as two halves of 64 unsigned bits, in nanoseconds since 1970."""
     if high >= get(interfaces, of + HIGHEST):
@@ -158,12 +168,7 @@ def walk_pcap(
             put(state, PLACE_TIME, time)
             why = FRAGMENTED
             break
-    put(state, POSITION, at)
-    put(state, COUNT, row // WIDTH)
-    put(state, FRAME, number)
-    bump(state, PASSED, passed)
-    put(state, FIRST_TIME, first)
-    put(state, LAST_TIME, last)
+    stop_at(state, at, row, number, passed, first, last)
     bump(interfaces, FRAMES, number - seen - passed)
     return why
 
@@ -253,10 +258,5 @@ def walk_pcapng(
             put(state, PLACE_TIME, time)
             why = FRAGMENTED
             break
-    put(state, POSITION, at)
-    put(state, COUNT, row // WIDTH)
-    put(state, FRAME, number)
-    bump(state, PASSED, passed)
-    put(state, FIRST_TIME, first)
-    put(state, LAST_TIME, last)
+    stop_at(state, at, row, number, passed, first, last)
     return why
