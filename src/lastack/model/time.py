@@ -15,6 +15,7 @@ MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60_000_000_000
+DAY: Final = 86_400_000_000_000
 
 TIME_WAIT_LENGTH: Final = 60_000_000_000
 """Linux's TCP_TIMEWAIT_LEN: a constant of the kernel's source, not a setting (include/net/tcp.h)."""

@@ -1,0 +1,158 @@
+"""The bench in real time: both hosts are network namespaces of the running kernel, and this process is the wire."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, final
+
+from lastack.drive.link import Channel
+from lastack.errors import DecodeError
+from lastack.model.lab import Scene
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.stack.dice import Dice
+from lastack.wire.flags import spelled
+from lastack.wire.packet import Packet, decode_packet
+
+from .bench import ADDRESSES, Bench, Host
+from .kernel_host import KernelHost
+from .lanes import Lanes
+from .story import tell
+
+_MOST_LOOKED_AT: Final = 64
+"""A scene with more connections than this has no states worth drawing, and looking would take its time."""
+_SOON: Final[Nanos] = MILLISECOND
+_SELDOM: Final[Nanos] = 50 * MILLISECOND
+"""How long nothing is looked at while nothing happens: between these, longer the longer it lasts."""
+
+
+@contextmanager
+def kernel_bench(
+    title: str, settings: Mapping[str, Mapping[str, int | str]], delay: Nanos, seed: int
+) -> Iterator[KernelBench]:
+    """Two hosts, removed afterwards. Raises KernelError without root."""
+    client = KernelHost("client", ADDRESSES["client"], settings.get("client", {}))
+    try:
+        server = KernelHost("server", ADDRESSES["server"], settings.get("server", {}))
+    except BaseException:
+        client.close()
+        raise
+    try:
+        yield KernelBench(title, settings, (client, server), delay, seed)
+    finally:
+        client.close()
+        server.close()
+
+
+@final
+class KernelBench(Bench):
+    """The scene between two namespaces."""
+
+    def __init__(
+        self,
+        title: str,
+        settings: Mapping[str, Mapping[str, int | str]],
+        hosts: tuple[KernelHost, KernelHost],
+        delay: Nanos,
+        seed: int,
+    ) -> None:
+        self._title = title
+        self._settings = {host: {name: str(value) for name, value in of.items()} for host, of in settings.items()}
+        self.client, self.server = self._hosts = hosts
+        dice = Dice(seed)
+        self.forth, self.back = Channel(dice.split()), Channel(dice.split())
+        self.forth.fate.delay = self.back.fate.delay = delay
+        self._lanes = Lanes()
+        self._sent: list[tuple[Nanos, str, bytes, str]] = []
+        self._begin = time.monotonic_ns()
+        for host in hosts:
+            host.touched = partial(self._after, host)
+
+    @property
+    def now(self) -> Nanos:
+        """Real time since the bench was made."""
+        return time.monotonic_ns() - self._begin
+
+    def wait(self, duration: Nanos) -> None:
+        """Carry packets for so long."""
+        self.within(duration, lambda: False)
+
+    def within(self, duration: Nanos, condition: Callable[[], object]) -> Nanos | None:
+        """Carry packets, and look at the condition after each and now and then."""
+        begin = self.now
+        pause = _SOON
+        while True:
+            busy = self._carry()
+            if condition():
+                return self.now - begin
+            left = begin + duration - self.now
+            if left <= 0:
+                return None
+            pause = _SOON if busy else min(2 * pause, _SELDOM)
+            if not busy and pause == _SELDOM:
+                for host in self._hosts:
+                    self._look(host, "timer", self.now)
+            due = min(self.forth.arrives, self.back.arrives) - self.now
+            tuns = [host.tun for host in self._hosts]
+            select.select(tuns, [], [], max(min(left, pause, due), 0) / SECOND)
+
+    def inject(self, packet: Packet, sender: Host) -> None:
+        """Put it on the wire."""
+        self._put(packet, packet.encode(), sender.name, self.forth if sender is self.client else self.back, self.now)
+
+    def packets(self) -> list[tuple[Nanos, str, Packet, str]]:
+        """What the wire was given."""
+        return [(at, host, decode_packet(data), fate) for at, host, data, fate in self._sent]
+
+    def scene(self) -> Scene:
+        """What the wire and the looks saw."""
+        self._carry()
+        histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, sampled=True)
+        moved = {host.name: host.counters() for host in self._hosts}
+        return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out)
+
+    # -- the wire
+
+    def _carry(self) -> bool:
+        """Take what the hosts have sent, and deliver what is due. Whether there was anything."""
+        busy = self._take(self.now)
+        for channel, host in ((self.forth, self._hosts[1]), (self.back, self._hosts[0])):
+            while channel.arrives <= self.now:
+                packet = channel.take()
+                busy = True
+                host.tun.write(packet.encode())
+                heard = packet.segment
+                self._after(host, "rcv " + ("ICMP" if heard is None else spelled(heard.flags)))
+        return busy
+
+    def _after(self, host: KernelHost, cause: str) -> None:
+        """Something has happened at a host: what it has sent because of it, and what states that led to."""
+        now = self.now
+        self._take(now)
+        self._look(host, cause, now)
+
+    def _take(self, now: Nanos) -> bool:
+        """Put what the hosts have sent on the wire."""
+        busy = False
+        for host, channel in zip(self._hosts, (self.forth, self.back), strict=True):
+            while (raw := host.tun.read()) is not None:
+                try:
+                    packet = decode_packet(raw)
+                except DecodeError:
+                    # Neither TCP nor ICMP: nobody here sent it on purpose.
+                    continue
+                busy = True
+                self._put(packet, raw, host.name, channel, now)
+        return busy
+
+    def _put(self, packet: Packet, raw: bytes, sender: str, channel: Channel, now: Nanos) -> None:
+        self._sent.append((now, sender, raw, channel.transmit(packet, now)))
+
+    # -- the states
+
+    def _look(self, host: KernelHost, cause: str, now: Nanos) -> None:
+        if len(self._lanes) <= _MOST_LOOKED_AT:
+            self._lanes.looked(host.name, host.sockets(), now, cause)

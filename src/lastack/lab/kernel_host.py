@@ -1,0 +1,265 @@
+"""A host of the kernel's bench: a network namespace with a TUN device, and sockets in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final, TypeVar, final
+
+from lastack.errors import CallError, KernelError
+from lastack.linux import namespaces, sysctl
+from lastack.linux.namespaces import Namespace
+from lastack.linux.tun import Tun
+from lastack.live import facts, sockdiag
+from lastack.model.address import Endpoint, FourTuple
+from lastack.model.state import State
+from lastack.tcp.counters import Counters
+
+from .bench import Host, Listening, Option, Seen, Sock, moved
+from .seen import seen_in
+
+T = TypeVar("T")
+_PREFIX: Final = 8
+"""The length of the prefix of the wire's network."""
+_OF_CORE: Final = frozenset({"somaxconn"})
+_OF_ENGINE: Final = frozenset(
+    {"time_wait_ms", "tcp_tw_recycle", "delayed_ack_min_ms", "delayed_ack_max_ms", "quick_acks"}
+)
+_COUNTED: Final = frozenset(Counters().as_dict(zeros=True))
+_OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
+    "so_keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    "so_linger": (socket.SOL_SOCKET, socket.SO_LINGER),
+    "so_rcvbuf": (socket.SOL_SOCKET, socket.SO_RCVBUF),
+    "so_sndbuf": (socket.SOL_SOCKET, socket.SO_SNDBUF),
+    "so_reuseaddr": (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+    "so_reuseport": (socket.SOL_SOCKET, 15),
+    "ip_bind_address_no_port": (socket.IPPROTO_IP, 24),
+    "tcp_cork": (socket.IPPROTO_TCP, 3),
+    "tcp_defer_accept": (socket.IPPROTO_TCP, 9),
+    "tcp_keepcnt": (socket.IPPROTO_TCP, 6),
+    "tcp_keepidle": (socket.IPPROTO_TCP, 4),
+    "tcp_keepintvl": (socket.IPPROTO_TCP, 5),
+    "tcp_linger2": (socket.IPPROTO_TCP, 8),
+    "tcp_maxseg": (socket.IPPROTO_TCP, 2),
+    "tcp_nodelay": (socket.IPPROTO_TCP, 1),
+    "tcp_quickack": (socket.IPPROTO_TCP, 12),
+    "tcp_syncnt": (socket.IPPROTO_TCP, 7),
+    "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
+}
+
+
+@final
+class KernelSock(Sock):
+    """A socket of the kernel, non-blocking. `touched` is called after every call that may have made it send."""
+
+    def __init__(self, host: KernelHost, made: socket.socket, four: FourTuple) -> None:
+        self.four = four
+        self.made = made
+        self._host = host
+        self._error: str | None = None
+
+    @property
+    def state(self) -> State:
+        """From a dump: of a mini-socket too."""
+        return self._host.state_of(self.four)
+
+    @property
+    def error(self) -> str | None:
+        """SO_ERROR, which the kernel forgets once it has told it: kept for the next call."""
+        if self._error is None and self.made.fileno() >= 0:
+            code = self.made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self._error = errno.errorcode.get(code) if code else None
+        return self._error
+
+    def send(self, data: bytes) -> int:
+        """The system call send(2) without SIGPIPE."""
+        return self._call("send", lambda: self.made.send(data, socket.MSG_NOSIGNAL), 0)
+
+    def receive(self, limit: int = 1 << 20) -> bytes | None:
+        """The system call recv."""
+        return self._call("receive", lambda: self._read(limit), None)
+
+    def shutdown(self) -> None:
+        """The system call shutdown."""
+        self._call("shutdown", lambda: self.made.shutdown(socket.SHUT_WR), None)
+
+    def close(self) -> None:
+        """The system call close."""
+        self._call("close", self.made.close, None)
+
+    def set(self, **options: Option) -> None:
+        """The system call setsockopt."""
+        _set(self.made, options)
+        self._host.touched("setsockopt call")
+
+    def _read(self, limit: int) -> bytes | None:
+        return self.made.recv(limit)
+
+    def _call(self, name: str, call: Callable[[], T], nothing: T) -> T:
+        if self._error is not None and name != "close":
+            code, self._error = self._error, None
+            raise CallError(f"{name}: {code}", code)
+        try:
+            return call()
+        except BlockingIOError:
+            return nothing
+        except OSError as error:
+            raise _refused(name, error) from None
+        finally:
+            self._host.touched(f"{name} call")
+
+
+@final
+class KernelListening(Listening):
+    """A listener of the kernel."""
+
+    def __init__(self, host: KernelHost, made: socket.socket) -> None:
+        self.made = made
+        self._host = host
+
+    def accept(self) -> Sock | None:
+        """The system call accept."""
+        try:
+            made, peer = self.made.accept()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _refused("accept", error) from None
+        made.setblocking(False)
+        here = made.getsockname()
+        return KernelSock(self._host, made, FourTuple(Endpoint(*here[:2]), Endpoint(*peer[:2])))
+
+    def close(self) -> None:
+        """The system call close."""
+        self.made.close()
+        self._host.touched("close call")
+
+
+@final
+class KernelHost(Host):
+    """A namespace of its own. It is gone, with all that is in it, when the descriptors of this process are.
+
+    Raises KernelError without root, or without TUN.
+    """
+
+    def __init__(self, name: str, addresses: tuple[str, ...], settings: Mapping[str, int | str]) -> None:
+        self.name = name
+        self.addresses = addresses
+        self.touched: Callable[[str], None] = lambda cause: None
+        self._settings = dict(settings)
+        self._namespace: Namespace
+        self._open()
+
+    def _open(self) -> None:
+        with namespaces.private() as made:
+            self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            self._namespace = Namespace(self.name, made.inode, f"/proc/self/fd/{self._descriptor}")
+            with suppress(KernelError):
+                # What IPv6 says of its own accord is nobody's connection; a kernel without it says nothing.
+                sysctl.write("net.ipv6.conf.default.disable_ipv6", 1)
+            self.tun = Tun([f"{address}/{_PREFIX}" for address in self.addresses])
+            for key, value in self._settings.items():
+                _write(key, value)
+            self._before = self._counted()
+
+    def set(self, **settings: int | str) -> None:
+        """Write sysctls of the namespace."""
+        self._settings.update(settings)
+        with namespaces.entered(self._namespace):
+            for name, value in settings.items():
+                _write(name, value)
+
+    def listen(self, port: int, backlog: int = 128, address: str = "", **options: Option) -> Listening:
+        """socket, setsockopt, bind, listen."""
+        made = self.socket(options)
+        try:
+            made.bind((address, port))
+            made.listen(backlog)
+        except OSError as error:
+            made.close()
+            raise _refused("listen", error) from None
+        return KernelListening(self, made)
+
+    def connect(self, address: str, port: int, local: tuple[str, int] | None = None, **options: Option) -> Sock:
+        """socket, setsockopt, bind, connect."""
+        made = self.socket(options)
+        try:
+            if local is not None:
+                made.bind(local)
+            code = made.connect_ex((address, port))
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+            here = made.getsockname()
+        except OSError as error:
+            made.close()
+            raise _refused("connect", error) from None
+        self.touched("connect call")
+        return KernelSock(self, made, FourTuple(Endpoint(*here), Endpoint(address, port)))
+
+    def socket(self, options: Mapping[str, Option] | None = None) -> socket.socket:
+        """A non-blocking TCP socket in the namespace."""
+        with namespaces.entered(self._namespace):
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        _set(made, options or {})
+        return made
+
+    def sockets(self) -> list[Seen]:
+        """From a sock_diag dump."""
+        with namespaces.entered(self._namespace):
+            return seen_in(sockdiag.read(time.time_ns(), info=0))
+
+    def counters(self) -> dict[str, int]:
+        """From /proc/net/snmp and netstat."""
+        with namespaces.entered(self._namespace):
+            return moved(self._before, self._counted())
+
+    def reboot(self) -> None:
+        """Another namespace with the same address; the former one's device is pulled out first."""
+        self.tun.close()
+        os.close(self._descriptor)
+        self._open()
+
+    def close(self) -> None:
+        """Remove the device, and let go of the namespace."""
+        self.tun.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @staticmethod
+    def _counted() -> dict[str, int]:
+        """The counters that the engine has too, by its names."""
+        found = facts.counters()
+        return {
+            name: found[bare]
+            for name in _COUNTED
+            if (bare := name.removeprefix("Tcp") if name.startswith("Tcp") else name) in found
+        }
+
+
+def _write(name: str, value: int | str) -> None:
+    """Set a sysctl by the last part of its name. Raises CallError for what only the engine has."""
+    if name in _OF_ENGINE:
+        raise CallError(f"no kernel has a setting {name}: it is the engine's")
+    sysctl.write(f"net.core.{name}" if name in _OF_CORE else f"net.ipv4.{name}", value)
+
+
+def _set(made: socket.socket, options: Mapping[str, Option]) -> None:
+    # Keepalive last: what is set before it starts is what it starts with.
+    for name, value in sorted(options.items(), key=lambda option: option[0] == "so_keepalive"):
+        if name not in _OPTIONS:
+            raise CallError(f"a socket of the kernel has no option {name}", "ENOPROTOOPT")
+        if name == "so_linger":
+            made.setsockopt(*_OPTIONS[name], struct.pack("ii", value is not None, int(value or 0)))
+        else:
+            made.setsockopt(*_OPTIONS[name], int(value or 0))
+
+
+def _refused(doing: str, error: OSError) -> CallError:
+    return CallError(f"{doing}: {error.strerror}", errno.errorcode.get(error.errno or 0))

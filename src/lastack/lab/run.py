@@ -1,0 +1,21 @@
+"""Runs one experiment on one side."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+
+from lastack.model.lab import Run, Setting
+
+from .experiment import Experiment
+from .lab import Lab
+
+
+def run(experiment: Experiment, on: str, given: Mapping[str, Setting], seed: int = 1) -> Run:
+    """Play an experiment on `sim` or `kernel` with some knobs set. Raises LastackError where it goes wrong."""
+    lab = Lab(experiment, on, given, seed)
+    begin = time.monotonic()
+    outcome = experiment.run(lab)
+    system = "lastack's engine" if on == "sim" else f"Linux {platform.release()}"
+    return Run(experiment.name, on, system, lab.knobs, outcome, tuple(lab.scenes), time.monotonic() - begin)
