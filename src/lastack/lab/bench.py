@@ -141,6 +141,10 @@ class Host(ABC):
     def reboot(self) -> None:
         """Lose everything at once, without a word: connections, listeners, waits."""
 
+    @abstractmethod
+    def setting(self, name: str) -> str | None:
+        """What a sysctl is set to, or None where there is none of that name."""
+
     def count(self, state: State, port: int = 0) -> int:
         """How many connections are in a state, those with a local or remote port only if that is given."""
         return sum(

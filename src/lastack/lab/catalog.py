@@ -7,9 +7,13 @@ from typing import Final
 from lastack.errors import CallError
 
 from .experiment import Experiment
-from .experiments import three_segment_close
+from .experiments import fin_timeout_myth, three_segment_close, time_wait_length
 
-EXPERIMENTS: Final[tuple[Experiment, ...]] = (three_segment_close.EXPERIMENT,)
+EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    three_segment_close.EXPERIMENT,
+    time_wait_length.EXPERIMENT,
+    fin_timeout_myth.EXPERIMENT,
+)
 
 
 def named(name: str) -> Experiment:

@@ -125,6 +125,11 @@ class EngineHost(Host):
         """Another stack, that knows nothing."""
         self.held.reboot()
 
+    def setting(self, name: str) -> str | None:
+        """Of the stack; a range as its numbers with a space between."""
+        value = getattr(self.held.settings, name, None)
+        return " ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
+
 
 @final
 class EngineBench(Bench):

@@ -1,0 +1,45 @@
+"""Short connections, opened and closed again: where TIME_WAIT comes from."""
+
+from __future__ import annotations
+
+from lastack.model.state import State
+from lastack.model.time import SECOND
+from lastack.wire.flags import RST
+
+from .bench import Bench, Host, Listening, Option, Sock
+
+_SOON = 10 * SECOND
+
+
+def opened(
+    bench: Bench,
+    listener: Listening,
+    by: Host,
+    to: tuple[str, int],
+    local: tuple[str, int] | None = None,
+    **options: Option,
+) -> tuple[Sock, Sock]:
+    """A connection to a listener: the end of who opened it, and the other. Raises CallError where there is no port."""
+    here = by.connect(to[0], to[1], local, **options)
+    there = bench.until(listener.accept, _SOON)
+    bench.until(lambda: here.state is State.ESTABLISHED, _SOON)
+    return here, there
+
+
+def finished(bench: Bench, sock: Sock) -> None:
+    """Let an end read to the end of file, and close."""
+    bench.until(lambda: sock.receive() == b"", _SOON)
+    sock.close()
+
+
+def closed(bench: Bench, first: Sock, second: Sock) -> None:
+    """Close an end, and the other when it has read the end of file, until only the first one's wait can be left."""
+    first.close()
+    finished(bench, second)
+    bench.until(lambda: second.state is State.CLOSED and first.state in (State.TIME_WAIT, State.CLOSED), _SOON)
+
+
+def resets(bench: Bench, host: Host) -> int:
+    """How many RSTs a host has sent."""
+    sent = [packet.segment for packet in bench.sent_by(host)]
+    return sum(segment is not None and segment.flags & RST != 0 for segment in sent)
