@@ -7,12 +7,14 @@ from typing import Final
 from lastack.errors import CallError
 
 from .experiment import Experiment
-from .experiments import fin_timeout_myth, three_segment_close, time_wait_length
+from .experiments import fin_timeout_myth, old_duplicate, syn_to_time_wait, three_segment_close, time_wait_length
 
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     three_segment_close.EXPERIMENT,
     time_wait_length.EXPERIMENT,
     fin_timeout_myth.EXPERIMENT,
+    old_duplicate.EXPERIMENT,
+    syn_to_time_wait.EXPERIMENT,
 )
 
 

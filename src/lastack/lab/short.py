@@ -5,6 +5,7 @@ from __future__ import annotations
 from lastack.model.state import State
 from lastack.model.time import SECOND
 from lastack.wire.flags import RST
+from lastack.wire.segment import Segment
 
 from .bench import Bench, Host, Listening, Option, Sock
 
@@ -39,7 +40,11 @@ def closed(bench: Bench, first: Sock, second: Sock) -> None:
     bench.until(lambda: second.state is State.CLOSED and first.state in (State.TIME_WAIT, State.CLOSED), _SOON)
 
 
+def segments(bench: Bench, host: Host) -> list[Segment]:
+    """The segments that a host has sent so far."""
+    return [packet.segment for packet in bench.sent_by(host) if packet.segment is not None]
+
+
 def resets(bench: Bench, host: Host) -> int:
     """How many RSTs a host has sent."""
-    sent = [packet.segment for packet in bench.sent_by(host)]
-    return sum(segment is not None and segment.flags & RST != 0 for segment in sent)
+    return sum(segment.flags & RST != 0 for segment in segments(bench, host))
