@@ -152,7 +152,7 @@ def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
         out.append(max(wait.acked_at - now // MILLISECOND, -500) if wait.acked_at else None)
         if wait.flags & 2:
             out.append(wait.ts_recent - now // MILLISECOND)
-            out.append(max(wait.ts_at - now // SECOND, -2))
+            out.append(max(wait.ts_at - now // MILLISECOND, -1001))
 
 
 def _read_life(life: Life) -> tuple[Any, ...]:
@@ -172,9 +172,6 @@ def describe_side(side: Side, now: Nanos) -> str:
     used = host.ports.used(None, PORTS[side.index])
     drawn = cast(Pinned, host.secrets).next
     out: list[Any] = [(drawn, host.numbers, host.orphans, len(host.replies), used)]
-    if side.stack.settings.tcp_timestamps:
-        # A row keeps the instant of a timestamp in whole seconds.
-        out.append(now % SECOND)
     if side.listener is not None:
         out.append((side.listener.requests, len(side.listener)))
     for socket in host.sockets.values():

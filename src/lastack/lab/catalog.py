@@ -7,7 +7,17 @@ from typing import Final
 from lastack.errors import CallError
 
 from .experiment import Experiment
-from .experiments import fin_timeout_myth, old_duplicate, syn_to_time_wait, three_segment_close, time_wait_length
+from .experiments import (
+    fin_timeout_myth,
+    load_balancer,
+    old_duplicate,
+    port_exhaustion,
+    server_time_wait_ports,
+    syn_to_time_wait,
+    three_segment_close,
+    time_wait_length,
+    tw_reuse,
+)
 
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     three_segment_close.EXPERIMENT,
@@ -15,6 +25,10 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     fin_timeout_myth.EXPERIMENT,
     old_duplicate.EXPERIMENT,
     syn_to_time_wait.EXPERIMENT,
+    tw_reuse.EXPERIMENT,
+    port_exhaustion.EXPERIMENT,
+    server_time_wait_ports.EXPERIMENT,
+    load_balancer.EXPERIMENT,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lastack.errors import CallError
 from lastack.model.state import State
 from lastack.model.time import SECOND
 from lastack.wire.flags import RST
@@ -38,6 +39,31 @@ def closed(bench: Bench, first: Sock, second: Sock) -> None:
     first.close()
     finished(bench, second)
     bench.until(lambda: second.state is State.CLOSED and first.state in (State.TIME_WAIT, State.CLOSED), _SOON)
+
+
+def used_up(
+    bench: Bench,
+    listener: Listening,
+    by: Host,
+    to: tuple[str, int],
+    most: int,
+    local: tuple[str, int] | None = None,
+    **options: Option,
+) -> tuple[int, str]:
+    """Open and close connections, `most` at most, until there is no port: how many there were, and the error's name."""
+    for count in range(most):
+        try:
+            here, there = opened(bench, listener, by, to, local, **options)
+        except CallError as error:
+            return count, error.code or str(error)
+        closed(bench, here, there)
+    return most, ""
+
+
+def port_range(host: Host) -> int:
+    """How many ports a host's connect() chooses from."""
+    low, high = map(int, (host.setting("ip_local_port_range") or "0 -1").split())
+    return high - low + 1
 
 
 def segments(bench: Bench, host: Host) -> list[Segment]:
