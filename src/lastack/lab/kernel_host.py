@@ -7,8 +7,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar, final
 
 from lastack.errors import CallError, KernelError
@@ -52,6 +52,7 @@ _OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "tcp_syncnt": (socket.IPPROTO_TCP, 7),
     "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
 }
+_PLACES: Final = 1 << 12
 _REPAIR: Final = 19
 _REPAIR_QUEUE: Final = 20
 
@@ -162,7 +163,7 @@ class KernelHost(Host):
         self._open()
 
     def _open(self) -> None:
-        with namespaces.private() as made:
+        with _small_tables() as made:
             self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             self._namespace = Namespace(self.name, made.inode, f"/proc/self/fd/{self._descriptor}")
             with suppress(KernelError):
@@ -256,6 +257,27 @@ class KernelHost(Host):
             for name in _COUNTED
             if (bare := name.removeprefix("Tcp") if name.startswith("Tcp") else name) in found
         }
+
+
+@contextmanager
+def _small_tables() -> Iterator[Namespace]:
+    """A namespace with a hash table of connections of its own, where the kernel has that (6.1).
+
+    A dump looks at every place of the table, and there is one at every packet: of the machine's table, which is made for
+    its memory, that takes some milliseconds. What the kernel derives from the size is as in the machine's.
+    """
+    derived = {name: sysctl.read(_path(name)) for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
+    with namespaces.private() as parent:
+        try:
+            sysctl.write(_path("tcp_child_ehash_entries"), _PLACES)
+        except KernelError:
+            yield parent
+            return
+        with namespaces.private() as made:
+            for name, value in derived.items():
+                if value is not None:
+                    sysctl.write(_path(name), value)
+            yield made
 
 
 def _write(name: str, value: int | str) -> None:
