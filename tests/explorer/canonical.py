@@ -172,6 +172,9 @@ def describe_side(side: Side, now: Nanos) -> str:
     used = host.ports.used(None, PORTS[side.index])
     drawn = cast(Pinned, host.secrets).next
     out: list[Any] = [(drawn, host.numbers, host.orphans, len(host.replies), used)]
+    if side.stack.settings.tcp_timestamps:
+        # A row keeps the instant of a timestamp in whole milliseconds.
+        out.append(now % MILLISECOND)
     if side.listener is not None:
         out.append((side.listener.requests, len(side.listener)))
     for socket in host.sockets.values():

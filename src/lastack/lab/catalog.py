@@ -8,10 +8,12 @@ from lastack.errors import CallError
 
 from .experiment import Experiment
 from .experiments import (
+    assassination,
     fin_timeout_myth,
     load_balancer,
     old_duplicate,
     port_exhaustion,
+    reuseaddr,
     server_time_wait_ports,
     syn_to_time_wait,
     three_segment_close,
@@ -26,6 +28,8 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     old_duplicate.EXPERIMENT,
     syn_to_time_wait.EXPERIMENT,
     tw_reuse.EXPERIMENT,
+    reuseaddr.EXPERIMENT,
+    assassination.EXPERIMENT,
     port_exhaustion.EXPERIMENT,
     server_time_wait_ports.EXPERIMENT,
     load_balancer.EXPERIMENT,

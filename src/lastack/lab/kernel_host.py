@@ -263,8 +263,8 @@ class KernelHost(Host):
 def _small_tables() -> Iterator[Namespace]:
     """A namespace with a hash table of connections of its own, where the kernel has that (6.1).
 
-    A dump looks at every place of the table, and there is one at every packet: of the machine's table, which is made for
-    its memory, that takes some milliseconds. What the kernel derives from the size is as in the machine's.
+    A dump looks at every place of the table, and there is one at every packet: of the machine's table, which is as
+    large as its memory allows, that takes milliseconds. What the kernel derives from the size is as in the machine's.
     """
     derived = {name: sysctl.read(_path(name)) for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
     with namespaces.private() as parent:
