@@ -25,6 +25,7 @@ from lastack.tcp.sender import Sender
 from lastack.tcp.tcb import Tcb
 from lastack.tcp.timers import NEVER, Timers
 from lastack.wire import Segment
+from lastack.wire.flags import ACK
 
 from .world import PORTS, Life, Pinned, Side, World
 
@@ -103,10 +104,10 @@ def _read(one: Any, now: Nanos, out: list[Any]) -> None:
 
 
 def _read_segment(segment: Segment, now: Nanos) -> tuple[Any, ...]:
-    """Its fields; timestamps by how old they are."""
+    """Its fields; timestamps by how old they are, but a SYN echoes none."""
     clock = now // MILLISECOND
     value = segment.ts_value
-    stamps = None if value is None else (value - clock, segment.ts_echo - clock)
+    stamps = None if value is None else (value - clock, segment.ts_echo - (clock if segment.flags & ACK else 0))
     return (segment.flags, segment.seq, segment.ack, segment.window, segment.payload, stamps)
 
 
