@@ -77,7 +77,7 @@ class KernelSock(Sock):
         return self._error
 
     def send(self, data: bytes) -> int:
-        """The system call send(2) without SIGPIPE."""
+        """The system call send; it never raises SIGPIPE."""
         return self._call("send", lambda: self.made.send(data, socket.MSG_NOSIGNAL), 0)
 
     def receive(self, limit: int = 1 << 20) -> bytes | None:
