@@ -13,6 +13,7 @@ from lastack.errors import LastackError
 
 from .check import check
 from .connections import connections
+from .lab import lab
 from .script import script
 from .show import show
 from .tun import tun
@@ -36,6 +37,7 @@ def app() -> None:
 
 app.add_command(check)
 app.add_command(connections)
+app.add_command(lab)
 app.add_command(script)
 app.add_command(show)
 app.add_command(tun)

@@ -44,6 +44,17 @@ def size(_context: click.Context, _parameter: click.Parameter, value: str | None
     return int(number) * units[unit]
 
 
+def pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """An option's callback: NAME=VALUE, several times."""
+    found = []
+    for value in values:
+        name, equals, meaning = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", context, parameter)
+        found.append((name, meaning))
+    return tuple(found)
+
+
 def captures(command: Command) -> Command:
     """The argument that names captures, and how much memory reading them may take."""
     command = click.option(

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.errors import CallError
+from lastack.model.lab import Words
 
 from .experiment import Experiment
 from .experiments import three_segment_close
 
+CHAPTERS: Final = {
+    "close": Words("The close itself", "关闭本身"),
+    "time-wait": Words("TIME_WAIT", "TIME_WAIT"),
+    "close-wait": Words("CLOSE_WAIT, dead peers, queues", "CLOSE_WAIT、失联的对端、队列"),
+}
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (three_segment_close.EXPERIMENT,)
 
 

@@ -25,7 +25,8 @@ class Experiment(NamedTuple):
 
     `source`: where people read it. `expected`: what it comes to with the knobs as they are. `counter`: settings under
     which it comes to `flips_to` instead. `only`: why one side alone can show it, or empty; `side` says which then.
-    `reason`: why engine and kernel may differ in a fact, where they do.
+    `reason`: why engine and kernel may differ in a fact, where they do. `kernel_s`: about how many seconds the kernel
+    takes.
     """
 
     name: str
@@ -41,3 +42,4 @@ class Experiment(NamedTuple):
     side: str = "both"
     only: str = ""
     reason: str = ""
+    kernel_s: float = 2.0
