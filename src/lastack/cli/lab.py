@@ -159,8 +159,11 @@ def _show(found: list[Row], chosen: list[Experiment], form: str, step: bool, lan
 
 
 def _key() -> None:
-    """Wait for Enter; at the end of the input go on without."""
-    sys.stdin.readline() or sys.stdout.write("\n")
+    """Wait for Enter, which ends the line on a terminal; at the end of the input go on without."""
+    if not sys.stdin.isatty():
+        print(flush=True)
+    if not sys.stdin.readline() and sys.stdin.isatty():
+        print()
 
 
 _PAGES: Final = 4
