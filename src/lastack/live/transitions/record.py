@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lastack.model.record import address_dtype
+from lastack.model.state import State
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
 
 SAMPLED: Final = 1
-"""Flag: found by comparing dumps. `at` is when it was seen; it happened between this dump and the one before."""
+"""Flag: found by comparing dumps. `at` is exact where a timer of the kernel's tells it, otherwise a bound: it happened
+between the dump before and then."""
+
+NUMBERED: Final = np.uint64(1 << 63)
+"""Set in a `cookie` that is none, but a number of the source's own for a socket whose cookie it cannot see."""
 
 TRANSITION: Final = np.dtype(
     [
@@ -41,6 +46,13 @@ timer did, or it is unknown. `command`: the name of the thread that made the cal
 where `pid` is 0. Ports in host order. `family`: 4 or 6, what is on the wire. `before`, `after`: numbers of `State`,
 which are Linux's. `flags`: SAMPLED.
 """
+
+
+def is_birth(rows: Array) -> Array:
+    """Which changes begin a life: out of CLOSED, or a listening socket's child (inet_csk_clone_lock())."""
+    child = (rows["before"] == State.LISTEN) & (rows["after"] != State.CLOSED)
+    born: Array = child | (rows["before"] == State.CLOSED)
+    return born
 
 
 def none() -> Array:
