@@ -17,7 +17,7 @@ Namespaces = frozenset[int] | None
 
 
 class TransitionSource(ABC):
-    """A stream of changes of state, begun when it is made and ended by `close`.
+    """A stream of changes of state, begun when it is made and ended by `stop`.
 
     `name`: "bpf", "tracefs" or "sock_diag". `exact`: every change is told, with its time; not so where dumps are
     compared. `reasons`: why none of the better sources was taken, a sentence each.
@@ -45,8 +45,12 @@ class TransitionSource(ABC):
         """
 
     @abstractmethod
+    def stop(self) -> None:
+        """Detach from the kernel: nothing more is recorded, and `read` gives what was until it gives nothing."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Detach from the kernel and give everything back; what was not read is gone. Again does nothing."""
+        """Stop, and give everything back; what was not read is gone. Again does nothing."""
 
     def __enter__(self) -> Self:
         return self
