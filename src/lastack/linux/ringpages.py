@@ -35,9 +35,9 @@ _STAMP_LOW: Final = (1 << 59) - 1
 class Page(NamedTuple):
     """The data events of one page.
 
-    `at`: where the payload of each begins, in 32-bit words from the page's start. `times`: of each, in ns by the clock of
-    the ring. `missed`: how many events were overwritten before this page because nobody had read them; None: some, and
-    the page had no room to say how many.
+    `at`: where the payload of each begins, in 32-bit words from the page's start. `times`: of each, in ns by the
+    clock of the ring. `missed`: how many events were overwritten before this page because nobody had read them; None:
+    some, and the page had no room to say how many.
     """
 
     at: Array
@@ -93,7 +93,7 @@ def _single(words: Array, at: int, last: int, time: int) -> tuple[int, int, int]
     if kind == _TIME_STAMP:
         # 59 bits of an absolute time; the rest is as it was.
         return 0, time & ~_STAMP_LOW | following << _DELTA_BITS | delta, at + 2
-    if kind == 0 or kind == _PADDING:
+    if kind in (0, _PADDING):
         # The length is a word of its own, which it counts; a discarded event looks the same.
         size, begins = 1 + (following + 3) // 4, at + 2
     else:

@@ -3,7 +3,8 @@
 An instance has ring buffers, switches and settings of its own, so nothing that anybody else traces on the machine is
 touched. It is removed when it is closed. One whose process was killed is removed by whoever makes the next: each
 instance's directory is locked as long as its process lives. Sources: Documentation/trace/ftrace.rst, events.rst;
-kernel/trace/trace.c: tracing_buffers_read(). The text of `trace_pipe` is never read: making it is slower than what it tells of.
+kernel/trace/trace.c: tracing_buffers_read(). The text of `trace_pipe` is never
+read: to write it takes the kernel longer than what it tells of.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ def layout(text: str) -> tuple[int, np.dtype[Any]]:
         end = max(end, offset + size)
     if number is None or not names:
         raise DecodeError("this is not the format of a trace event")
-    return int(number[1]), np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": (end + 3) & ~3})
+    return int(number[1]), np.dtype(
+        {"names": names, "formats": formats, "offsets": offsets, "itemsize": (end + 3) & ~3}
+    )
 
 
 class Instance:
@@ -95,6 +98,8 @@ class Instance:
     `event`: "system/name". `octets`: about how much memory all its rings take together. Times are those of
     CLOCK_MONOTONIC. `fileno` is readable while there are events. Raises KernelError where there is no tracefs, no such
     event, or no permission.
+
+    `layout`: of the events, by the names of their fields.
     """
 
     def __init__(self, event: str, octets: int, fields: frozenset[str] = frozenset()) -> None:
@@ -136,11 +141,11 @@ class Instance:
 
     def read(self) -> Batch:
         """All events of all processors that are there now, each processor's in order of time. It never waits."""
-        events, times = [np.empty(0, self._layout)], [np.empty(0, np.int64)]
+        events, times = [np.empty(0, self.layout)], [np.empty(0, np.int64)]
         for cpu in self._pages.values():
             for words in self._filled(cpu):
-                page = ringpages.decode(words, self._layout.itemsize)
-                records = gather(words, page.at, self._layout)
+                page = ringpages.decode(words, self.layout.itemsize)
+                records = gather(words, page.at, self.layout)
                 ours = records["common_type"] == self._number
                 events.append(records if ours.all() else records[ours])
                 times.append(page.times if ours.all() else page.times[ours])
@@ -178,8 +183,8 @@ class Instance:
         os.close(self._lock)
 
     def _set_up(self, octets: int, fields: frozenset[str]) -> None:
-        self._number, self._layout = layout(self._read(f"events/{self._event}/format"))
-        missing = fields - set(self._layout.names or ())
+        self._number, self.layout = layout(self._read(f"events/{self._event}/format"))
+        missing = fields - set(self.layout.names or ())
         if missing:
             raise KernelError(f"this kernel's {self._event} does not tell {', '.join(sorted(missing))}")
         self._write("trace_clock", "mono")
@@ -187,7 +192,7 @@ class Instance:
             self._write("buffer_subbuf_size_kb", str(_SUB_BUFFER_KIB))
         with suppress(OSError):  # Linux 5.0 and later: readable as soon as there is anything
             self._write("buffer_percent", "0")
-        rings = [name for name in os.listdir(self._path / "per_cpu") if name.startswith("cpu")]
+        rings = [path.name for path in (self._path / "per_cpu").glob("cpu*")]
         self._write("buffer_size_kb", str(max(octets // len(rings), 4 * _SUB_BUFFER_KIB << 10) >> 10))
         self._page = self._page_octets()
         for ring in rings:
@@ -210,7 +215,7 @@ class Instance:
         for _ in range(self._most):
             words = np.empty(self._page // 4, np.uint32)
             try:
-                size = os.readv(descriptor, [memoryview(words).cast("B")])
+                size = os.readv(descriptor, [words.data.cast("B")])
             except BlockingIOError:
                 return
             if not size:
@@ -282,5 +287,3 @@ def _refused(error: OSError) -> KernelError:
     if error.filename:
         said += f" ({error.filename})"
     return KernelError(f"{said}; {helps[error.errno]}" if error.errno in helps else said)
-
-

@@ -13,7 +13,7 @@ from .life import UNKNOWN
 from .record import SAMPLED, TRANSITION, is_birth
 
 if TYPE_CHECKING:
-    from .record import Array
+    from lastack.model.record import Array
 
 _S = State
 
@@ -65,7 +65,8 @@ def chain(rows: Array) -> Chain:
 def may_be_mini(rows: Array) -> Array:
     """Which ends may be the beginning of a mini-socket (net/ipv4/tcp_minisocks.c: tcp_time_wait())."""
     left = (rows["before"] == State.FIN_WAIT_2) | (rows["before"] == State.CLOSING)
-    return left & (rows["after"] == State.CLOSED) & (rows["flags"] & SAMPLED == 0)
+    may: Array = left & (rows["after"] == State.CLOSED) & (rows["flags"] & SAMPLED == 0)
+    return may
 
 
 def former_states(chain: Chain, lives: Array) -> Array:

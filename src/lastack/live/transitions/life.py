@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -68,3 +69,11 @@ class Step(NamedTuple):
 def nothing() -> Step:
     """A step without news."""
     return Step(none(), np.empty(0, np.int64), np.empty(0, LIFE))
+
+
+def joined(steps: Sequence[Step]) -> Step:
+    """Steps, one after the other, as one."""
+    steps = [step for step in steps if len(step.changes) or len(step.ended)]
+    if len(steps) <= 1:
+        return steps[0] if steps else nothing()
+    return Step(*(np.concatenate(parts) for parts in zip(*steps, strict=True)))

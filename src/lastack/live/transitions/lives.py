@@ -14,7 +14,7 @@ import numpy as np
 
 from lastack.model.close import Closer
 from lastack.model.state import State
-from lastack.model.time import TIME_WAIT_LENGTH, Nanos
+from lastack.model.time import TIME_WAIT_LENGTH
 
 from . import chains
 from .life import LIFE, UNKNOWN, Step, nothing
@@ -23,7 +23,8 @@ from .record import NUMBERED, SAMPLED, is_birth
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .record import Array
+    from lastack.model.record import Array
+
     from .seen import Look
 
 _FIRST_ROOM: Final = 4_096
@@ -34,18 +35,17 @@ _EVICTED: Final = 16
 class Lives:
     """The lives of connections that are not over, and the way on from step to step.
 
-    `most`: how many are remembered at most. Of more the longest unchanged are forgotten and counted in `forgotten`: what
-    happens to them later is told without what was before. Nothing here reads a clock.
+    `most`: how many are remembered at most. Of more the longest unchanged are forgotten and counted in `forgotten`:
+    what happens to them later is told without what was before. Nothing here reads a clock.
     """
 
-    __slots__ = ("_ended_keys", "_free", "_lives", "_most", "_slot", "forgotten")
+    __slots__ = ("_free", "_lives", "_most", "_slot", "forgotten")
 
     def __init__(self, most: int = 1 << 19) -> None:
         self._most = most
         self._lives = np.zeros(min(_FIRST_ROOM, most), LIFE)
         self._free = list(range(len(self._lives)))
         self._slot: dict[int, int] = {}
-        self._ended_keys = np.empty(0, np.uint64)
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -53,11 +53,11 @@ class Lives:
 
     def current(self) -> Array:
         """The lives that are not over, as LIFE rows; a copy."""
-        return self._lives[self._used()]
+        lives: Array = self._lives[self._used()]
+        return lives
 
     def feed(self, rows: Array) -> Step:
         """Take in changes of state, in any order: TRANSITION rows as a source's `read` gives them."""
-        self._ended_keys = np.empty(0, np.uint64)
         if not len(rows):
             return nothing()
         chain = chains.chain(rows)
@@ -80,15 +80,16 @@ class Lives:
         order = np.argsort(rows["at"], kind="stable")
         return Step(rows[order], stayed[order], self._end(np.concatenate((slots[over], superseded))))
 
-    def look(self, seen: Look, first: bool = False, alone: bool = False) -> Step:
+    def look(self, seen: Look, first: bool = False, alone: bool = False, ended: Array | None = None) -> Step:
         """Take in a dump. What happened until the dump was over must have been fed before.
 
         `first`: sockets not known yet were there before anything was watched, so their appearance is no change.
         `alone`: dumps are all there is, so that such sockets are as young as the last one.
+        `ended`: cookies of lives that were over before the dump was taken in; if it shows them, it is behind the times.
         """
         rows = seen.rows.copy()
         slots = self._known(rows)
-        new = (slots < 0) & ~np.isin(rows["cookie"], self._ended_keys)
+        new = (slots < 0) & ~np.isin(rows["cookie"], [] if ended is None else ended)
         changes = [self._moved(rows, slots, seen), self._vanished(slots[slots >= 0], seen)]
         if first:
             self._seed(rows[new])
@@ -113,7 +114,7 @@ class Lives:
         self._lives["state"][at] = lives["former"][back]
         self._lives["sampled"][at] |= np.left_shift(1, lives["former"][back], dtype=np.uint16)
         moved = (shown["after"] != lives["state"]) & ~back & (lives["changed"] < seen.began)
-        changes = shown[moved]
+        changes: Array = shown[moved]
         changes["cookie"] = lives["key"][moved]
         changes["before"] = np.where(lives["state"] == UNKNOWN, lives["former"], lives["state"])[moved]
         changes["at"] = np.maximum(changes["at"], lives["changed"][moved])
@@ -151,7 +152,7 @@ class Lives:
 
     def _seed(self, rows: Array) -> None:
         slots = self._allocate(rows["cookie"])
-        self._fill(slots, rows, began=False)
+        self._fill(slots, rows, np.zeros(len(rows), np.bool_))
         lives = self._lives
         lives["state"][slots], lives["since"][slots], lives["changed"][slots] = rows["after"], rows["at"], rows["at"]
         lives["sampled"][slots] = np.left_shift(1, rows["after"])
@@ -182,16 +183,19 @@ class Lives:
         superseded = slots[again & ~follows]
         new = np.flatnonzero((slots < 0) | again)
         slots[new] = self._allocate(heads["cookie"][new])
-        self._fill(slots[new], heads[new], began=births[new])
+        self._fill(slots[new], heads[new], births[new])
         return slots, superseded
 
-    def _fill(self, slots: Array, rows: Array, began: Array | bool) -> None:
+    def _fill(self, slots: Array, rows: Array, births: Array) -> None:
         """What a life has from its first row on."""
+        # Not every source tells of a child in SYN_RECEIVED: what lived in the SYN queue before was no socket yet.
+        child = rows["before"] == State.SYN_RECEIVED
         fresh = np.zeros(len(rows), LIFE)
         fresh["key"] = rows["cookie"]
         fresh["cookie"] = np.where(rows["cookie"] < NUMBERED, rows["cookie"], 0)
-        fresh["began"] = np.where(began, rows["at"], 0)
-        fresh["opened_by"] = fresh["first_closer"] = Closer.UNKNOWN
+        fresh["began"] = np.where(births | child, rows["at"], 0)
+        fresh["first_closer"] = Closer.UNKNOWN
+        fresh["opened_by"] = np.where(child, Closer.REMOTE, Closer.UNKNOWN)
         for name in ("family", "namespace", "local_addr", "remote_addr", "local_port", "remote_port"):
             fresh[name] = rows[name]
         self._lives[slots] = fresh
@@ -224,7 +228,6 @@ class Lives:
         over = np.unique(over)
         ended = self._lives[over]
         self._remove(over)
-        self._ended_keys = ended["cookie"]
         return ended
 
     def _remove(self, slots: Array) -> None:
@@ -237,7 +240,8 @@ class Lives:
 
     def _lookup(self, keys: Array) -> Array:
         """The slots of these keys; -1 where there is none."""
-        return np.fromiter(map(self._slot.get, keys.tolist(), repeat(-1)), np.int64, len(keys))
+        slots: Array = np.fromiter(map(self._slot.get, keys.tolist(), repeat(-1)), np.int64, len(keys))
+        return slots
 
     def _used(self) -> Array:
         return np.flatnonzero(self._lives["key"])

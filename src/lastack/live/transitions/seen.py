@@ -27,8 +27,8 @@ class Look(NamedTuple):
     """What one dump showed.
 
     `rows`: TRANSITION rows with SAMPLED; `before` is 0, `after` the state, and `at` when it came into it: exact where
-    the kernel's timer tells (TIME_WAIT), otherwise the latest moment that is possible. `began`: Unix time in ns at which
-    the dump began, so that what happened later says nothing against it. `states`: bits of the states asked for.
+    the kernel's timer tells (TIME_WAIT), otherwise the latest moment that is possible. `began`: Unix time in ns at
+    which the dump began, so that what happened later says nothing against it. `states`: bits of the states asked for.
     `namespaces`: the inodes of those that were looked into.
     """
 
@@ -39,7 +39,7 @@ class Look(NamedTuple):
 
 
 def rows(table: ConnectionTable, namespace: int, taken_ns: Nanos) -> Array:
-    """The sockets of a table as a Look has them; `taken_ns` is when it was read, `namespace` the inode of whose it is."""
+    """The sockets of a table as a Look has them: read at `taken_ns`, in the namespace with this inode."""
     found = np.zeros(len(table), TRANSITION)
     at = np.full(len(table), taken_ns, np.int64)
     aged = table.valid("age_ns")

@@ -1,8 +1,7 @@
-"""Who a thread is: its process, its name and its network namespace, while it lives or from what the kernel remembers."""
+"""Who a thread is: its process, name and network namespace, while it lives or from what the kernel remembers."""
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -62,7 +61,7 @@ class Tasks:
             status = Path(home, "status").read_bytes()
             command = Path(home, "comm").read_bytes().removesuffix(b"\n")
             process = _PROCESS.search(status)
-            namespace = os.stat(f"{home}/ns/net").st_ino
+            namespace = Path(home, "ns/net").stat().st_ino
         except OSError:
             return None
         return Task(int(process[1]) if process else thread, command, namespace)

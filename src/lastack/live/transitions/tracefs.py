@@ -2,8 +2,7 @@
 
 The event has no cookie and no network namespace. Sockets are told apart by their address in the kernel's memory, for
 which a number of our own goes out in place of a cookie (NUMBERED): addresses are used again, and are nobody's business.
-A dump of sock_diag has the cookie to the four-tuple. The namespace is that of the process where one made the change by a
-call; it is 0 in other rows. Linux 4.16 and later.
+A dump of sock_diag has the cookie to the four-tuple. How namespaces are found out: see `origins`. Linux 4.16 and later.
 """
 
 from __future__ import annotations
@@ -20,23 +19,36 @@ from lastack.model.address import MAPPED_PREFIX
 from lastack.model.state import State
 
 from .clock import UnixOffset
+from .origins import Origins
 from .record import NUMBERED, TRANSITION, is_birth
 from .source import Namespaces, TransitionSource
 from .tasks import Tasks
 
 if TYPE_CHECKING:
-    from .record import Array
+    from lastack.model.record import Array
 
 _EVENT: Final = "sock/inet_sock_set_state"
 _FIELDS: Final = frozenset(
-    ("skaddr", "oldstate", "newstate", "sport", "dport", "protocol", "saddr_v6", "daddr_v6", "common_pid", "common_flags")
+    (
+        "skaddr",
+        "oldstate",
+        "newstate",
+        "sport",
+        "dport",
+        "protocol",
+        "saddr_v6",
+        "daddr_v6",
+        "common_pid",
+        "common_flags",
+    )
 )
 _OCTETS: Final = 32 << 20
 _TCP: Final = 6
 _INTERRUPTED: Final = 0x18
 """TRACE_FLAG_HARDIRQ and TRACE_FLAG_SOFTIRQ: the thread has nothing to do with it."""
-_BY_CALL: Final = (State.SYN_SENT, State.FIN_WAIT_1, State.LAST_ACK)
-"""The states that a socket comes into by connect, shutdown or close, in the thread that calls."""
+_BY_CALL: Final = (State.LISTEN, State.SYN_SENT, State.FIN_WAIT_1, State.LAST_ACK)
+"""The states that a socket comes into by listen, connect, shutdown or close, in the thread that calls."""
+_NOBODY: Final = (0, 0)
 _MOST: Final = 1 << 20
 """Sockets remembered. More are only possible where their ends were lost."""
 
@@ -45,21 +57,20 @@ class TracefsSource(TransitionSource):
     """See TransitionSource. `octets`: how much memory the rings of all processors take together.
 
     Rows come in order of time: what happened on one processor while another's ring was being read waits for the next
-    call. Of the namespaces asked for, rows of others are left out as far as it is known that they are.
+    call. Rows of namespaces not asked for are left out as far as it is known that they are.
     """
 
     name = "tracefs"
     exact = True
 
     def __init__(self, namespaces: Namespaces, octets: int = _OCTETS) -> None:
-        self._namespaces = namespaces
         self._instance = tracefs.Instance(_EVENT, octets, _FIELDS)
+        self._origins = Origins(namespaces)
         self._tasks = Tasks(tracefs.root() / "saved_cmdlines")
         self._offset = UnixOffset()
-        self._numbers: dict[int, int] = {}
-        self._elsewhere: set[int] = set()
+        self._sockets: dict[int, tuple[int, int]] = {}
         self._next = 1
-        self._held = tracefs.Batch(*self._instance.read())
+        self._held = tracefs.Batch(np.empty(0, self._instance.layout), np.empty(0, np.int64))
         self._stopped = False
         # Readable while rows are held back.
         self._waiting = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -119,7 +130,7 @@ class TracefsSource(TransitionSource):
         mapped = (rows["local_addr"]["high"] == 0) & (rows["local_addr"]["low"] >> 32 == MAPPED_PREFIX >> 32)
         rows["family"] = np.where(mapped, 4, 6)
         self._name_callers(rows, events, now)
-        keep = self._number(rows, events["skaddr"])
+        keep = self._tell_apart(rows, events["skaddr"])
         return rows if keep.all() else rows[keep]
 
     def _name_callers(self, rows: Array, events: Array, now: int) -> None:
@@ -136,42 +147,35 @@ class TracefsSource(TransitionSource):
         rows["command"][where] = np.array([task.command for task in tasks], "S16")[which]
         rows["namespace"][where] = np.array([task.namespace for task in tasks], "u4")[which]
 
-    def _number(self, rows: Array, sockets: Array) -> Array:
-        """Fill in a number for each socket, a new one where it is born; which rows are to be told comes back."""
+    def _tell_apart(self, rows: Array, sockets: Array) -> Array:
+        """Fill in a number for each life and the namespace, where it is known; which rows are to be told comes back."""
         order = np.argsort(sockets, kind="stable")
         grouped, births = sockets[order], is_birth(rows)[order]
         head = np.ones(len(order), np.bool_)
         head[1:] = grouped[1:] != grouped[:-1]
-        tail = np.roll(head, -1)
         begins = np.flatnonzero(head | births)
-        numbers = np.arange(self._next, self._next + len(begins))
+        first, goes_on = rows[order[begins]], ~births[begins]
+        lives = np.arange(self._next, self._next + len(begins))
         self._next += len(begins)
-        # The first row of a socket that is no birth goes on with the number that it had.
-        goes_on = np.flatnonzero(~births[begins])
-        numbers[goes_on] = np.fromiter(
-            map(self._numbers.get, grouped[begins[goes_on]].tolist(), numbers[goes_on].tolist()), np.int64, len(goes_on)
-        )
-        spread = numbers[np.cumsum(head | births) - 1].astype(np.uint64)
-        rows["cookie"][order] = spread | NUMBERED
-        keep = self._here(rows, sockets)
-        over = rows["after"][order] == State.CLOSED
-        self._numbers.update(zip(grouped[tail & ~over].tolist(), spread[tail & ~over].tolist(), strict=True))
-        for socket in grouped[tail & over].tolist():
-            self._numbers.pop(socket, None)
-            self._elsewhere.discard(socket)
-        while len(self._numbers) > _MOST:
-            del self._numbers[next(iter(self._numbers))]
-        return keep
+        places = np.where(goes_on, 0, self._origins.of_births(first))
+        # The first row of a socket that is no birth goes on with the life that it had.
+        keys = grouped[begins[goes_on]].tolist()
+        known = np.array([self._sockets.get(key, _NOBODY) for key in keys], np.int64).reshape(-1, 2)
+        strangers = self._origins.of_strangers(first[goes_on])
+        lives[goes_on] = np.where(known[:, 0], known[:, 0], lives[goes_on])
+        places[goes_on] = np.where(known[:, 0], known[:, 1], strangers)
+        number = np.cumsum(head | births) - 1
+        self._remember(grouped, np.roll(head, -1), rows["after"][order] == State.CLOSED, lives[number], places[number])
+        rows["cookie"][order] = lives[number].astype(np.uint64) | NUMBERED
+        rows["namespace"][order] = places[number]
+        return self._origins.wanted(rows["namespace"])
 
-    def _here(self, rows: Array, sockets: Array) -> Array:
-        """Which rows are not known to be of a namespace that was not asked for."""
-        if self._namespaces is None:
-            return np.ones(len(rows), np.bool_)
-        told = np.flatnonzero(rows["namespace"])
-        foreign = told[~np.isin(rows["namespace"][told], list(self._namespaces))]
-        self._elsewhere.update(sockets[foreign].tolist())
-        if not self._elsewhere:
-            return np.ones(len(rows), np.bool_)
-        return ~np.fromiter(map(self._elsewhere.__contains__, sockets.tolist()), np.bool_, len(sockets))
-
-
+    def _remember(self, sockets: Array, last: Array, over: Array, lives: Array, places: Array) -> None:
+        """Keep what is known of the sockets (grouped, `last` marks the end of each group) that are not `over`."""
+        kept = last & ~over
+        pairs = zip(lives[kept].tolist(), places[kept].tolist(), strict=True)
+        self._sockets.update(zip(sockets[kept].tolist(), pairs, strict=True))
+        for socket in sockets[last & over].tolist():
+            self._sockets.pop(socket, None)
+        while len(self._sockets) > _MOST:
+            del self._sockets[next(iter(self._sockets))]
