@@ -14,6 +14,7 @@ from .syscall import Descriptor, bpf, refused
 _MAP_CREATE: Final = 0
 _CREATE: Final = struct.Struct("=7I16s")
 ARRAY: Final = 2
+PERCPU_ARRAY: Final = 6
 RING: Final = 27
 _MAPPABLE: Final = 1 << 10
 """BPF_F_MMAPABLE."""
