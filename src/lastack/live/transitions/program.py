@@ -50,7 +50,6 @@ UNTOLD: Final = 8
 _UNTOLD: Final = Field(0, UNTOLD)
 _FULL: Final = 0
 _RELIEVED: Final = 8
-_COMMAND: Final = 16
 _WHOLE: Final = Field(0, 8)
 _CLOSER_ON_STACK: Final = -CLOSER.itemsize
 _KEY: Final = Field(_CLOSER_ON_STACK - 8, 4)
@@ -116,7 +115,7 @@ def _assemble(part: Part, btf: Btf, namespaces: frozenset[int] | None, outlets: 
     for register, argument in zip((R7, R8, R6), (1, 2, 0), strict=True):
         code.load(register, R6, Field(8 * argument, 8))
     _choose(code, btf, namespaces)
-    _learn_closer(code)
+    _learn_closer(code, btf)
     _keep_closer(code, outlets)
     if outlets.ring is not None:
         _tell(code, btf, outlets.ring, outlets.counts)
@@ -137,7 +136,7 @@ def _choose(code: Assembler, btf: Btf, namespaces: frozenset[int] | None) -> Non
     code.jump_if(R7, "!=", State.LISTEN, "is ready").jump_if(R8, "==", State.SYN_RECEIVED, "end").label("is ready")
 
 
-def _learn_closer(code: Assembler) -> None:
+def _learn_closer(code: Assembler, btf: Btf) -> None:
     """Fill in the CLOSER on the stack; its process only where a call brought the state."""
     slot = _slots(CLOSER, _CLOSER_ON_STACK)
     for name in ("pid", "cgroup"):
@@ -150,9 +149,12 @@ def _learn_closer(code: Assembler) -> None:
     for state in BY_CALL:
         code.jump_if(R8, "==", state, "by a call")
     code.jump("nobody's").label("by a call")
-    code.call(Helper.GET_CURRENT_PID_TGID).compute(R0, ">>", 32).store(R10, slot["pid"], R0)
     code.call(Helper.GET_CURRENT_CGROUP_ID).store(R10, slot["cgroup"], R0)
-    code.move(R1, R10).compute(R1, "+", slot["command"].offset).move(R2, _COMMAND).call(Helper.GET_CURRENT_COMM)
+    code.call(Helper.GET_CURRENT_TASK_BTF).load(R1, R0, btf.field("task_struct", "tgid")).store(R10, slot["pid"], R1)
+    # The process is named as its first thread is.
+    code.load(R2, R0, btf.field("task_struct", "group_leader"))
+    for here, there in zip(_halves(btf.field("task_struct", "comm")), _halves(slot["command"]), strict=True):
+        code.load(R1, R2, here).store(R10, there, R1)
     code.label("nobody's")
 
 
