@@ -96,6 +96,11 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
         )
         pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
     counters = "".join(_counters(scene, run) for scene, run in sides)
+    sampled = next((one.sampled for scene, _ in sides for one in scene.histories if one.sampled), "")
+    if sampled:
+        pairs.append(
+            f'<p class="source">{escape(word("Seen by looking now and then", language))}: {escape(sampled)}</p>'
+        )
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 
 

@@ -25,6 +25,7 @@ _ZH: Final = {
     "agrees": "一致",
     "differs": "不一致",
     "experiment": "实验",
+    "Seen by looking now and then": "通过定时查看得到的状态",
 }
 
 
