@@ -8,14 +8,42 @@ from lastack.errors import CallError
 from lastack.model.lab import Words
 
 from .experiment import Experiment
-from .experiments import three_segment_close
+from .experiments import (
+    ack_lost,
+    data_after_close,
+    delayed_ack,
+    fin_lost,
+    fin_out_of_order,
+    four_way_close,
+    half_close,
+    last_ack_lost,
+    linger_zero,
+    server_closes_first,
+    simultaneous_close,
+    three_segment_close,
+    unread_data,
+)
 
 CHAPTERS: Final = {
     "close": Words("The close itself", "关闭本身"),
     "time-wait": Words("TIME_WAIT", "TIME_WAIT"),
     "close-wait": Words("CLOSE_WAIT, dead peers, queues", "CLOSE_WAIT、失联的对端、队列"),
 }
-EXPERIMENTS: Final[tuple[Experiment, ...]] = (three_segment_close.EXPERIMENT,)
+EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    four_way_close.EXPERIMENT,
+    three_segment_close.EXPERIMENT,
+    simultaneous_close.EXPERIMENT,
+    half_close.EXPERIMENT,
+    server_closes_first.EXPERIMENT,
+    fin_lost.EXPERIMENT,
+    ack_lost.EXPERIMENT,
+    last_ack_lost.EXPERIMENT,
+    fin_out_of_order.EXPERIMENT,
+    linger_zero.EXPERIMENT,
+    unread_data.EXPERIMENT,
+    data_after_close.EXPERIMENT,
+    delayed_ack.EXPERIMENT,
+)
 
 
 def named(name: str) -> Experiment:

@@ -119,6 +119,8 @@ class KernelBench(Bench):
     def scene(self) -> Scene:
         """What the wire and the looks saw."""
         self._carry()
+        for host in self._hosts:
+            self._look(host, "timer", self.now)
         histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, self._tracepoint.untold)
         moved = {host.name: host.counters() for host in self._hosts}
         return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out)
