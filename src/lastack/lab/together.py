@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
 from typing import Final
@@ -23,8 +22,6 @@ BOTH: Final = "both"
 
 _WAITING_AT_ONCE: Final = 12
 """Experiments on the kernel mostly wait."""
-
-_PRIORITY: Final = -15
 
 Told = Callable[[int, int], None]
 """Told of progress: how many runs of how many are done."""
@@ -48,10 +45,15 @@ def rows(
     where they differ (`Row.full`).
     """
     lacks = kernel_missing() if on != SIM else ""
+    if KERNEL in (on, BOTH) and not lacks:
+        from .kernel import prepare
+
+        # Before the processes are forked: what each would load takes the processors from those that run.
+        prepare()
     jobs: list[tuple[int, str, Callable[[], Run]]] = []
     for index, experiment in enumerate(experiments):
         for part, side, settings in _parts(experiment, on, given, lacks):
-            jobs.append((index, part, partial(_run, experiment, side, settings, seed)))
+            jobs.append((index, part, partial(run, experiment, side, settings, seed)))
     # Those that wait for long begin first, so that they do not end last.
     jobs.sort(key=lambda job: -experiments[job[0]].kernel_s if job[1] == KERNEL else 0.0)
     found: dict[tuple[int, str], Run | Broken] = {}
@@ -62,14 +64,6 @@ def rows(
         if told is not None:
             told(number, len(jobs))
     return [_row(experiment, index, on, found, lacks) for index, experiment in enumerate(experiments)]
-
-
-def _run(experiment: Experiment, side: str, settings: Mapping[str, Setting], seed: int) -> Run:
-    if side == KERNEL:
-        # Real time waits for nobody: who carries the packets goes before whatever else keeps the machine busy.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
-    return run(experiment, side, settings, seed)
 
 
 def _parts(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,8 +81,9 @@ class Btf:
         self._names = [self._words[at] for at in self._places]
 
     @staticmethod
+    @cache
     def of_kernel(path: Path = KERNEL) -> Btf:
-        """The types of the running kernel. Raises KernelError where it does not tell them."""
+        """The types of the running kernel, read once. Raises KernelError where it does not tell them."""
         try:
             return Btf(path.read_bytes())
         except OSError as error:
