@@ -5,25 +5,55 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.errors import CallError
+from lastack.model.lab import Words
 
 from .experiment import Experiment
 from .experiments import (
+    ack_lost,
     assassination,
+    data_after_close,
+    delayed_ack,
+    fin_lost,
+    fin_out_of_order,
     fin_timeout_myth,
+    four_way_close,
+    half_close,
+    last_ack_lost,
+    linger_zero,
     load_balancer,
     max_tw_buckets,
     old_duplicate,
     port_exhaustion,
     reuseaddr,
+    server_closes_first,
     server_time_wait_ports,
+    simultaneous_close,
     syn_to_time_wait,
     three_segment_close,
     time_wait_length,
     tw_reuse,
+    unread_data,
 )
 
+CHAPTERS: Final = {
+    "close": Words("The close itself", "关闭本身"),
+    "time-wait": Words("TIME_WAIT", "TIME_WAIT"),
+    "close-wait": Words("CLOSE_WAIT, dead peers, queues", "CLOSE_WAIT、失联的对端、队列"),
+}
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    four_way_close.EXPERIMENT,
     three_segment_close.EXPERIMENT,
+    simultaneous_close.EXPERIMENT,
+    half_close.EXPERIMENT,
+    server_closes_first.EXPERIMENT,
+    fin_lost.EXPERIMENT,
+    ack_lost.EXPERIMENT,
+    last_ack_lost.EXPERIMENT,
+    fin_out_of_order.EXPERIMENT,
+    linger_zero.EXPERIMENT,
+    unread_data.EXPERIMENT,
+    data_after_close.EXPERIMENT,
+    delayed_ack.EXPERIMENT,
     time_wait_length.EXPERIMENT,
     fin_timeout_myth.EXPERIMENT,
     old_duplicate.EXPERIMENT,

@@ -26,6 +26,8 @@ from .seen import seen_in
 T = TypeVar("T")
 _PREFIX: Final = 8
 """The length of the prefix of the wire's network."""
+_BUCKETS: Final = 16_384
+"""Of a host's own table of sockets: enough for 100,000 of them."""
 _OF_CORE: Final = frozenset({"somaxconn"})
 _OF_ENGINE: Final = frozenset(
     {"time_wait_ms", "tcp_tw_recycle", "delayed_ack_min_ms", "delayed_ack_max_ms", "quick_acks"}
@@ -52,7 +54,6 @@ _OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "tcp_syncnt": (socket.IPPROTO_TCP, 7),
     "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
 }
-_PLACES: Final = 1 << 12
 _REPAIR: Final = 19
 _REPAIR_QUEUE: Final = 20
 
@@ -81,7 +82,7 @@ class KernelSock(Sock):
         return self._error
 
     def send(self, data: bytes) -> int:
-        """The system call send(2) without SIGPIPE."""
+        """The system call send; it never raises SIGPIPE."""
         return self._call("send", lambda: self.made.send(data, socket.MSG_NOSIGNAL), 0)
 
     def receive(self, limit: int = 1 << 20) -> bytes | None:
@@ -156,21 +157,29 @@ class KernelHost(Host):
         self.name = name
         self.addresses = addresses
         self.touched: Callable[[str], None] = lambda cause: None
+        self.moved: Callable[[], None] = lambda: None
+        """Called once the host is in another namespace."""
         self._settings = dict(settings)
         self.kept: list[socket.socket] = []
         """Every socket of the host: one that the experiment forgets must not be closed for that."""
         self._namespace: Namespace
+        self._usual: dict[str, int | str] = {}
         self._open()
 
+    @property
+    def namespace(self) -> int:
+        """The inode of its network namespace."""
+        return self._namespace.inode
+
     def _open(self) -> None:
-        with _small_tables() as made:
+        with _small_table() as self._usual, namespaces.private() as made:
             self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             self._namespace = Namespace(self.name, made.inode, f"/proc/self/fd/{self._descriptor}")
             with suppress(KernelError):
                 # What IPv6 says of its own accord is nobody's connection; a kernel without it says nothing.
                 sysctl.write("net.ipv6.conf.default.disable_ipv6", 1)
             self.tun = Tun([f"{address}/{_PREFIX}" for address in self.addresses])
-            for key, value in self._settings.items():
+            for key, value in (self._usual | self._settings).items():
                 _write(key, value)
             self._before = self._counted()
 
@@ -232,6 +241,7 @@ class KernelHost(Host):
         self.tun.close()
         os.close(self._descriptor)
         self._open()
+        self.moved()
 
     def setting(self, name: str) -> str | None:
         """From /proc/sys of the namespace."""
@@ -260,24 +270,18 @@ class KernelHost(Host):
 
 
 @contextmanager
-def _small_tables() -> Iterator[Namespace]:
-    """A namespace with a hash table of connections of its own, where the kernel has that (6.1).
+def _small_table() -> Iterator[dict[str, int | str]]:
+    """Inside, a namespace that is made has a table of sockets for itself; given are the settings to restore in it.
 
-    A dump looks at every place of the table, and there is one at every packet: of the machine's table, which is as
-    large as its memory allows, that takes milliseconds. What the kernel derives from the size is as in the machine's.
+    All namespaces share one table, sized for the whole machine, and a dump of two sockets walks all of it: 5 ms of CPU
+    time. Who makes a namespace says in its own one how large a table the new one gets (Linux 6.1 and later), so that
+    takes a namespace between. The new one's limits would follow from the size of its table.
     """
-    derived = {name: sysctl.read(_path(name)) for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
-    with namespaces.private() as parent:
-        try:
-            sysctl.write(_path("tcp_child_ehash_entries"), _PLACES)
-        except KernelError:
-            yield parent
-            return
-        with namespaces.private() as made:
-            for name, value in derived.items():
-                if value is not None:
-                    sysctl.write(_path(name), value)
-            yield made
+    with namespaces.private():
+        usual = {name: sysctl.read(f"net.ipv4.{name}") for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
+        with suppress(KernelError):
+            sysctl.write("net.ipv4.tcp_child_ehash_entries", _BUCKETS)
+        yield {name: value for name, value in usual.items() if value is not None}
 
 
 def _write(name: str, value: int | str) -> None:
