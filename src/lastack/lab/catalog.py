@@ -31,6 +31,7 @@ from .experiments import (
     syn_to_time_wait,
     three_segment_close,
     time_wait_length,
+    tw_recycle,
     tw_reuse,
     unread_data,
 )
@@ -59,6 +60,7 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     old_duplicate.EXPERIMENT,
     syn_to_time_wait.EXPERIMENT,
     tw_reuse.EXPERIMENT,
+    tw_recycle.EXPERIMENT,
     max_tw_buckets.EXPERIMENT,
     reuseaddr.EXPERIMENT,
     assassination.EXPERIMENT,
