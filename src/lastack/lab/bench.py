@@ -37,6 +37,14 @@ Option = int | bool | str | None
 """What a socket's option can be, under the names of SocketOptions: so_linger, tcp_user_timeout (ms), ..."""
 
 
+class Memory(NamedTuple):
+    """Octets of one TIME_WAIT, of one more local port in use, and of one open socket; None: not known."""
+
+    wait: float
+    port: int | None = None
+    socket: int | None = None
+
+
 class Seen(NamedTuple):
     """A socket as a dump of a host shows it; `owned` is False where no process has it (TIME_WAIT, orphans)."""
 
@@ -146,6 +154,10 @@ class Host(ABC):
     @abstractmethod
     def setting(self, name: str) -> str | None:
         """What a sysctl is set to, or None where there is none of that name."""
+
+    @abstractmethod
+    def memory(self) -> Memory:
+        """What connections take. Raises CallError where that cannot be told, or there is no TIME_WAIT to measure."""
 
     def count(self, state: State, port: int = 0) -> int:
         """How many connections are in a state, those with a local or remote port only if that is given."""

@@ -16,7 +16,7 @@ from lastack.model.time import Nanos
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.wire.packet import Packet, decode_packet
 
-from .bench import ADDRESSES, LOOPBACK, Bench, Host, Listening, Option, Seen, Sock
+from .bench import ADDRESSES, LOOPBACK, Bench, Host, Listening, Memory, Option, Seen, Sock
 from .seen import seen_in
 from .story import tell
 
@@ -129,6 +129,13 @@ class EngineHost(Host):
         """Of the stack; a range as its numbers with a space between."""
         value = getattr(self.held.settings, name, None)
         return " ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
+
+    def memory(self) -> Memory:
+        """Of the table of rows, its index included, each one's share."""
+        rows = self.held.stack.host.four
+        if not rows.count:
+            raise CallError("there is no TIME_WAIT to measure")
+        return Memory(rows.octets() / rows.count)
 
 
 @final
