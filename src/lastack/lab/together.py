@@ -11,10 +11,12 @@ from typing import Final
 
 from lastack.model.lab import Row, Run, Setting
 
+from .catalog import named
 from .experiment import Experiment
 from .lab import knobs
 from .processes import Broken, each
 from .run import run
+from .settings import read
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
@@ -42,6 +44,16 @@ def kernel_missing() -> str:
     if os.geteuid() != 0:
         return "the kernel's side needs root: it makes network namespaces"
     return "" if os.path.exists("/dev/net/tun") else "the kernel's side needs /dev/net/tun"  # noqa: PTH110
+
+
+def experiment(name: str, on: str = SIM, *, seed: int = 1, **settings: Setting) -> Row:
+    """Run one experiment of the catalog on `sim`, `kernel` (as root) or `both`, some of its knobs or sysctls set.
+
+    Raises CallError where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes wrong
+    within it is in the row's `failed`.
+    """
+    chosen = named(name)
+    return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
 
 
 def rows(
