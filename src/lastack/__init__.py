@@ -2,7 +2,8 @@
 
 `lastack.check()` looks at this host and gives a `Report`; `lastack.connections()` gives its connections as a
 `ConnectionTable`, which Polars, pandas, DuckDB and PyArrow take as it is; `Simulator` is a network in virtual time with
-a complete TCP; `lastack.experiment(name)` plays a claim about closing and judges it. Names are loaded when they are first used.
+a complete TCP; `lastack.experiment(name)` plays a claim about closing and judges it. Names are loaded when they are
+first used.
 """
 
 from __future__ import annotations

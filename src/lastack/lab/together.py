@@ -49,8 +49,8 @@ def kernel_missing() -> str:
 def experiment(name: str, on: str = SIM, *, seed: int = 1, **settings: Setting) -> Row:
     """Run one experiment of the catalog on `sim`, `kernel` (as root) or `both`, some of its knobs or sysctls set.
 
-    Raises CallError where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes wrong
-    within it is in the row's `failed`.
+    Raises CallError where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes
+    wrong within it is in the row's `failed`.
     """
     chosen = named(name)
     return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
