@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.errors import CallError
+from lastack.model.lab import Words
 
 from .experiment import Experiment
 from .experiments import (
@@ -28,6 +29,11 @@ from .experiments import (
     unread_data,
 )
 
+CHAPTERS: Final = {
+    "close": Words("The close itself", "关闭本身"),
+    "time-wait": Words("TIME_WAIT", "TIME_WAIT"),
+    "close-wait": Words("CLOSE_WAIT, dead peers, queues", "CLOSE_WAIT、失联的对端、队列"),
+}
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     four_way_close.EXPERIMENT,
     three_segment_close.EXPERIMENT,

@@ -21,6 +21,7 @@ from .bench import ADDRESSES, Bench, Host
 from .kernel_host import KernelHost
 from .lanes import Lanes
 from .story import tell
+from .tracepoint import Tracepoint
 
 _MOST_LOOKED_AT: Final = 64
 """A scene with more connections than this has no states worth drawing, and looking would take its time."""
@@ -40,9 +41,11 @@ def kernel_bench(
     except BaseException:
         client.close()
         raise
+    bench = KernelBench(title, settings, (client, server), delay, seed)
     try:
-        yield KernelBench(title, settings, (client, server), delay, seed)
+        yield bench
     finally:
+        bench.close()
         client.close()
         server.close()
 
@@ -68,8 +71,14 @@ class KernelBench(Bench):
         self._lanes = Lanes()
         self._sent: list[tuple[Nanos, str, bytes, str]] = []
         self._begin = time.monotonic_ns()
+        self._tracepoint = Tracepoint([host.namespace for host in hosts], self._begin)
         for host in hosts:
             host.touched = partial(self._after, host)
+            host.moved = self._watch_again
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._tracepoint.close()
 
     @property
     def now(self) -> Nanos:
@@ -112,7 +121,7 @@ class KernelBench(Bench):
         self._carry()
         for host in self._hosts:
             self._look(host, "timer", self.now)
-        histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, sampled=True)
+        histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, self._tracepoint.untold)
         moved = {host.name: host.counters() for host in self._hosts}
         return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out)
 
@@ -156,5 +165,13 @@ class KernelBench(Bench):
     # -- the states
 
     def _look(self, host: KernelHost, cause: str, now: Nanos) -> None:
-        if len(self._lanes) <= _MOST_LOOKED_AT:
+        if len(self._lanes) > _MOST_LOOKED_AT:
+            self._tracepoint.skip()
+        else:
+            self._lanes.told(host.name, self._tracepoint.read(host.namespace, now), cause)
             self._lanes.looked(host.name, host.sockets(), now, cause)
+
+    def _watch_again(self) -> None:
+        """A host is in another namespace now."""
+        self._tracepoint.close()
+        self._tracepoint = Tracepoint([host.namespace for host in self._hosts], self._begin)

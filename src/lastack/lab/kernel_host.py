@@ -77,7 +77,7 @@ class KernelSock(Sock):
         return self._error
 
     def send(self, data: bytes) -> int:
-        """The system call send(2) without SIGPIPE."""
+        """The system call send; it never raises SIGPIPE."""
         return self._call("send", lambda: self.made.send(data, socket.MSG_NOSIGNAL), 0)
 
     def receive(self, limit: int = 1 << 20) -> bytes | None:
@@ -151,9 +151,16 @@ class KernelHost(Host):
         self.name = name
         self.addresses = addresses
         self.touched: Callable[[str], None] = lambda cause: None
+        self.moved: Callable[[], None] = lambda: None
+        """Called once the host is in another namespace."""
         self._settings = dict(settings)
         self._namespace: Namespace
         self._open()
+
+    @property
+    def namespace(self) -> int:
+        """The inode of its network namespace."""
+        return self._namespace.inode
 
     def _open(self) -> None:
         with namespaces.private() as made:
@@ -224,6 +231,7 @@ class KernelHost(Host):
         self.tun.close()
         os.close(self._descriptor)
         self._open()
+        self.moved()
 
     def close(self) -> None:
         """Remove the device, and let go of the namespace."""

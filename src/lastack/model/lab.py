@@ -109,7 +109,8 @@ class Run(NamedTuple):
 class Row(NamedTuple):
     """What one experiment came to, engine and kernel side by side.
 
-    `sim` and `kernel` are None where that side was not run; `missing` then says why. `agrees` is None where one side is
+    `sim` and `kernel` are None where that side was not run; `missing` then says why. With both, `sim` played with the
+    kernel's (shorter) knobs, and `full` with the engine's own where those differ. `agrees` is None where one side is
     missing. `differences` are the facts that differ, each in a sentence; `reason` explains them, where it is known.
     `failed`: what went wrong, where there is no verdict.
     """
@@ -119,6 +120,7 @@ class Row(NamedTuple):
     claim: Words
     sim: Run | None
     kernel: Run | None
+    full: Run | None = None
     missing: str = ""
     differences: tuple[str, ...] = ()
     reason: str = ""
