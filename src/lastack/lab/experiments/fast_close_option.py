@@ -99,4 +99,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"peer_first": True},
     flips_to=Verdict.HOLDS,
+    kernel_s=9.0,
+    picture=(2, 0),
 )

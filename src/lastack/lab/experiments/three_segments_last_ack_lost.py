@@ -81,4 +81,5 @@ EXPERIMENT = Experiment(
     knobs=(Knob("think", 0.3, "seconds between the end of file and close() where the close has four segments"),),
     counter={"tcp_max_tw_buckets": 0},
     flips_to=Verdict.HOLDS,
+    picture=(1, 0),
 )
