@@ -12,15 +12,20 @@ from .experiments import (
     ack_lost,
     data_after_close,
     delayed_ack,
+    fast_close_option,
     fin_lost,
     fin_out_of_order,
+    fin_wait_2_timeout,
     four_way_close,
     half_close,
     last_ack_lost,
     linger_zero,
+    passive_side_states,
     server_closes_first,
     simultaneous_close,
+    syn_to_last_ack,
     three_segment_close,
+    three_segments_last_ack_lost,
     unread_data,
 )
 
@@ -43,6 +48,11 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     unread_data.EXPERIMENT,
     data_after_close.EXPERIMENT,
     delayed_ack.EXPERIMENT,
+    fin_wait_2_timeout.EXPERIMENT,
+    three_segments_last_ack_lost.EXPERIMENT,
+    passive_side_states.EXPERIMENT,
+    fast_close_option.EXPERIMENT,
+    syn_to_last_ack.EXPERIMENT,
 )
 
 
