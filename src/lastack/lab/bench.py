@@ -208,12 +208,18 @@ class Bench(ABC):
 
     def connection(self, port: int = 80, **options: Option) -> tuple[Sock, Sock]:
         """An established connection: the client's end and the server's, whose listener is closed again."""
+        return self.connections(1, port, **options)[0]
+
+    def connections(self, count: int, port: int = 80, **options: Option) -> list[tuple[Sock, Sock]]:
+        """Several established connections, one after the other, to one listener, which is closed again."""
         listener = self.server.listen(port)
-        here = self.client.connect(self.server.address, port, None, **options)
-        there = self.until(listener.accept, 10 * SECOND)
-        self.until(lambda: here.state is State.ESTABLISHED, 10 * SECOND)
+        made = []
+        for _ in range(count):
+            here = self.client.connect(self.server.address, port, None, **options)
+            there = self.until(listener.accept, 10 * SECOND)
+            made.append((here, there))
         listener.close()
-        return here, there
+        return made
 
     def exchange(self, here: Sock, there: Sock, request: bytes = b"request", answer: bytes = b"answer") -> None:
         """Let the one end ask and the other answer, as HTTP does; afterwards nothing is unread or unacknowledged."""

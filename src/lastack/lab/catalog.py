@@ -7,9 +7,25 @@ from typing import Final
 from lastack.errors import CallError
 
 from .experiment import Experiment
-from .experiments import three_segment_close
+from .experiments import (
+    close_wait_leak,
+    heartbeat,
+    keepalive_alive,
+    keepalive_close_wait,
+    keepalive_rebooted,
+    keepalive_unreachable,
+    three_segment_close,
+)
 
-EXPERIMENTS: Final[tuple[Experiment, ...]] = (three_segment_close.EXPERIMENT,)
+EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    three_segment_close.EXPERIMENT,
+    close_wait_leak.EXPERIMENT,
+    keepalive_close_wait.EXPERIMENT,
+    keepalive_alive.EXPERIMENT,
+    keepalive_rebooted.EXPERIMENT,
+    keepalive_unreachable.EXPERIMENT,
+    heartbeat.EXPERIMENT,
+)
 
 
 def named(name: str) -> Experiment:
