@@ -8,23 +8,33 @@ from lastack.errors import CallError
 
 from .experiment import Experiment
 from .experiments import (
+    backlog,
+    close_wait_busy,
     close_wait_leak,
+    handshake,
     heartbeat,
     keepalive_alive,
     keepalive_close_wait,
     keepalive_rebooted,
     keepalive_unreachable,
+    last_ack_pile,
+    syn_cookies,
     three_segment_close,
 )
 
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     three_segment_close.EXPERIMENT,
     close_wait_leak.EXPERIMENT,
+    close_wait_busy.EXPERIMENT,
     keepalive_close_wait.EXPERIMENT,
     keepalive_alive.EXPERIMENT,
     keepalive_rebooted.EXPERIMENT,
     keepalive_unreachable.EXPERIMENT,
     heartbeat.EXPERIMENT,
+    last_ack_pile.EXPERIMENT,
+    handshake.EXPERIMENT,
+    backlog.EXPERIMENT,
+    syn_cookies.EXPERIMENT,
 )
 
 

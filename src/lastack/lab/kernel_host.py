@@ -131,6 +131,7 @@ class KernelListening(Listening):
         except OSError as error:
             raise _refused("accept", error) from None
         made.setblocking(False)
+        self._host.kept.append(made)
         here = made.getsockname()
         return KernelSock(self._host, made, FourTuple(Endpoint(*here[:2]), Endpoint(*peer[:2])))
 
@@ -152,6 +153,8 @@ class KernelHost(Host):
         self.addresses = addresses
         self.touched: Callable[[str], None] = lambda cause: None
         self._settings = dict(settings)
+        self.kept: list[socket.socket] = []
+        """Every socket of the host: one that the experiment forgets must not be closed for that."""
         self._namespace: Namespace
         self._open()
 
@@ -206,6 +209,7 @@ class KernelHost(Host):
         with namespaces.entered(self._namespace):
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
+        self.kept.append(made)
         _set(made, options or {})
         return made
 
@@ -226,8 +230,10 @@ class KernelHost(Host):
         self._open()
 
     def close(self) -> None:
-        """Remove the device, and let go of the namespace."""
+        """Remove the device, close what is open, and let go of the namespace."""
         self.tun.close()
+        for made in self.kept:
+            made.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
