@@ -10,8 +10,11 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import book
 
 from lastack.diagnose.captures.run import CAPTURE_RULES
 from lastack.diagnose.run import RULES
@@ -135,14 +138,16 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "scripts.md": scripts,
     f"{ASSETS}/report.schema.json": lambda: published(report_schema()),
     f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
+    **{name: partial(book.page, language) for language, name in book.LANGUAGES.items()},
 }
 
 
 def main() -> int:
     """Write or check every page."""
     stale = []
-    for name, write in PAGES.items():
-        path, text = HERE / name, write()
+    written = {name: write() for name, write in PAGES.items()} | book.pictures()
+    for name, text in written.items():
+        path = HERE / name
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:

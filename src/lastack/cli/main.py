@@ -13,10 +13,12 @@ from lastack.errors import LastackError
 
 from .check import check
 from .connections import connections
+from .lab import lab
 from .script import script
 from .show import show
 from .tun import tun
 from .warm import warm
+from .watch import watch
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -36,10 +38,12 @@ def app() -> None:
 
 app.add_command(check)
 app.add_command(connections)
+app.add_command(lab)
 app.add_command(script)
 app.add_command(show)
 app.add_command(tun)
 app.add_command(warm)
+app.add_command(watch)
 
 
 def main() -> None:

@@ -14,20 +14,37 @@ _BAR: Final = 30
 
 
 @contextmanager
-def progress(silent: bool) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Something to be told (octets read, octets in all or None), or None where nobody watches."""
+def progress(
+    silent: bool, spell: Callable[[int, int | None], str] | None = None
+) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Something to be told (octets read, octets in all or None), or None where nobody watches.
+
+    `spell` puts the two numbers in words where they are not octets.
+    """
     if silent or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    shown = _Shown()
+    shown = _Shown(spell or _octets)
     try:
         yield shown.told
     finally:
         shown.clear()
 
 
+def _octets(done: int, total: int | None) -> str:
+    return f"{min(done / total, 1.0):4.0%} of {total / 1e6:,.0f} MB" if total else f"{done / 1e6:,.0f} MB read"
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Something to be told (done, in all), or None where nobody watches."""
+    with progress(False, lambda done, total: f"{done} of {total} {what}" if total else what) as told:
+        yield told
+
+
 class _Shown:
-    def __init__(self) -> None:
+    def __init__(self, spell: Callable[[int, int | None], str]) -> None:
+        self._spell = spell
         self._next = time.monotonic() + _AFTER_S
         self._drawn = False
 
@@ -38,11 +55,11 @@ class _Shown:
             return
         self._next = now + _EVERY_S
         self._drawn = True
-        line = f"{done / 1e6:,.0f} MB read"
+        line = self._spell(done, total)
         if total:
             share = min(done / total, 1.0)
             full = round(share * _BAR)
-            line = f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} of {total / 1e6:,.0f} MB"
+            line = f"[{'#' * full}{'.' * (_BAR - full)}] {line}"
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
 

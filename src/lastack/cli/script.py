@@ -12,21 +12,10 @@ import click
 
 from lastack.errors import CallError
 
-from .options import output, writing
+from .options import output, pairs, writing
 
 if TYPE_CHECKING:
     from lastack.script.runner import Run
-
-
-def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """An option's callback: NAME=VALUE, several times."""
-    found = []
-    for value in values:
-        name, equals, meaning = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE", context, parameter)
-        found.append((name, meaning))
-    return tuple(found)
 
 
 @click.command(
@@ -36,12 +25,10 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, exists=True))
 @click.option("--on", default="sim", show_default=True, metavar="sim|kernel|tun:NAME",
               help="What is tested.")  # fmt: skip
-@click.option("-D", "--define", "defined", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Define a name.")
-@click.option("--option", "options", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+@click.option("-D", "--define", "defined", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Define a name.")
+@click.option("--option", "options", multiple=True, callback=pairs, metavar="NAME=VALUE",
               help="As a script's own --NAME=VALUE: ip_version=ipv6, mtu=1280.")  # fmt: skip
-@click.option(
-    "--set", "sysctls", multiple=True, callback=_pairs, metavar="SYSCTL=VALUE", help="Set before each script."
-)
+@click.option("--set", "sysctls", multiple=True, callback=pairs, metavar="SYSCTL=VALUE", help="Set before each script.")
 @click.option("--tolerance", type=click.IntRange(0), metavar="US", help="Microseconds: 4000 on sim, 20000 on a kernel.")
 @click.option("--seed", default=1, show_default=True, help="What the engine's chance comes from.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="So many at a time: the processors on sim, 16 on a kernel.")

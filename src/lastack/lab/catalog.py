@@ -5,25 +5,55 @@ from __future__ import annotations
 from typing import Final
 
 from lastack.errors import CallError
+from lastack.model.lab import Words
 
 from .experiment import Experiment
 from .experiments import (
+    ack_lost,
     backlog,
     close_wait_busy,
     close_wait_leak,
+    data_after_close,
+    delayed_ack,
+    fin_lost,
+    fin_out_of_order,
+    four_way_close,
+    half_close,
     handshake,
     heartbeat,
     keepalive_alive,
     keepalive_close_wait,
     keepalive_rebooted,
     keepalive_unreachable,
+    last_ack_lost,
     last_ack_pile,
+    linger_zero,
+    server_closes_first,
+    simultaneous_close,
     syn_cookies,
     three_segment_close,
+    unread_data,
 )
 
+CHAPTERS: Final = {
+    "close": Words("The close itself", "关闭本身"),
+    "time-wait": Words("TIME_WAIT", "TIME_WAIT"),
+    "close-wait": Words("CLOSE_WAIT, dead peers, queues", "CLOSE_WAIT、失联的对端、队列"),
+}
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    four_way_close.EXPERIMENT,
     three_segment_close.EXPERIMENT,
+    simultaneous_close.EXPERIMENT,
+    half_close.EXPERIMENT,
+    server_closes_first.EXPERIMENT,
+    fin_lost.EXPERIMENT,
+    ack_lost.EXPERIMENT,
+    last_ack_lost.EXPERIMENT,
+    fin_out_of_order.EXPERIMENT,
+    linger_zero.EXPERIMENT,
+    unread_data.EXPERIMENT,
+    data_after_close.EXPERIMENT,
+    delayed_ack.EXPERIMENT,
     close_wait_leak.EXPERIMENT,
     close_wait_busy.EXPERIMENT,
     keepalive_close_wait.EXPERIMENT,

@@ -24,8 +24,10 @@ class Experiment(NamedTuple):
     """A claim and how it is tried.
 
     `source`: where people read it. `expected`: what it comes to with the knobs as they are. `counter`: settings under
-    which it comes to `flips_to` instead. `only`: why one side alone can show it, or empty; `side` says which then.
-    `reason`: why engine and kernel may differ in a fact, where they do.
+    which it comes to `flips_to` instead; `flips_on_engine_alone`: why no kernel can be set so, or empty. `only`: why
+    one side alone can show it, or empty; `side` says which then. `reason`: why engine and kernel may differ in a fact,
+    where they do. `kernel_s`: about how many seconds the kernel takes. `picture`: which scene's which connection the
+    book draws.
     """
 
     name: str
@@ -40,4 +42,7 @@ class Experiment(NamedTuple):
     knobs: tuple[Knob, ...] = ()
     side: str = "both"
     only: str = ""
+    flips_on_engine_alone: str = ""
     reason: str = ""
+    kernel_s: float = 2.0
+    picture: tuple[int, int] | None = (0, 0)

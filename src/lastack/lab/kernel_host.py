@@ -7,8 +7,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar, final
 
 from lastack.errors import CallError, KernelError
@@ -26,6 +26,8 @@ from .seen import seen_in
 T = TypeVar("T")
 _PREFIX: Final = 8
 """The length of the prefix of the wire's network."""
+_BUCKETS: Final = 16_384
+"""Of a host's own table of sockets: enough for 100,000 of them."""
 _OF_CORE: Final = frozenset({"somaxconn"})
 _OF_ENGINE: Final = frozenset(
     {"time_wait_ms", "tcp_tw_recycle", "delayed_ack_min_ms", "delayed_ack_max_ms", "quick_acks"}
@@ -77,7 +79,7 @@ class KernelSock(Sock):
         return self._error
 
     def send(self, data: bytes) -> int:
-        """The system call send(2) without SIGPIPE."""
+        """The system call send; it never raises SIGPIPE."""
         return self._call("send", lambda: self.made.send(data, socket.MSG_NOSIGNAL), 0)
 
     def receive(self, limit: int = 1 << 20) -> bytes | None:
@@ -152,21 +154,29 @@ class KernelHost(Host):
         self.name = name
         self.addresses = addresses
         self.touched: Callable[[str], None] = lambda cause: None
+        self.moved: Callable[[], None] = lambda: None
+        """Called once the host is in another namespace."""
         self._settings = dict(settings)
         self.kept: list[socket.socket] = []
         """Every socket of the host: one that the experiment forgets must not be closed for that."""
         self._namespace: Namespace
+        self._usual: dict[str, int | str] = {}
         self._open()
 
+    @property
+    def namespace(self) -> int:
+        """The inode of its network namespace."""
+        return self._namespace.inode
+
     def _open(self) -> None:
-        with namespaces.private() as made:
+        with _small_table() as self._usual, namespaces.private() as made:
             self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             self._namespace = Namespace(self.name, made.inode, f"/proc/self/fd/{self._descriptor}")
             with suppress(KernelError):
                 # What IPv6 says of its own accord is nobody's connection; a kernel without it says nothing.
                 sysctl.write("net.ipv6.conf.default.disable_ipv6", 1)
             self.tun = Tun([f"{address}/{_PREFIX}" for address in self.addresses])
-            for key, value in self._settings.items():
+            for key, value in (self._usual | self._settings).items():
                 _write(key, value)
             self._before = self._counted()
 
@@ -228,6 +238,7 @@ class KernelHost(Host):
         self.tun.close()
         os.close(self._descriptor)
         self._open()
+        self.moved()
 
     def close(self) -> None:
         """Remove the device, close what is open, and let go of the namespace."""
@@ -247,6 +258,21 @@ class KernelHost(Host):
             for name in _COUNTED
             if (bare := name.removeprefix("Tcp") if name.startswith("Tcp") else name) in found
         }
+
+
+@contextmanager
+def _small_table() -> Iterator[dict[str, int | str]]:
+    """Inside, a namespace that is made has a table of sockets for itself; given are the settings to restore in it.
+
+    All namespaces share one table, sized for the whole machine, and a dump of two sockets walks all of it: 5 ms of CPU
+    time. Who makes a namespace says in its own one how large a table the new one gets (Linux 6.1 and later), so that
+    takes a namespace between. The new one's limits would follow from the size of its table.
+    """
+    with namespaces.private():
+        usual = {name: sysctl.read(f"net.ipv4.{name}") for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
+        with suppress(KernelError):
+            sysctl.write("net.ipv4.tcp_child_ehash_entries", _BUCKETS)
+        yield {name: value for name, value in usual.items() if value is not None}
 
 
 def _write(name: str, value: int | str) -> None:

@@ -19,6 +19,14 @@ _DELAY: Nanos = 2 * MILLISECOND
 """One way, where an experiment says nothing else."""
 
 
+def knobs(experiment: Experiment, on: str) -> dict[str, Setting]:
+    """The knobs of an experiment as they are on `sim` or `kernel` where nobody sets them."""
+    return {
+        knob.name: knob.kernel if on == "kernel" and knob.kernel is not None else knob.default
+        for knob in experiment.knobs
+    }
+
+
 @final
 class Lab:
     """`on` is `sim` or `kernel`; `scenes` are those played so far."""
@@ -27,10 +35,7 @@ class Lab:
         self.on = on
         self.scenes: list[Scene] = []
         self._seed = seed
-        self.knobs: dict[str, Setting] = {
-            knob.name: knob.kernel if on == "kernel" and knob.kernel is not None else knob.default
-            for knob in experiment.knobs
-        }
+        self.knobs = knobs(experiment, on)
         self._sysctls: dict[str, int | str] = {}
         for name, value in given.items():
             if name in self.knobs:

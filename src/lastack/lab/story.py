@@ -27,7 +27,7 @@ def tell(
     sent: Sequence[Record],
     changes: Sequence[StateChange],
     names: Mapping[tuple[str, int], FourTuple],
-    sampled: bool,
+    sampled: str,
 ) -> tuple[tuple[History, ...], int]:
     """The first connections of a scene, MOST of them at most, and how many more there were.
 
@@ -60,7 +60,7 @@ def _between(packet: Packet, host: str) -> FourTuple:
 
 
 def _history(
-    four: FourTuple, lines: list[tuple[Nanos, str, Packet, str]], changes: list[StateChange], sampled: bool
+    four: FourTuple, lines: list[tuple[Nanos, str, Packet, str]], changes: list[StateChange], sampled: str
 ) -> History:
     bases: dict[str, int] = {}
     segments = []

@@ -62,8 +62,8 @@ class History(NamedTuple):
 
     `local` and `remote` are the ends as `address:port`; `hosts` names the two lanes, local first, and is what `host`
     of the segments and changes refers to. The first change of a lane says by its `before` in which state it began.
-    `sampled`: the states come from looking now and then, so their instants are bounds. `unseen`: what is missing
-    (the beginning, one direction), in words.
+    `sampled`: which states come from looking now and then, so that their instants are bounds; in words, empty for none.
+    `unseen`: what is missing (the beginning, one direction), in words.
     """
 
     local: str
@@ -71,5 +71,5 @@ class History(NamedTuple):
     hosts: tuple[str, str]
     segments: tuple[LadderSegment, ...]
     changes: tuple[StateChange, ...]
-    sampled: bool = False
+    sampled: str = ""
     unseen: tuple[str, ...] = ()

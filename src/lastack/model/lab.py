@@ -75,7 +75,8 @@ class Scene(NamedTuple):
 
     `settings` are the sysctls that were not at their defaults, by host. `histories`: connections as ladders draw them.
     `moved`: the counters that moved, by host, under nstat's names. `packets`: (instant, host that sent it, octets,
-    what became of it), in order. `left_out`: connections that were seen and have no ladder.
+    what became of it), in order. `left_out`: connections that were seen and have no ladder. `late`: by how much the
+    wire was late at most.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Scene(NamedTuple):
     moved: Mapping[str, Mapping[str, int]]
     packets: tuple[tuple[Nanos, str, bytes, str], ...]
     left_out: int = 0
+    late: Nanos = 0
 
 
 class Outcome(NamedTuple):
@@ -95,7 +97,10 @@ class Outcome(NamedTuple):
 
 
 class Run(NamedTuple):
-    """An experiment, run once. `on` is `sim` or `kernel`; `system` says which (the release of the kernel)."""
+    """An experiment, run once. `on` is `sim` or `kernel`; `system` says which (the release of the kernel).
+
+    `late_s`: by how much the wire was late at most, where time is real: a machine that is too busy disturbs a run.
+    """
 
     name: str
     on: str
@@ -104,12 +109,14 @@ class Run(NamedTuple):
     outcome: Outcome
     scenes: tuple[Scene, ...]
     wall_s: float
+    late_s: float = 0.0
 
 
 class Row(NamedTuple):
     """What one experiment came to, engine and kernel side by side.
 
-    `sim` and `kernel` are None where that side was not run; `missing` then says why. `agrees` is None where one side is
+    `sim` and `kernel` are None where that side was not run; `missing` then says why. With both, `sim` played with the
+    kernel's (shorter) knobs, and `full` with the engine's own where those differ. `agrees` is None where one side is
     missing. `differences` are the facts that differ, each in a sentence; `reason` explains them, where it is known.
     `failed`: what went wrong, where there is no verdict.
     """
@@ -119,6 +126,7 @@ class Row(NamedTuple):
     claim: Words
     sim: Run | None
     kernel: Run | None
+    full: Run | None = None
     missing: str = ""
     differences: tuple[str, ...] = ()
     reason: str = ""

@@ -43,7 +43,7 @@ def render(
     for missing in history.unseen:
         pen.line((f"Not seen: {visible(missing)}", "dim"))
     if history.sampled:
-        pen.line(("The states were sampled: a change happened at the time shown or before.", "dim"))
+        pen.line((f"Sampled, so at the time shown or before: {visible(history.sampled)}.", "dim"))
     file.write(holdable(pen.written(), file))
 
 

@@ -161,7 +161,7 @@ def test_names_from_elsewhere_cannot_break_out_of_the_page() -> None:
 
 
 def test_what_was_not_seen_is_said() -> None:
-    drawn = history()._replace(unseen=("the beginning",), sampled=True)
+    drawn = history()._replace(unseen=("the beginning",), sampled="TIME_WAIT")
     assert "Not seen: the beginning" in text(drawn)
-    assert "sampled" in text(drawn)
+    assert "Sampled, so at the time shown or before: TIME_WAIT" in text(drawn)
     assert "Not seen: the beginning" in render_html(drawn)

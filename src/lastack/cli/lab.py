@@ -1,0 +1,170 @@
+"""`lastack lab`: the experiments, and running them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from lastack.errors import CallError
+
+from .options import out, output, pairs, paper
+
+if TYPE_CHECKING:
+    from lastack.lab.experiment import Experiment
+    from lastack.model.lab import Row
+
+_LANGUAGES: Final = click.Choice(("en", "zh"))
+
+
+@click.group()
+def lab() -> None:
+    """What people say about closing TCP connections, as experiments: on the engine, on this kernel, side by side."""
+
+
+@lab.command("list", short_help="The claims, and what became of them.", epilog="Example: lastack lab list --lang zh")
+@click.option("--lang", "language", type=_LANGUAGES, default="en", show_default=True, help="English or Chinese.")
+@out("table", "json")
+def list_(language: str, form: str, file: Path | None, no_color: bool) -> None:
+    """List every claim with its verdict on Linux."""
+    from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
+
+    with output(file) as page:
+        if form == "json":
+            import json
+
+            entries = [
+                {
+                    "name": one.name,
+                    "chapter": one.chapter,
+                    "claim": one.claim.said(language),
+                    "source": one.source.said(language),
+                    "verdict": one.expected.value,
+                    "on": one.side,
+                    "knobs": {knob.name: knob.default for knob in one.knobs},
+                }
+                for one in EXPERIMENTS
+            ]
+            json.dump(entries, page, indent=1)
+            page.write("\n")
+            return
+        from lastack.report.lab.text import render_list
+
+        width, color = paper(page, no_color)
+        listed = [
+            (one.name, CHAPTERS[one.chapter].said(language), one.claim.said(language), one.expected)
+            for one in EXPERIMENTS
+        ]
+        render_list(listed, page, width, color, language)
+
+
+@lab.command(
+    short_help="Run experiments.",
+    epilog="Example: lastack lab run three-segment-close; lastack lab run --all --on both -o results",
+)
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--on", type=click.Choice(("sim", "kernel", "both")),
+              help="Where: both where that can be (root on Linux), else the engine alone.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, callback=pairs, metavar="KEY=VALUE",
+              help="A knob of the experiment, or a sysctl of both hosts.")  # fmt: skip
+@click.option("--seed", default=1, show_default=True, help="What the engine's and the wire's chance comes from.")
+@click.option("--step", is_flag=True, help="Line by line: Enter goes on.")
+@click.option("--lang", "language", type=_LANGUAGES, default="en", show_default=True, help="English or Chinese.")
+@click.option("--format", "form", type=click.Choice(("table", "json", "jsonl")), default="table", show_default=True)
+@click.option("-o", "--output", "directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Write packets (pcapng), JSON and an HTML page of each to DIR.")  # fmt: skip
+@click.option("--no-color", is_flag=True, help="No colour; NO_COLOR in the environment does the same.")
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    on: str | None,
+    settings: tuple[tuple[str, str], ...],
+    seed: int,
+    step: bool,
+    language: str,
+    form: str,
+    directory: Path | None,
+    no_color: bool,
+) -> None:
+    """Run experiments: the ladder of segments and states, what moved, the verdict, and what to learn from it.
+
+    Exits with 1 where an experiment fails, where engine and kernel differ for no known reason, or where, with nothing
+    set, a verdict is not the one that `lastack lab list` tells.
+    """
+    from lastack.lab.catalog import EXPERIMENTS, named
+    from lastack.lab.settings import read
+    from lastack.lab.together import BOTH, SIM, kernel_missing, rows
+
+    from .progress import steps
+
+    if bool(names) == everything:
+        raise CallError("name experiments (see lastack lab list), or say --all")
+    chosen = list(EXPERIMENTS) if everything else [named(name) for name in dict.fromkeys(names)]
+    given = read(settings, chosen)
+    lacks = kernel_missing()
+    if on is None:
+        on = SIM if lacks else BOTH
+        if lacks:
+            print(f"lastack: on the engine alone: {lacks}", file=sys.stderr)
+    elif on != SIM and lacks and on != BOTH:
+        raise CallError(lacks)
+    with steps("runs") as told:
+        found = rows(chosen, on, given, seed, told)
+    if directory is not None:
+        from .lab_files import write_all
+
+        write_all(found, chosen, directory, language)
+    _show(found, chosen, form, step, language, no_color)
+    if any(_wrong(row, one, bool(given)) for row, one in zip(found, chosen, strict=True)):
+        sys.exit(1)
+
+
+def _wrong(row: Row, experiment: Experiment, played: bool) -> bool:
+    if row.failed or (row.differences and not row.reason):
+        return True
+    runs = [run for run in (row.sim, row.kernel, row.full) if run is not None]
+    return not played and any(run.outcome.verdict is not experiment.expected for run in runs)
+
+
+def _show(found: list[Row], chosen: list[Experiment], form: str, step: bool, language: str, no_color: bool) -> None:
+    from lastack.report.lab.text import render_row, render_table
+
+    with output(None) as page:
+        if form != "table":
+            from lastack.report.lab.machine import write_rows
+
+            write_rows(found, form, page, language)
+            return
+        width, color = paper(page, no_color)
+        if len(found) > _PAGES and not step:
+            render_table(found, page, width, color, language)
+            return
+        for number, (row, one) in enumerate(zip(found, chosen, strict=True)):
+            if number:
+                page.write("\n" + "=" * min(width, shutil.get_terminal_size((80, 24)).columns) + "\n\n")
+            render_row(
+                row,
+                one.source.said(language),
+                one.lesson.said(language),
+                page,
+                width,
+                color,
+                language,
+                _key if step else None,
+            )
+
+
+def _key() -> None:
+    """Wait for Enter, which ends the line on a terminal; at the end of the input go on without."""
+    if not sys.stdin.isatty():
+        print(flush=True)
+    if not sys.stdin.readline() and sys.stdin.isatty():
+        print()
+
+
+_PAGES: Final = 4
+"""More experiments than this are shown as a table."""

@@ -1,0 +1,189 @@
+"""The kernel's types, as it describes them itself: where a field lies, and what number a type or function has.
+
+Source: Documentation/bpf/btf.rst, include/uapi/linux/btf.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from lastack.errors import DecodeError, KernelError
+
+KERNEL: Final = Path("/sys/kernel/btf/vmlinux")
+
+_HEADER: Final = struct.Struct("=HBBIIIII")
+_MAGIC: Final = 0xEB9F
+_POINTER: Final = 8
+_TYPE_WORDS: Final = 3
+"""What every type begins with: the name's offset, kind and count, size or type."""
+_MEMBER_WORDS: Final = 3
+_BIT_FIELD: Final = 1 << 31
+
+
+class Kind(IntEnum):
+    """The kinds of BTF types that are asked for or have something behind their first three words (BTF_KIND_*)."""
+
+    INT = 1
+    POINTER = 2
+    ARRAY = 3
+    STRUCT = 4
+    UNION = 5
+    ENUM = 6
+    TYPEDEF = 8
+    VOLATILE = 9
+    CONST = 10
+    RESTRICT = 11
+    FUNC = 12
+    FUNC_PROTO = 13
+    VAR = 14
+    DATASEC = 15
+    DECL_TAG = 17
+    TYPE_TAG = 18
+    ENUM64 = 19
+
+
+_WORDS_BEHIND: Final = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
+_WORDS_EACH: Final = {Kind.STRUCT: 3, Kind.UNION: 3, Kind.ENUM: 2, Kind.FUNC_PROTO: 2, Kind.DATASEC: 3, Kind.ENUM64: 3}
+_FIXED: Final = tuple(_TYPE_WORDS + {int(k): n for k, n in _WORDS_BEHIND.items()}.get(kind, 0) for kind in range(32))
+_EACH: Final = tuple({int(k): n for k, n in _WORDS_EACH.items()}.get(kind, 0) for kind in range(32))
+_LAST: Final = 19
+_ALIASES: Final = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
+_COMPOUND: Final = frozenset({Kind.STRUCT, Kind.UNION})
+_SIZED: Final = frozenset({Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64})
+
+
+class Field(NamedTuple):
+    """A place in a structure: where it begins and how large it is, in octets."""
+
+    offset: int
+    size: int
+
+
+class Btf:
+    """The types of one BTF blob, found by name."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises DecodeError where `data` is not BTF of this machine's octet order, or has a kind yet unknown."""
+        if len(data) < _HEADER.size:
+            raise DecodeError("BTF is cut within its header", at=len(data))
+        magic, version, _, size, types_at, types_size, strings_at, strings_size = _HEADER.unpack_from(data)
+        if magic != _MAGIC or version != 1:
+            raise DecodeError(f"not BTF of this machine: magic {magic:#x}, version {version}", at=0)
+        if size + max(types_at + types_size, strings_at + strings_size) > len(data) or types_size % 4:
+            raise DecodeError("BTF is cut", at=len(data))
+        self._strings = data[size + strings_at : size + strings_at + strings_size]
+        self._words = memoryview(data[size + types_at : size + types_at + types_size]).cast("I")
+        self._places = _places(self._words)
+        self._names = [self._words[at] for at in self._places]
+
+    @staticmethod
+    @cache
+    def of_kernel(path: Path = KERNEL) -> Btf:
+        """The types of the running kernel, read once. Raises KernelError where it does not tell them."""
+        try:
+            return Btf(path.read_bytes())
+        except OSError as error:
+            why = "the kernel was built without CONFIG_DEBUG_INFO_BTF" if isinstance(error, FileNotFoundError) else ""
+            raise KernelError(f"cannot read {path}: {why or error.strerror}") from error
+        except DecodeError as error:
+            raise KernelError(f"cannot read {path}: {error}") from error
+
+    def find(self, kind: Kind, name: str) -> int:
+        """The number of the type of this kind and name. Raises KernelError where there is none."""
+        place = self._strings.find(b"\0" + name.encode() + b"\0") + 1
+        number = 0
+        while place:
+            try:
+                number = self._names.index(place, number) + 1
+            except ValueError:
+                break
+            if self._kind(number) == kind:
+                return number
+        raise KernelError(f"this kernel's BTF has no {kind.name.lower()} {name}")
+
+    def has(self, structure: str, path: str) -> bool:
+        """Whether a structure of this kernel has this field (see `field`)."""
+        try:
+            self.field(structure, path)
+        except KernelError:
+            return False
+        return True
+
+    def field(self, structure: str, path: str) -> Field:
+        """A field of a structure, by names joined with dots; those in unnamed structures and unions need no path.
+
+        Raises KernelError where the kernel has no such field, or it is a bit field.
+        """
+        number, offset = self.find(Kind.STRUCT, structure), 0
+        for name in path.split("."):
+            found = self._member(number, name)
+            if found is None:
+                raise KernelError(f"this kernel's struct {structure} has no {path}")
+            number, bits = found
+            offset += bits // 8
+        return Field(offset, self._size(number))
+
+    def _member(self, number: int, name: str) -> tuple[int, int] | None:
+        """The type of a member of a structure or union, and its offset in bits; None where there is none."""
+        number = self._resolved(number)
+        if self._kind(number) not in _COMPOUND:
+            return None
+        at = self._places[number - 1]
+        info = self._words[at + 1]
+        first = at + _TYPE_WORDS
+        for member in range(first, first + _MEMBER_WORDS * (info & 0xFFFF), _MEMBER_WORDS):
+            its_name, its_type, place = self._words[member : member + _MEMBER_WORDS]
+            # With the flag, the upper octet is the width of a bit field.
+            bits = place & 0xFFFFFF if info & _BIT_FIELD else place
+            if not its_name:
+                inner = self._member(its_type, name)
+                if inner is not None:
+                    return inner[0], bits + inner[1]
+            elif self._name(its_name) == name:
+                if info & _BIT_FIELD and place >> 24:
+                    raise KernelError(f"{name} is a bit field in this kernel")
+                return its_type, bits
+        return None
+
+    def _resolved(self, number: int) -> int:
+        """The type behind typedefs and qualifiers."""
+        while number and self._kind(number) in _ALIASES:
+            number = self._words[self._places[number - 1] + 2]
+        return number
+
+    def _size(self, number: int) -> int:
+        number = self._resolved(number)
+        kind = self._kind(number) if number else None
+        at = self._places[number - 1] + 2
+        if kind == Kind.POINTER:
+            return _POINTER
+        if kind == Kind.ARRAY:
+            return self._words[at + 3] * self._size(self._words[at + 1])
+        return self._words[at] if kind in _SIZED else 0
+
+    def _kind(self, number: int) -> int:
+        return self._words[self._places[number - 1] + 1] >> 24 & 0x1F
+
+    def _name(self, offset: int) -> str:
+        return self._strings[offset : self._strings.index(b"\0", offset)].decode()
+
+
+def _places(words: memoryview[int]) -> list[int]:
+    """Where each type begins, in words; the first has number 1."""
+    found: list[int] = []
+    at, end = 0, len(words)
+    add, fixed, each = found.append, _FIXED, _EACH
+    while at + _TYPE_WORDS <= end:
+        add(at)
+        info = words[at + 1]
+        kind = info >> 24 & 0x1F
+        if kind > _LAST:
+            raise DecodeError(f"BTF has a type of the unknown kind {kind}", at=4 * at)
+        at += fixed[kind] + each[kind] * (info & 0xFFFF)
+    if at != end:
+        raise DecodeError("BTF's last type is cut", at=4 * min(at, end))
+    return found

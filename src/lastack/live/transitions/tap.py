@@ -1,0 +1,79 @@
+"""The programs at the tracepoint, running: the maps that they fill, and what escaped them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from lastack.linux import sysctl
+from lastack.linux.bpf.btf import Btf
+from lastack.linux.bpf.maps import PERCPU_ARRAY, Array, Map
+from lastack.linux.bpf.ring import Ring
+from lastack.linux.bpf.syscall import require_first_pids
+
+from .program import CLOSER, CLOSERS, COUNTS, UNTOLD, Outlets, Part, load
+from .source import Namespaces
+
+_FEWEST: Final = 1 << 16
+_MOST: Final = 1 << 20
+
+
+class Tap:
+    """The programs, attached from when this is made until `stop`. Any process can find the closers that it keeps."""
+
+    def __init__(self, namespaces: Namespaces, ring: Ring | None = None) -> None:
+        """Tell of these namespaces, and put changes of state into `ring`, if one is given. Raises KernelError."""
+        require_first_pids()
+        with ExitStack() as made:
+            count = _closers()
+            closers = made.enter_context(Array.make(CLOSERS, CLOSER.itemsize, count))
+            counts = made.enter_context(Array.make("lastack_counts", COUNTS.size, 1))
+            self._counts = made.enter_context(counts.memory(COUNTS.size))
+            untold = made.enter_context(Map.create(PERCPU_ARRAY, "lastack_untold", 4, UNTOLD, 1))
+            told = None if ring is None else ring.fileno()
+            outlets = Outlets(closers.fileno(), count, told, counts.fileno(), untold.fileno())
+            programs = load(Btf.of_kernel(), namespaces, outlets)
+            self._teller = programs[Part.TELL]
+            for program in programs.values():
+                made.enter_context(program)
+            self._links = [made.enter_context(program.attach()) for program in programs.values()]
+            self._open: ExitStack | None = made.pop_all()
+        self._lost = 0
+
+    @property
+    def lost(self) -> int:
+        """Changes that found no place in the ring, or came when no program could be called."""
+        if self._open is not None:
+            skipped = self._teller.info().misses
+            full, relieved = COUNTS.unpack_from(self._counts)
+            self._lost = full + max(skipped - relieved, 0)
+        return self._lost
+
+    def stop(self) -> None:
+        """Detach: nothing more is told. Again does nothing."""
+        for link in self._links:
+            link.close()
+
+    def close(self) -> None:
+        """Stop, and give everything back; the closers are forgotten. Again does nothing."""
+        if self._open is not None:
+            self.stop()
+            _ = self.lost
+            self._open.close()
+            self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _closers() -> int:
+    """How many closers are kept, a power of two: for twice as many sockets as may be in TIME_WAIT, 3 to 48 MiB."""
+    most = sysctl.read("net.ipv4.tcp_max_tw_buckets") or ""
+    wanted = 2 * int(most) if most.isdecimal() else 0
+    return min(max(1 << max(wanted - 1, 0).bit_length(), _FEWEST), _MOST)

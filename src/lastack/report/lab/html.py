@@ -1,0 +1,134 @@
+"""The lab as HTML files that load nothing: a page for each experiment, and one that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import zip_longest
+from typing import Final
+
+from lastack.model.lab import Row, Run, Scene, Verdict
+from lastack.report.ladder.svg import render_svg
+
+from .words import agreement, fact_rows, judged, verdict, word
+
+_CLASSES: Final = {Verdict.HOLDS: "holds", Verdict.ONLY_IF: "onlyif", Verdict.FALSE: "false"}
+_LADDERS: Final = 4
+_RUNGS: Final = 120
+
+
+def render_page(row: Row, source: str, lesson: str, language: str) -> str:
+    """One experiment: claim, verdict, lesson, then the ladders of engine and kernel side by side, and the evidence."""
+    run = row.kernel or row.sim
+    parts = [
+        f'<p class="source">{escape(word("Claim", language))} · {escape(row.name)} · {escape(source)}</p>',
+        f"<h1>{escape(row.claim.said(language))}</h1>",
+    ]
+    if run is not None:
+        told = escape(judged(run.outcome, language))
+        parts.append(
+            f'<p><span class="verdict {_CLASSES[run.outcome.verdict]}">{told}</span> '
+            f'<span class="source">{escape(agreement(row, language))} · {escape(run.system)}</span></p>'
+        )
+    if row.failed:
+        parts.append(f'<p class="verdict false">{escape(word("failed", language))}: {escape(row.failed)}</p>')
+    parts += [f'<p class="note">{escape(line)}</p>' for line in (*row.differences, row.reason) if row.differences]
+    parts.append(f'<section><p class="lesson">{escape(lesson)}</p></section>')
+    parts.append(f"<section><h2>{escape(word('Evidence', language))}</h2>{_facts(row, language)}</section>")
+    sims = row.sim.scenes if row.sim is not None else ()
+    kernels = row.kernel.scenes if row.kernel is not None else ()
+    for sim, kernel in zip_longest(sims, kernels):
+        parts.append(_scene(sim, kernel, row, language))
+    return _document(f"{row.name} - lastack", "".join(parts), language)
+
+
+def render_index(rows: Sequence[Row], language: str) -> str:
+    """All the experiments of a run, each a link to `NAME.html`."""
+    heads = "".join(f"<th>{escape(word(head, language))}</th>" for head in ("Claim", "engine", "kernel", "Verdict"))
+    lines = []
+    for row in rows:
+        sides = "".join(f"<td>{_verdict(run, language)}</td>" for run in (row.sim or row.full, row.kernel))
+        tone = ' class="differs"' if row.differences or row.failed else ""
+        state = row.failed or agreement(row, language)
+        lines.append(
+            f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.claim.said(language))}</a></td>{sides}'
+            f"<td>{escape(state)}</td></tr>"
+        )
+    table = f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return _document("lastack lab", f"<h1>lastack lab</h1>{table}", language)
+
+
+def _facts(row: Row, language: str) -> str:
+    both = row.sim is not None and row.kernel is not None
+    heads = ["", *(word(head, language) for head in ("engine", "kernel"))] if both else []
+    lines = []
+    for name, ours, theirs, differ in fact_rows(row):
+        cells = (ours, theirs) if both else (ours or theirs,)
+        tone = ' class="differs"' if differ else ""
+        lines.append(f"<tr{tone}><th>{escape(name)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells))
+    if row.full is not None:
+        said = "; ".join(f"{fact.what} {fact}" for fact in row.full.outcome.facts)
+        title = f"{word('engine', language)}, {word('at full length', language)}"
+        lines.append(f'<tr><th>{escape(title)}</th><td colspan="2">{escape(said)}</td></tr>')
+    head = "<thead><tr>" + "".join(f"<th>{escape(text)}</th>" for text in heads) + "</tr></thead>" if heads else ""
+    return f'<table class="rows evidence">{head}<tbody>{"".join(lines)}</tbody></table>'
+
+
+def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> str:
+    sides = [
+        (scene, run) for scene, run in ((sim, row.sim), (kernel, row.kernel)) if scene is not None and run is not None
+    ]
+    title = sides[0][0].title
+    settings = [
+        f"{host}: " + ", ".join(f"{name}={value}" for name, value in of.items())
+        for host, of in sides[0][0].settings.items()
+        if of
+    ]
+    said = f'<p class="source">{escape("; ".join(settings))}</p>' if settings else ""
+    pairs = []
+    for number in range(max(min(len(scene.histories), _LADDERS) for scene, _ in sides)):
+        figures = "".join(
+            f"<figure><figcaption>{escape(run.system)}</figcaption>"
+            f"{render_svg(scene.histories[number], most=_RUNGS)}</figure>"
+            for scene, run in sides
+            if number < len(scene.histories)
+        )
+        pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
+    counters = "".join(_counters(scene, run) for scene, run in sides)
+    sampled = next((one.sampled for scene, _ in sides for one in scene.histories if one.sampled), "")
+    if sampled:
+        pairs.append(
+            f'<p class="source">{escape(word("Seen by looking now and then", language))}: {escape(sampled)}</p>'
+        )
+    return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
+
+
+def _counters(scene: Scene, run: Run) -> str:
+    lines: Iterable[str] = (
+        f"{host}: " + ", ".join(f"{name} +{by:,}" for name, by in moved.items())
+        for host, moved in scene.moved.items()
+        if moved
+    )
+    return "".join(f'<p class="counters">{escape(run.system)}, {escape(line)}</p>' for line in lines)
+
+
+def _verdict(run: Run | None, language: str) -> str:
+    if run is None:
+        return ""
+    found = run.outcome.verdict
+    return f'<span class="verdict {_CLASSES[found]}">{escape(verdict(found, language))}</span>'
+
+
+def _document(title: str, body: str, language: str) -> str:
+    style = "".join(files("lastack.report").joinpath("assets", name).read_text("utf-8") for name in _STYLES)
+    return (
+        f'<!doctype html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<style>{style}</style></head><body class="lab"><main>{body}</main></body></html>\n'
+    )
+
+
+_STYLES: Final = ("page.css", "lab.css")

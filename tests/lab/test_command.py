@@ -1,0 +1,106 @@
+"""`lastack lab` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lastack as product
+from lastack.cli.main import app
+from lastack.model.lab import Verdict
+
+
+def lastack(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lastack", "lab", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_list_names_every_claim_with_its_verdict() -> None:
+    done = lastack("list")
+    assert "three-segment-close" in done.stdout
+    assert "Closing a TCP connection always takes four segments." in " ".join(done.stdout.split())
+
+
+def test_the_list_is_there_in_chinese() -> None:
+    assert "四" in lastack("list", "--lang", "zh").stdout
+
+
+def test_a_setting_flips_a_verdict() -> None:
+    (row,) = json.loads(lastack("run", "three-segment-close", "--on", "sim", "--format", "json").stdout)
+    assert row["verdict"] == "false"
+    setting = ("--set", "think=0.3")
+    (row,) = json.loads(lastack("run", "three-segment-close", "--on", "sim", "--format", "json", *setting).stdout)
+    assert row["verdict"] == "holds"
+
+
+def test_python_says_the_same() -> None:
+    row = product.experiment("three-segment-close", think=0.3)
+    assert row.verdict is Verdict.HOLDS
+    assert row.agrees is None
+    assert row.sim is not None
+    assert [fact.value for fact in row.sim.outcome.facts] == [4, 2]
+
+
+def test_a_sysctl_can_be_set_for_both_hosts() -> None:
+    done = lastack("run", "three-segment-close", "--on", "sim", "--set", "net.ipv4.tcp_timestamps=0")
+    assert "client  tcp_timestamps=0" in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("run",), "name experiments (see lastack lab list), or say --all"),
+        (("run", "three-segment"), "no experiment is called 'three-segment'; did you mean three-segment-close"),
+        (("run", "three-segment-close", "--set", "thonk=1"), "nothing here is called 'thonk'; there is think"),
+        (("run", "three-segment-close", "--set", "think=soon"), "think is a number, not 'soon'"),
+    ],
+)
+def test_bad_words_are_answered_with_what_would_be_right(words: tuple[str, ...], complaint: str) -> None:
+    done = lastack(*words)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_without_root_the_engine_runs_alone_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    app(["lab", "run", "three-segment-close"], standalone_mode=False)
+    told = capsys.readouterr()
+    assert "on the engine alone: the kernel's side needs root" in told.err
+    assert "Closing a TCP connection" in told.out
+
+
+def test_a_directory_gets_pages_packets_and_json(tmp_path: Path) -> None:
+    done = lastack("run", "three-segment-close", "--on", "sim", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "index.html",
+        "results.json",
+        "three-segment-close",
+        "three-segment-close.html",
+    }
+    assert "<svg" in (out / "three-segment-close.html").read_text()
+    assert product.connections(out / "three-segment-close" / "sim-1.pcapng").values("fin_out").tolist() == [1]
+
+
+def test_step_by_step_every_line_waits_for_enter() -> None:
+    command = [sys.executable, "-m", "lastack", "lab", "run", "three-segment-close", "--on", "sim", "--step"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while "client" not in process.stdout.readline():
+            pass
+        for step in ("server", "SYN 0", "SYN,ACK 0 ack 1", "ACK 1 ack 1"):
+            assert not select.select([process.stdout], [], [], 0)[0]
+            process.stdin.write("\n")
+            assert step in process.stdout.readline()
+        process.stdin.close()
+        assert "Verdict   false" in process.stdout.read()

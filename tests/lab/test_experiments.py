@@ -1,0 +1,102 @@
+"""Every experiment comes to its verdict on the engine and on the kernel, they agree, and it can come to another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
+from lastack.lab.experiment import Experiment
+from lastack.lab.run import run
+
+ALL = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
+ON_ENGINE = pytest.mark.parametrize(
+    "experiment", [one for one in EXPERIMENTS if one.side != "kernel"], ids=lambda one: one.name
+)
+ON_KERNEL = pytest.mark.parametrize(
+    "experiment", [one for one in EXPERIMENTS if one.side != "sim"], ids=lambda one: one.name
+)
+FLIPS_ON_KERNEL = pytest.mark.parametrize(
+    "experiment",
+    [one for one in EXPERIMENTS if one.side != "sim" and not one.flips_on_engine_alone],
+    ids=lambda one: one.name,
+)
+
+
+@pytest.fixture(scope="module")
+def both() -> dict[str, dict[str, Any]]:
+    """What `lastack lab run --all --on both` says."""
+    command = [sys.executable, "-m", "lastack", "lab", "run", "--all", "--on", "both", "--format", "jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.stdout, done.stderr
+    return {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def flipped() -> dict[str, str]:
+    """The verdicts of the kernel under the counter-settings."""
+    command = [sys.executable, "-m", "tests.lab.counters"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@ON_ENGINE
+def test_the_engine_comes_to_the_verdict(experiment: Experiment) -> None:
+    assert run(experiment, "sim", {}).outcome.verdict is experiment.expected
+
+
+@ON_ENGINE
+def test_on_the_engine_the_counter_setting_flips_the_verdict(experiment: Experiment) -> None:
+    assert experiment.flips_to is not experiment.expected
+    assert run(experiment, "sim", experiment.counter).outcome.verdict is experiment.flips_to
+
+
+@pytest.mark.root
+@ON_KERNEL
+def test_the_kernel_comes_to_the_same_verdict(experiment: Experiment, both: dict[str, dict[str, Any]]) -> None:
+    row = both[experiment.name]
+    assert row["kernel"] is not None, row["reason"]
+    assert row["kernel"]["verdict"] == experiment.expected.value
+
+
+@pytest.mark.root
+@ALL
+def test_engine_and_kernel_agree(experiment: Experiment, both: dict[str, dict[str, Any]]) -> None:
+    row = both[experiment.name]
+    if experiment.side != "both":
+        assert row["agrees"] is None
+        assert row["reason"] == experiment.only
+    else:
+        assert row["agrees"] or experiment.reason, row["differences"]
+
+
+@pytest.mark.root
+@FLIPS_ON_KERNEL
+def test_on_the_kernel_the_counter_setting_flips_the_verdict(experiment: Experiment, flipped: dict[str, str]) -> None:
+    assert flipped[experiment.name] == experiment.flips_to.value
+
+
+@ALL
+def test_it_is_told_in_both_languages(experiment: Experiment) -> None:
+    for words in (experiment.claim, experiment.lesson, experiment.source):
+        assert words.en.isascii()
+        assert any("\u4e00" <= sign <= "\u9fff" for sign in words.zh)
+    assert experiment.chapter in CHAPTERS
+    assert bool(experiment.only) == (experiment.side != "both")
+
+
+def test_every_name_is_given_once() -> None:
+    names = [one.name for one in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+
+
+@ON_ENGINE
+def test_a_seed_makes_the_same_run(experiment: Experiment) -> None:
+    first, second = (run(experiment, "sim", {}, seed=7) for _ in range(2))
+    assert first.outcome == second.outcome
+    assert [scene.packets for scene in first.scenes] == [scene.packets for scene in second.scenes]
