@@ -14,7 +14,8 @@ time passes only in `wait`, `until` and `within`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from subprocess import Popen
 from typing import Final, NamedTuple, TypeVar
 
 from lastack.drive.link import Channel
@@ -140,6 +141,14 @@ class Host(ABC):
     @abstractmethod
     def reboot(self) -> None:
         """Lose everything at once, without a word: connections, listeners, waits."""
+
+    def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
+        """A process of the host's that inherits these sockets; their descriptors' numbers follow as arguments.
+
+        Its input and output are pipes; it must end with its input, and is ended with the scene. Raises CallError on the
+        engine, whose hosts have no processes.
+        """
+        raise CallError(f"{self.name} is a host of the engine and has no processes", "ENOSYS")
 
     def count(self, state: State, port: int = 0) -> int:
         """How many connections are in a state, those with a local or remote port only if that is given."""

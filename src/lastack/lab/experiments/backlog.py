@@ -14,6 +14,8 @@ from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 _SETTLED: Nanos = 500 * MILLISECOND
+_REPEATED: Nanos = 1500 * MILLISECOND
+"""When a SYN,ACK whose answer was ignored has been sent again."""
 _MORE = 2
 """So many clients come beyond what the queue takes."""
 
@@ -97,7 +99,7 @@ def _overflow(bench: Bench, backlog: int, limit: int) -> _Crowd:
     bench.server.listen(80, backlog)
     _arrive(bench, limit - 1)
     clients = [bench.client.connect(bench.server.address, 80) for _ in range(2 + _MORE)]
-    bench.wait(_SETTLED)
+    bench.wait(_REPEATED)
     established = bench.server.count(State.ESTABLISHED, 80)
     received = bench.server.count(State.SYN_RECEIVED, 80)
     believe = bench.client.count(State.ESTABLISHED, 80) - established
@@ -107,7 +109,7 @@ def _overflow(bench: Bench, backlog: int, limit: int) -> _Crowd:
 
 EXPERIMENT = Experiment(
     name="backlog",
-    chapter="queues",
+    chapter="close-wait",
     claim=Words(
         "Since Linux 2.2 the backlog of listen() limits the accept queue alone, to min(backlog, somaxconn); the SYN queue's "
         "limit is tcp_max_syn_backlog.",
@@ -137,4 +139,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"backlog": 16, "max_syn_backlog": 8},
     flips_to=Verdict.HOLDS,
+    kernel_s=7.0,
+    picture=(3, 6),
 )

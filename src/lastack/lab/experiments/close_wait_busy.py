@@ -125,4 +125,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"forgotten": 0},
     flips_to=Verdict.HOLDS,
+    kernel_s=5.0,
+    picture=(0, 5),
 )

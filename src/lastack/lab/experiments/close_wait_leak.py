@@ -106,4 +106,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"keepalive": True},
     flips_to=Verdict.FALSE,
+    kernel_s=4.5,
+    picture=(0, 1),
 )

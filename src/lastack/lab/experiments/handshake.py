@@ -59,7 +59,7 @@ def _open(lab: Lab, bench: Bench) -> _Opening:
 
 EXPERIMENT = Experiment(
     name="handshake",
-    chapter="queues",
+    chapter="close-wait",
     claim=Words(
         "SYN, SYN+ACK, ACK: connect() returns when the second segment comes, accept() when the third has.",
         "三次握手是 SYN、SYN+ACK、ACK：客户端收到第二个报文段时 connect() 返回，服务器收到第三个之后 accept() 才能返回。",
@@ -84,4 +84,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"defer_accept": 2},
     flips_to=Verdict.FALSE,
+    kernel_s=3.5,
+    picture=(1, 0),
 )

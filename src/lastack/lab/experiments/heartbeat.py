@@ -110,7 +110,7 @@ def _play(bench: Bench, lab: Lab, watches: tuple[_Watch, ...], at_most: Nanos, c
 
 EXPERIMENT = Experiment(
     name="heartbeat",
-    chapter="dead-peers",
+    chapter="close-wait",
     claim=Words(
         "An application's own heartbeat finds a dead peer sooner than TCP's keepalive.",
         "应用层心跳比 TCP 的 keepalive 更快发现对端已经失效。",
@@ -143,4 +143,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"retries2": 0},
     flips_to=Verdict.HOLDS,
+    kernel_s=20.0,
+    picture=(0, 3),
 )

@@ -60,14 +60,14 @@ def _probes(bench: Bench, sock: Sock, begin: Nanos) -> tuple[float, bool]:
 
 EXPERIMENT = Experiment(
     name="keepalive-alive",
-    chapter="dead-peers",
+    chapter="close-wait",
     claim=Words(
         "TCP has a keepalive timer: two hours after the last segment the server sends a probe; a client that is alive "
         "answers, and the timer starts again.",
         "TCP 有一个保活计时器：两小时没有收到对方的数据，服务器就发送探测报文；对方还在就会回应，计时器重新开始计时。",
     ),
     source=Words(
-        "the articles about the keepalive timer, as an answer to “what if the client breaks down?”",
+        "the articles about the keepalive timer, as their answer to a client that breaks down",
         "讲保活计时器的文章（“如果客户端突然出现故障怎么办？”）",
     ),
     lesson=Words(
@@ -86,4 +86,5 @@ EXPERIMENT = Experiment(
     knobs=(*KNOBS, Knob("other", False, "the other program has set SO_KEEPALIVE too")),
     counter={"other": True},
     flips_to=Verdict.HOLDS,
+    kernel_s=7.5,
 )

@@ -83,7 +83,7 @@ EXPERIMENT = Experiment(
         "Without SO_KEEPALIVE the setting does nothing at all. With it, a client that has closed forgets the connection "
         "after its FIN_WAIT_2 (60 s) and answers the next probe with RST, and a dead client is given up: the row is gone "
         "from ss. But a client that still waits in FIN_WAIT_2 answers every probe, and CLOSE_WAIT stays; and in every "
-        "case the program still holds the descriptor, so “too many open files” comes as before, only "
+        "case the program still holds the descriptor, so EMFILE (too many open files) comes as before, only "
         "without the CLOSE_WAIT that would have shown why. Find the missing close().",
         "程序没有设置 SO_KEEPALIVE 时，这个参数毫无作用。设置了的话：已经 close 的客户端在 FIN_WAIT_2 结束（60 秒）后就忘了这个连接，"
         "会用 RST 回应下一个探测；已经消失的客户端会被放弃；于是 ss 里看不到这条 CLOSE_WAIT 了。但是仍停在 FIN_WAIT_2 的客户端会回应每一个探测，"
@@ -101,4 +101,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"keepalive": False},
     flips_to=Verdict.FALSE,
+    kernel_s=8.5,
+    picture=(0, 2),
 )

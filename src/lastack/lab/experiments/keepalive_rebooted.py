@@ -38,7 +38,7 @@ def run(lab: Lab) -> Outcome:
 
 EXPERIMENT = Experiment(
     name="keepalive-rebooted",
-    chapter="dead-peers",
+    chapter="close-wait",
     claim=Words(
         "If the peer has crashed and rebooted, it answers the keepalive probe with RST, and the connection is reset.",
         "如果对端崩溃后已经重启，它会对保活探测报文回应 RST，连接随之被复位。",
@@ -56,4 +56,5 @@ EXPERIMENT = Experiment(
     knobs=(*KNOBS, Knob("keepalive", True, "the server's program has set SO_KEEPALIVE")),
     counter={"keepalive": False},
     flips_to=Verdict.FALSE,
+    kernel_s=2.5,
 )

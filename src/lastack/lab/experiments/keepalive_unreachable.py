@@ -32,7 +32,7 @@ def run(lab: Lab) -> Outcome:
 
 EXPERIMENT = Experiment(
     name="keepalive-unreachable",
-    chapter="dead-peers",
+    chapter="close-wait",
     claim=Words(
         "If the peer is gone, keepalive probes it every 75 seconds after the two hours, and ends the connection when "
         "none is answered: 2 h 11 min 15 s after the last sign of life.",
@@ -56,4 +56,5 @@ EXPERIMENT = Experiment(
     knobs=(*KNOBS, Knob("keepalive", True, "the server's program has set SO_KEEPALIVE")),
     counter={"keepalive": False},
     flips_to=Verdict.FALSE,
+    kernel_s=5.5,
 )

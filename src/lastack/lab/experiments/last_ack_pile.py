@@ -77,7 +77,7 @@ def _last_ack(bench: Bench, here: Sock, there: Sock, vanishes: bool = False, kee
 
 EXPERIMENT = Experiment(
     name="last-ack-pile",
-    chapter="dead-peers",
+    chapter="close-wait",
     claim=Words(
         "LAST_ACK is over within a round trip: the last ACK comes, and the connection is gone.",
         "LAST_ACK 只停留一个往返时间：收到最后一个 ACK，连接就释放了。",
@@ -109,4 +109,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"vanishes": False},
     flips_to=Verdict.HOLDS,
+    kernel_s=16.0,
+    picture=(1, 0),
 )

@@ -103,7 +103,7 @@ def _to(packet: Packet, port: int) -> bool:
 
 EXPERIMENT = Experiment(
     name="syn-cookies",
-    chapter="queues",
+    chapter="close-wait",
     claim=Words(
         "A flood of SYNs fills the SYN queue, and nobody else can connect any more.",
         "SYN 洪水攻击会占满半连接队列，正常用户再也连不上。",
@@ -111,7 +111,7 @@ EXPERIMENT = Experiment(
     source=Words("the articles on the three-way handshake and the SYN queue", "讲三次握手和半连接队列的文章"),
     lesson=Words(
         "Only where tcp_syncookies is 0. With 1, the default, a full queue is answered with cookies: nothing is stored, and "
-        "the honest client comes in (SyncookiesSent, SyncookiesRecv, and “possible SYN flooding” in the "
+        "the honest client comes in (SyncookiesSent, SyncookiesRecv, and 'possible SYN flooding' in the "
         "kernel's log). It has a price: options survive only where timestamps are on, and a lost third segment "
         "is not repaired, for nobody repeats the SYN+ACK; where the server speaks first such a client waits in vain. "
         "So leave it at 1, and do not use 2 (always cookies) but to try them. Cookies do not help against an accept queue "
@@ -131,4 +131,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"cookies": 0},
     flips_to=Verdict.HOLDS,
+    kernel_s=8.0,
+    picture=(2, 0),
 )
