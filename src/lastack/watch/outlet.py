@@ -9,6 +9,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from lastack.errors import CallError
+
 from .lines import lines
 
 if TYPE_CHECKING:
@@ -73,6 +75,13 @@ class Outlet:
         while self._thread.is_alive():
             self._thread.join(0.1)
         self._write(_notice(event, {"changes": self.written, "dropped": self.dropped, **facts}))
+
+    def check(self) -> None:
+        """Raise what has made writing impossible: BrokenPipeError where the reader has gone, else CallError."""
+        if isinstance(self.broken, BrokenPipeError):
+            raise self.broken
+        if self.broken is not None:
+            raise CallError(f"cannot write any more: {self.broken.strerror}") from self.broken
 
     def _close_gap(self) -> None:
         if self._gap:

@@ -71,7 +71,8 @@ def _by_key(keys: Array) -> Array:
     low = keys.min()
     bits = max(len(keys) - 1, 1).bit_length()
     if int(keys.max() - low) >> (64 - bits):
-        return keys.argsort(kind="stable")
+        order: Array = np.argsort(keys, kind="stable")
+        return order
     # Sorting numbers that end in their place is several times as fast as sorting places by numbers.
     packed = (keys - low) << np.uint64(bits) | np.arange(len(keys), dtype=np.uint64)
     packed.sort()
