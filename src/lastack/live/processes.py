@@ -216,9 +216,13 @@ def _sockets_in(home: int, path: str, wanted: frozenset[int] | None) -> tuple[li
 
 
 def _count(home: int) -> int | None:
-    """How many descriptors a process has. Since Linux 6.2 that is the size of the directory."""
+    """How many descriptors a process has; None where that may not be known.
+
+    Since Linux 6.2 the size of the directory tells, which no other directory of a process in /proc has.
+    """
     try:
-        return os.stat("fd", dir_fd=home).st_size or len(procfs.names(home, "fd"))
+        size = 0 if os.fstat(home).st_size else os.stat("fd", dir_fd=home).st_size
+        return size or len(procfs.names(home, "fd"))
     except PermissionError:
         return None
 
