@@ -1,0 +1,142 @@
+"""Looking again and again: changes of state as they happen, and from time to time everything, with a diagnosis."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from lastack.api import chosen, judge
+from lastack.diagnose.thresholds import Thresholds
+from lastack.linux import namespaces
+from lastack.live.second_look import Look
+from lastack.live.snapshot import take
+from lastack.live.transitions.watcher import Watcher
+from lastack.model.time import MILLISECOND, SECOND, Nanos
+
+from .flow import Flow, Tally
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from lastack.model.filters import Filter
+    from lastack.model.host import HostFacts
+    from lastack.model.record import ConnectionTable
+    from lastack.model.report import Report
+
+_DRAINED: Final = 100 * MILLISECOND
+"""The rings of the kernel are emptied at least as often as this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to watch: which network namespaces, which connections, by which source, how often, and judged by what.
+
+    `pause`: suspect CLOSE_WAIT are looked at again after this.
+    """
+
+    netns: str = "own"
+    where: Filter | None = None
+    source: str = "best"
+    every: Nanos = 2 * SECOND
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    pause: Nanos = SECOND
+
+
+class Seen(NamedTuple):
+    """One look: when, how long it took, of each namespace the connections chosen and the facts, and the diagnosis.
+
+    `flow`: what happened since the look before. `source` names where changes of state come from, `exact` whether each
+    of them is told, `lost` how many are known not to have been, `reasons` why there is no better source. `lives` and
+    `forgotten`: how many connections are kept in mind, and how many there was no room for.
+    """
+
+    at: Nanos
+    took: Nanos
+    look: tuple[tuple[ConnectionTable, HostFacts], ...]
+    report: Report
+    flow: Flow
+    source: str
+    exact: bool
+    lost: int
+    reasons: tuple[str, ...]
+    lives: int
+    forgotten: int
+
+
+class _Taken(NamedTuple):
+    """What a look itself gives."""
+
+    at: Nanos
+    took: Nanos
+    look: tuple[tuple[ConnectionTable, HostFacts], ...]
+    report: Report
+
+
+class Looker:
+    """Watches from when it is made until `close`; a context manager. Raises KernelError where that cannot be done."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        places = namespaces.choose(asked.netns)
+        everywhere = asked.netns == namespaces.ALL
+        self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
+        self._tally = Tally()
+        self._thread = ThreadPoolExecutor(1, "look")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop watching. A look that is under way is waited for."""
+        self._thread.shutdown(cancel_futures=True)
+        self.watcher.close()
+
+    def looks(self, stop: Event) -> Iterator[Seen]:
+        """A look every `asked.every`, or as often as the machine can, the first at once; until `stop` is set.
+
+        Raises KernelError where the kernel takes something away.
+        """
+        since = due = time.monotonic_ns()
+        under_way: Future[_Taken] | None = None
+        while not stop.is_set():
+            now = time.monotonic_ns()
+            if under_way is None and now >= due:
+                under_way = self._thread.submit(_take, self.asked)
+                due = max(due + self.asked.every, now)
+            self._drain(min(max(due - now, 0), _DRAINED) if under_way is None else _DRAINED)
+            if under_way is not None and under_way.done():
+                taken, under_way = under_way.result(), None
+                now = time.monotonic_ns()
+                flow = self._tally.sum(now - since)
+                since = now
+                self._tally.begin(facts for _, facts in taken.look)
+                yield self._seen(taken, flow)
+
+    def _drain(self, patience: Nanos) -> None:
+        select.select([self.watcher], [], [], patience / SECOND)
+        self._tally.add(self.watcher.step())
+
+    def _seen(self, taken: _Taken, flow: Flow) -> Seen:
+        watcher = self.watcher
+        source, lives = watcher.source, watcher.lives
+        return Seen(*taken, flow, source.name, source.exact, watcher.lost, source.reasons, len(lives), lives.forgotten)
+
+
+def _take(asked: Asked) -> _Taken:
+    """One look, in the thread that calls."""
+    began, at = time.monotonic_ns(), time.time_ns()
+    snapshots = take(namespaces.choose(asked.netns), Look(asked.thresholds.min_age_ns, asked.pause))
+    everything = [(each.connections, each.facts) for each in snapshots]
+    report = judge(everything, asked.where, asked.thresholds)
+    look = tuple((chosen(table, facts, asked.where), facts) for table, facts in everything)
+    return _Taken(at, time.monotonic_ns() - began, look, report)
