@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lastack.live.transitions.record import NUMBERED, SAMPLED
+from lastack.live.transitions.sorting import distinct
 from lastack.model.address import address_text
 from lastack.model.state import State
 
@@ -26,17 +27,41 @@ _CHUNK: Final = 10_000
 _NULL: Final = b"null"
 
 
-def lines(changes: Array, stayed: Array) -> bytes:
-    """One line a change: TRANSITION rows, and how long each had been in `before` (ns, -1 unknown) as a Step has them.
+class Lines:
+    """Makes lines, always in the same place: fresh memory would cost more than what is written there."""
 
-    The keys and their meanings are in docs/watch.md.
-    """
-    if not len(changes):
-        return b""
+    def __init__(self) -> None:
+        self._room = np.empty(0, np.uint8)
+
+    def of(self, changes: Array, stayed: Array) -> memoryview:
+        """One line a change: TRANSITION rows, and how long each had been in `before` (ns, -1 unknown), as in a Step.
+
+        The keys and their meanings are in docs/watch.md. The text is good until the next call.
+        """
+        if not len(changes):
+            return memoryview(b"")
+        parts = _parts(changes, stayed)
+        empty = b"".join(text + bytes(column.itemsize) for text, column in parts)
+        size = len(changes) * len(empty)
+        if size > len(self._room):
+            self._room = np.empty(2 * size, np.uint8)
+        text = self._room[:size]
+        text.view(f"V{len(empty)}")[:] = np.void(empty)
+        kinds = []
+        for number, (constant, column) in enumerate(parts):
+            kinds += [(f"text {number}", f"V{len(constant)}"), (f"value {number}", column.dtype)]
+        rows = text.view(kinds)
+        for number, (_, column) in enumerate(parts):
+            rows[f"value {number}"] = column
+        return text.data
+
+
+def _parts(changes: Array, stayed: Array) -> tuple[tuple[bytes, Array], ...]:
+    """The columns of the lines, each with the text before it."""
     seconds = changes["at"] // _SECOND
     remote = _addresses(changes["remote_addr"])
     remote[changes["remote_port"] == 0] = _NULL.ljust(remote.itemsize)
-    return _woven(
+    return (
         (b'{"event":"change","at_ns":', _few(seconds, lambda value: b"%d" % value)),
         (b"", _nine_digits(changes["at"] - seconds * _SECOND)),
         (b',"cookie":', _decimals(changes["cookie"], (changes["cookie"] < NUMBERED) & (changes["cookie"] != 0))),
@@ -55,20 +80,6 @@ def lines(changes: Array, stayed: Array) -> bytes:
     )
 
 
-def _woven(*parts: tuple[bytes, Array]) -> bytes:
-    """The constant texts and the columns in turn, row by row."""
-    kinds = []
-    for number, (text, column) in enumerate(parts):
-        kinds += [(f"text {number}", f"V{len(text)}"), (f"value {number}", column.dtype)]
-    empty = b"".join(text + bytes(column.itemsize) for text, column in parts)
-    woven = np.empty(len(parts[0][1]), f"V{len(empty)}")
-    woven[:] = np.void(empty)
-    rows = woven.view(kinds)
-    for number, (_, column) in enumerate(parts):
-        rows[f"value {number}"] = column
-    return woven.tobytes()
-
-
 def _table(texts: Iterable[bytes]) -> Array:
     """Texts of equal width, blanks behind those that are shorter."""
     texts = list(texts)
@@ -78,12 +89,14 @@ def _table(texts: Iterable[bytes]) -> Array:
 
 def _few(values: Array, text: Callable[[int], bytes]) -> Array:
     """Values of which few are different, each put into text once."""
-    different, which = np.unique(values, return_inverse=True)
-    return _table(map(text, different.tolist())).take(which)
+    if (values == values[0]).all():
+        return np.broadcast_to(_table([text(int(values[0]))]), len(values))
+    first, which = distinct(values)
+    return _table(map(text, values[first].tolist())).take(which)
 
 
 def _addresses(addresses: Array) -> Array:
-    _, first, which = np.unique(_mixed(addresses["high"], addresses["low"]), return_index=True, return_inverse=True)
+    first, which = distinct(addresses["high"], addresses["low"])
     few = addresses[first]
     halves = zip(few["high"].tolist(), few["low"].tolist(), strict=True)
     return _table(b'"%s"' % address_text(*each).encode() for each in halves).take(which)
@@ -94,20 +107,11 @@ def _callers(changes: Array) -> Array:
     which = np.zeros(len(changes), np.intp)
     called = np.flatnonzero(changes["pid"])
     names = np.ascontiguousarray(changes["command"][called])
-    keys = _mixed(*names.view(np.uint64).reshape(-1, 2).T, changes["pid"][called])
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    first, inverse = distinct(*names.view(np.uint64).reshape(-1, 2).T, changes["pid"][called])
     which[called] = inverse + 1
     pairs = zip(changes["pid"][called[first]].tolist(), names[first].tolist(), strict=True)
     told = (b'%d,"command":%s' % (pid, json.dumps(name.decode(errors="replace")).encode()) for pid, name in pairs)
     return _table((b'null,"command":null', *told)).take(which)
-
-
-def _mixed(*parts: Array) -> Array:
-    """One number of 64 bits for several; different ones are as good as never the same."""
-    mixed = np.zeros(len(parts[0]), np.uint64)
-    for part in parts:
-        mixed = (mixed ^ part) * np.uint64(0x9E37_79B9_7F4A_7C15)
-    return mixed
 
 
 def _decimals(values: Array, known: Array) -> Array:

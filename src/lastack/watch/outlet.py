@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from lastack.errors import CallError
 
-from .lines import lines
+from .lines import Lines
 
 if TYPE_CHECKING:
     from lastack.live.transitions.life import Step
@@ -89,6 +89,7 @@ class Outlet:
             self._gap = 0
 
     def _run(self) -> None:
+        lines = Lines()
         while True:
             with self._news:
                 while not self._waiting and not self._over:
@@ -99,12 +100,12 @@ class Outlet:
             if isinstance(item, bytes):
                 self._write(item)
                 continue
-            self._write(lines(item.changes, item.stayed))
+            self._write(lines.of(item.changes, item.stayed))
             with self._news:
                 self._count -= len(item.changes)
                 self.written += len(item.changes)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: bytes | memoryview) -> None:
         rest = memoryview(text)
         try:
             while rest and self.broken is None:

@@ -15,7 +15,7 @@ from . import seen
 from .places import Places
 from .seen import Look
 
-_SHARE: Final = 10
+_SHARE: Final = 50
 """A dump may take one in so many parts of the time: with many sockets the next one comes later."""
 
 
