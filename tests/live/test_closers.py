@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lastack.api import connections
+from lastack.api import check, connections
+from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.live import cgroups, closers, sockdiag
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Process
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
+from lastack.model.time import SECOND
 
 from .peer import Peer
 
@@ -189,6 +192,51 @@ def test_a_live_socket_keeps_its_holder(tap: Tap, listener: socket.socket) -> No
         opened.shutdown(socket.SHUT_WR)
         [row] = connections(where="state fin-wait-1 or state fin-wait-2").rows()
     assert (row["pid"], row["fd"] is not None) == (os.getpid(), True)
+
+
+def test_a_look_can_watch_first_and_leaves_nothing_behind(private_network: Namespace, listener: socket.socket) -> None:
+    done = threading.Event()
+
+    def visit() -> None:
+        with namespaces.entered(private_network):
+            while not done.is_set():
+                with socket.create_connection(listener.getsockname()):
+                    accepted, _ = listener.accept()
+                accepted.close()
+                done.wait(0.01)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        table = connections(where="state time-wait", watch_ns=SECOND // 5)
+        report = check(watch_ns=SECOND // 5, pause_ns=0)
+    finally:
+        done.set()
+        visitor.join()
+    for seen in (table, report.connections.select(report.connections.in_state(State.TIME_WAIT))):
+        assert np.count_nonzero(seen.valid("pid")) >= 5
+        assert set(seen.values("pid")[seen.valid("pid")].tolist()) == {os.getpid()}
+
+
+def test_show_says_who_closed(tap: Tap, listener: socket.socket) -> None:
+    with client(listener, b"hasty") as process:
+        close_all(listener, 1)
+        process.communicate(b"")
+    [row] = in_time_wait().rows()
+    said = subprocess.run(
+        [sys.executable, "-m", "lastack", "show", str(row["cookie"])], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"hasty, pid {process.pid}" in said
+    assert "closed by" in said
+
+
+def test_only_a_host_can_be_watched_first() -> None:
+    command = [sys.executable, "-m", "lastack", "check", "--for", "1s", "some.pcap"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "lastack: --for watches this host: it is not for captures or a recording\n",
+    )
 
 
 def test_without_a_watch_nothing_is_known(private_network: Namespace) -> None:
