@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import duration, wanted, where, writing
+from .options import duration, wanted, where
 
 SOURCES = ("best", "bpf", "tracefs", "sock_diag")
 
@@ -55,9 +55,7 @@ def watch(
     if jsonl:
         from lastack.watch.stream import stream
 
-        target = "standard output" if file is None else file
-        with writing(target):
-            told = stream(netns, source, filter_, file, lasting, None if quiet else say)
+        told = stream(netns, source, filter_, file, lasting, None if quiet else say)
         if not quiet:
             say(told)
 
