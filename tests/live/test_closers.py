@@ -181,7 +181,7 @@ def test_a_number_that_another_process_has_now_is_not_taken_for_it(tap: Tap, lis
         process.communicate(b"")
     table = sockdiag.read(time.time_ns())
     found = closers.of(table)
-    later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns(), unit="other.service")
+    later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns() + SECOND, unit="other.service")
     named = closers.with_closers(table, found, {process.pid: later}, time.time_ns())
     [row] = named.select(found.rows).rows()
     assert (row["command"], row["unit"]) == ("the first", None)

@@ -23,6 +23,7 @@ from lastack.model.time import SECOND, Nanos
 
 from . import cgroups
 from .programs import program
+from .transitions.clock import UnixOffset
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
@@ -42,12 +43,11 @@ class Closers:
 
     def __init__(self, rows: Array, found: Array) -> None:
         """`found`: as many records of CLOSER."""
-        booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.rows = rows
         self.pids: Array = found["pid"].astype(np.int32)
         self.cgroups: Array = found["cgroup"]
         self.commands: Array = found["command"]
-        self.at: Array = found["at"].astype(np.int64) + booted
+        self.at: Array = found["at"].astype(np.int64) + UnixOffset(time.CLOCK_BOOTTIME).now()
         self.states: Array = found["state"]
 
     def groups(self) -> tuple[Array, Array]:
@@ -72,8 +72,10 @@ def of(table: ConnectionTable) -> Closers:
     if len(rows):
         cookies = table.values("cookie")[rows]
         for kept in _kept():
-            there = kept[cookies & np.uint64(len(kept) - 1)]
-            same = there["cookie"] == cookies
+            place = cookies & np.uint64(len(kept) - 1)
+            there = kept[place]
+            # What was overwritten while it was copied has lost its cookie by now.
+            same = (there["cookie"] == cookies) & (kept["cookie"][place] == cookies)
             found[same] = there[same]
     known = found["cookie"] != 0
     return Closers(rows[known], found[known])
