@@ -5,8 +5,8 @@
 Needs root for a network namespace of its own, with real sockets on loopback. Subjects take turns over several rounds:
 `owners-bpf` finds who holds the live sockets by a BPF iterator, with all that comes before it (the kernel's types, the
 verifier); `owners-bpf-again` the same in a process that has done so before, as a watch does; `owners-proc` by the pass
-over /proc. `lastack check` and `lastack connections` are the whole commands, `ss -tanp` the peer; of them only lastack
-names the process of a TIME_WAIT, while a watch runs: here it does, in this process.
+over /proc. `lastack check` is the whole command, `ss -tanp` the peer; only lastack names the process of a TIME_WAIT,
+while a watch runs: here it does, in this process.
 
 `cpu_s` is user and system time: inside a process of its own, or of the whole command. Each is a median of the rounds;
 `x ss` is against `ss -tanp`. `named` is the share of the TIME_WAIT whose process is known.
@@ -34,10 +34,7 @@ else:
 
 HERE: Final = Path(__file__).resolve().parent
 INSIDE: Final = ("owners-bpf", "owners-bpf-again", "owners-proc")
-COMMANDS: Final = {
-    "lastack check": ("check", "--pause", "0s", "--fail-on", "never"),
-    "lastack connections": ("connections", "--format", "jsonl"),
-}
+CHECK: Final = ("-m", "lastack", "check", "--pause", "0s", "--fail-on", "never")
 PEER: Final = "ss -tanp"
 METRICS: Final = ("cpu_s", "wall_s", "peak_rss_mb")
 
@@ -46,7 +43,7 @@ Figures = dict[str, dict[str, float]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="three rounds of the headline and its peer")
+    parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--time-wait", type=int, default=100_000)
@@ -55,7 +52,7 @@ def main() -> int:
     if sys.platform != "linux" or os.geteuid() != 0:
         print("benchmarks/owners.py needs Linux and root: it makes a network namespace of its own", file=sys.stderr)
         return 2
-    subjects = chosen(options.quick)
+    subjects = chosen()
     figures, named = measure(subjects, 3 if options.quick else options.rounds, options.time_wait, options.live)
     case = f"{options.time_wait:,} TIME_WAIT, {options.live:,} live"
     show(case, figures, named)
@@ -71,11 +68,9 @@ def main() -> int:
     return 0
 
 
-def chosen(quick: bool) -> list[host.Subject]:
+def chosen() -> list[host.Subject]:
     """The subjects that can run here, the headline first."""
-    lastack = (sys.executable, "-m", "lastack")
-    found = [host.Subject(name, (*lastack, *words), inside=False) for name, words in COMMANDS.items()]
-    found = found[:1] if quick else found
+    found = [host.Subject("lastack check", (sys.executable, *CHECK), inside=False)]
     if ss := shutil.which("ss"):
         found.append(host.Subject(PEER, (ss, "-tanp"), inside=False))
     else:

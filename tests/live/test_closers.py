@@ -64,19 +64,20 @@ def client(listener: socket.socket, name: bytes, count: int = 1, **options: Any)
     return subprocess.Popen([sys.executable, "-c", CLIENT, *words], stdin=subprocess.PIPE, **options)
 
 
-def in_time_wait() -> ConnectionTable:
+def in_time_wait(count: int = 1) -> ConnectionTable:
     deadline = time.monotonic() + 5
     while True:
         table = connections(where="state time-wait")
-        if len(table) or time.monotonic() > deadline:
+        if len(table) >= count:
             return table
+        assert time.monotonic() < deadline, f"{len(table)} of {count} in TIME_WAIT"
         time.sleep(0.01)
 
 
 def test_every_time_wait_made_during_a_watch_names_its_process(tap: Tap, listener: socket.socket) -> None:
     with client(listener, b"first", 40) as one, client(listener, b"second", 60) as other:
         close_all(listener, 100)
-        table = in_time_wait()
+        table = in_time_wait(100)
         owners = {key: len(rows) for key, rows in table.groups("pid", "command")}
         one.communicate(b"")
         other.communicate(b"")
@@ -144,6 +145,55 @@ def test_what_a_watch_knew_goes_with_it(private_network: Namespace, listener: so
     while in_time_wait().valid("pid").any():
         assert time.monotonic() < deadline, "the watch has left something behind"
         time.sleep(0.01)
+
+
+WATCH = """
+import sys
+from lastack.live.transitions.tap import Tap
+with Tap(frozenset({int(sys.argv[1])})):
+    print("watching", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_watch_of_another_process_is_found_and_leaves_nothing_when_it_is_killed(
+    private_network: Namespace, listener: socket.socket
+) -> None:
+    command = [sys.executable, "-c", WATCH, str(private_network.inode)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == b"watching\n"
+        with client(listener, b"known") as process:
+            close_all(listener, 1)
+            process.communicate(b"")
+        [row] = in_time_wait().rows()
+        watch.kill()
+    assert (row["pid"], row["command"]) == (process.pid, "known")
+    deadline = time.monotonic() + 5
+    while in_time_wait().valid("pid").any():
+        assert time.monotonic() < deadline, "the watch has left something behind"
+        time.sleep(0.01)
+
+
+FEW = """
+import socket, sys
+from lastack.api import connections
+from lastack.live.transitions.tap import Tap
+with Tap(None), socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+    accepted.close()
+    print([row["pid"] for row in connections(where=f"dport = :{listener.getsockname()[1]}").rows()])
+"""
+
+
+@pytest.mark.tool("setpriv")
+def test_two_capabilities_are_enough_for_a_watch_and_for_its_own_looks(private_network: Namespace) -> None:
+    limits = ["--inh-caps", "-all", "--bounding-set", "-all,+cap_38,+cap_39"]  # CAP_PERFMON, CAP_BPF
+    command = ["setpriv", *limits, sys.executable, "-c", FEW]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said, _ = process.communicate()
+    assert said == f"[{process.pid}]\n"
 
 
 def test_of_two_watches_either_may_know(private_network: Namespace, listener: socket.socket) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,15 +145,16 @@ def _with_texts(table: ConnectionTable, name: str, rows: Array, texts: list[str 
     return Values(column, valid, tuple(strings))
 
 
-def _kept() -> list[Array]:
+def _kept() -> Iterator[Array]:
     """What each of the watches that run now keeps, as an array of CLOSER that it goes on filling."""
     from lastack.linux.bpf.loader import TRACING, running
     from lastack.linux.bpf.maps import ARRAY, Array
 
     from .transitions.program import CLOSER, CLOSERS, Part
+    from .transitions.tap import closers_here
 
-    found = []
-    try:
+    yield from closers_here()
+    with suppress(KernelError):
         for each in running():
             info = each.info()
             # Only who may trace the kernel can load a program of this kind: what it keeps can be believed.
@@ -162,7 +164,4 @@ def _kept() -> list[Array]:
                 with Array.of(number) as kept:
                     its = kept.info()
                     if (its.name, its.kind, its.value) == (CLOSERS, ARRAY, CLOSER.itemsize):
-                        found.append(np.frombuffer(kept.memory(its.value * its.entries), CLOSER))
-    except KernelError:
-        return []
-    return found
+                        yield np.frombuffer(kept.memory(its.value * its.entries), CLOSER)
