@@ -14,7 +14,7 @@ import numpy as np
 
 from lastack.model.close import Closer
 from lastack.model.state import State
-from lastack.model.time import TIME_WAIT_LENGTH
+from lastack.model.time import MILLISECOND, TIME_WAIT_LENGTH
 
 from . import chains
 from .life import LIFE, UNKNOWN, Step, nothing
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from .seen import Look
 
+_TICKS: Final = 20 * MILLISECOND
+"""Two ticks of the slowest kernel clock (CONFIG_HZ=100)."""
 _FIRST_ROOM: Final = 4_096
 _EVICTED: Final = 16
 """One in so many leaves when there is no room."""
@@ -98,6 +100,23 @@ class Lives:
             changes.append(rows[new])
         return self.feed(np.concatenate(changes))
 
+    def owners(self, changes: Array, ended: Array) -> Array:
+        """The lives that changes of the last step are of, as LIFE rows in the same order; nulls where one is not known.
+
+        `changes` and `ended` are those of the Step.
+        """
+        slots = self._lookup(changes["cookie"])
+        found: Array = np.where(slots >= 0, self._lives[slots], np.zeros(1, LIFE))
+        for name in ("key", "cookie"):
+            order = np.argsort(ended[name])
+            missing = np.flatnonzero(slots < 0)
+            if len(ended) and len(missing):
+                at = np.minimum(np.searchsorted(ended[name][order], changes["cookie"][missing]), len(ended) - 1)
+                hit = ended[name][order[at]] == changes["cookie"][missing]
+                found[missing[hit]] = ended[order[at[hit]]]
+                slots[missing[hit]] = 0
+        return found
+
     # -- dumps
 
     def _moved(self, rows: Array, slots: Array, seen: Look) -> Array:
@@ -117,7 +136,9 @@ class Lives:
         changes: Array = shown[moved]
         changes["cookie"] = lives["key"][moved]
         changes["before"] = np.where(lives["state"] == UNKNOWN, lives["former"], lives["state"])[moved]
-        changes["at"] = np.maximum(changes["at"], lives["changed"][moved])
+        # The kernel's timer counts in ticks. Where it agrees with the moment that the socket was let go, that is exact.
+        changed = lives["changed"][moved]
+        changes["at"] = np.where(changes["at"] < changed + _TICKS, changed, changes["at"])
         return changes
 
     def _vanished(self, shown: Array, seen: Look) -> Array:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EVERY: Final = SECOND
 """From one dump of the mini-sockets to the next, where they are cheap."""
+_SETTLE: Final = SECOND // 50
+"""From one step to the next at least: a fraction of the time that it takes to fill a ring."""
 _REPAIR: Final = 10 * SECOND
 """From one dump of everything to the next, while changes are being lost."""
 
@@ -32,9 +34,8 @@ class Watcher:
     """Watches connections from when it is made until `close`; a context manager.
 
     `namespaces`: inodes of the network namespaces, None for all. `which`: the source, see `open_source`. `every`:
-    from one dump of the mini-sockets to the next in ns. Wait until `fileno` is readable, then call `step`; do it at
-    least a few times a second, as rings are finite. `lives` are the connections that are not over. Raises KernelError
-    where no source can be had.
+    from one dump of the mini-sockets to the next in ns. `wait`, then `step`, in turn, at least a few times a second:
+    rings are finite. `lives` are the connections that are not over. Raises KernelError where no source can be had.
     """
 
     def __init__(self, namespaces: Namespaces, which: str = "best", every: Nanos = EVERY, most: int = 1 << 19) -> None:
@@ -43,6 +44,7 @@ class Watcher:
         self._places = Places(namespaces)
         self._lost = 0
         self._check_at: Nanos = 0
+        self._settled: Nanos = 0
         self._ended: list[Array] = []
         self._waiting = select.epoll()
         self._sampler: Sampler | None = None
@@ -67,6 +69,17 @@ class Watcher:
     def fileno(self) -> int:
         """A descriptor that is readable when `step` has something to tell."""
         return self._waiting.fileno()
+
+    def wait(self, patience: Nanos, *others: int) -> None:
+        """Return when there is something for `step`, but not at every single change; or after `patience` ns.
+
+        `others`: descriptors that end the waiting at once when they are readable. Reading the rings for a few changes
+        each time would cost more than the changes themselves.
+        """
+        settled = self._settled - time.monotonic_ns()
+        if settled <= 0 or not select.select(others, [], [], settled / SECOND)[0]:
+            select.select((self.fileno(), *others), [], [], max(patience - max(settled, 0), 0) / SECOND)
+        self._settled = time.monotonic_ns() + _SETTLE
 
     @property
     def lost(self) -> int:

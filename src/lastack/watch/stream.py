@@ -1,0 +1,125 @@
+"""`lastack watch --jsonl`: every change of state as a line, until a signal comes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from lastack.linux import namespaces
+from lastack.live.transitions.watcher import Watcher
+from lastack.model.filters import Filter
+from lastack.model.time import SECOND, Nanos
+
+from .choose import chosen
+from .outlet import Outlet
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE: Final = SECOND // 5
+_TOLD: Final = SECOND
+"""So often losses are told of at most."""
+
+
+def stream(
+    netns: str,
+    source: str,
+    where: Filter,
+    file: Path | None,
+    lasting: Nanos | None,
+    say: Callable[[str], None] | None,
+) -> str:
+    """Write all changes until SIGINT, SIGTERM or SIGHUP, or for so many ns; then detach, drain, and write the rest.
+
+    `netns` as in `namespaces.choose`, `source` as in `open_source`; `file` None: to standard output. `say` is told in a
+    sentence how the watching is done; the sums come back in another. A second signal gives up writing
+    (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, and OSError where
+    nothing can be written: BrokenPipeError when the reader has gone.
+    """
+    chosen_ = namespaces.choose(netns)
+    inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in chosen_)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with ExitStack() as open_:
+        told = open_.enter_context(_signalled())
+        descriptor = os.dup(1) if file is None else os.open(file, flags, 0o666)
+        open_.callback(os.close, descriptor)
+        watcher = open_.enter_context(Watcher(inodes, source))
+        outlet = Outlet(descriptor)
+        reasons = watcher.source.reasons
+        outlet.tell(
+            "begin",
+            source=watcher.source.name,
+            exact=watcher.source.exact,
+            reasons=reasons,
+            netns=[each.label for each in chosen_],
+            filter=str(where),
+        )
+        if say is not None:
+            say("; ".join((f"watching by {watcher.source.name}", *reasons)))
+        _run(watcher, outlet, where, told, None if lasting is None else time.monotonic_ns() + lasting)
+        return (
+            f"{outlet.written:,} changes of state written, {watcher.lost:,} lost, "
+            f"{outlet.dropped:,} dropped because they were not read"
+        )
+
+
+def _run(watcher: Watcher, outlet: Outlet, where: Filter, told: int, end: Nanos | None) -> None:
+    """All steps until `told` is readable or it is `end`, and the last one."""
+    losses = Losses(watcher, outlet)
+    while not select.select([told], [], [], 0)[0] and (end is None or time.monotonic_ns() < end):
+        patience = _PATIENCE if end is None else min(_PATIENCE, max(end - time.monotonic_ns(), 0))
+        watcher.wait(patience, told)
+        outlet.put(chosen(watcher.step(), watcher.lives, where))
+        losses.tell()
+        if outlet.broken is not None:
+            raise outlet.broken
+    outlet.put(chosen(watcher.finish(), watcher.lives, where))
+    losses.tell(at_once=True)
+    outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
+    if outlet.broken is not None:
+        raise outlet.broken
+
+
+class Losses:
+    """Tells of changes that the source has lost since it last told."""
+
+    def __init__(self, watcher: Watcher, outlet: Outlet) -> None:
+        self._watcher = watcher
+        self._outlet = outlet
+        self._known = 0
+        self._due = 0
+
+    def tell(self, at_once: bool = False) -> None:
+        """Have it written how many were lost, if any were."""
+        now = time.monotonic_ns()
+        if now < self._due and not at_once:
+            return
+        self._due = now + _TOLD
+        lost = self._watcher.lost
+        if lost > self._known:
+            self._outlet.tell("lost", changes=lost - self._known)
+            self._known = lost
+
+
+@contextmanager
+def _signalled() -> Iterator[int]:
+    """A descriptor that is readable once one of the signals has come; at the next one KeyboardInterrupt is raised."""
+    told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        if select.select([told], [], [], 0)[0]:
+            raise KeyboardInterrupt
+        os.eventfd_write(told, 1)
+
+    former = {number: signal.signal(number, tell) for number in _SIGNALS}
+    try:
+        yield told
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        os.close(told)
