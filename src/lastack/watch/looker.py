@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from lastack.live.transitions.watcher import Watcher
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
+from .choose import chosen as chosen_changes
 from .flow import Flow, Tally
 
 if TYPE_CHECKING:
@@ -157,8 +157,10 @@ class Looker:
                 yield self._seen(taken, flow)
 
     def _drain(self, patience: Nanos) -> None:
-        select.select([self.watcher], [], [], patience / SECOND)
+        self.watcher.wait(patience)
         step = self.watcher.step()
+        if self.asked.where is not None:
+            step = chosen_changes(step, self.watcher.lives, self.asked.where)
         self._tally.add(step)
         if self._follow:
             mine = step.changes[step.changes["cookie"] == self._follow]
