@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from lastack.live.programs import program
+from lastack.live.transitions.life import UNKNOWN
 from lastack.model.address import address_text
 from lastack.model.state import State
 
@@ -76,13 +77,14 @@ class Tally:
 
     def add(self, step: Step) -> None:
         """Take a step in."""
-        changes, ended = step.changes, step.ended
-        if len(changes):
-            np.add.at(self._changes, (changes["before"], changes["after"]), 1)
-            known = step.stayed >= 0
-            before, stayed = changes["before"][known], step.stayed[known]
-            np.add.at(self._stayed, (before, np.searchsorted(BOUNDS_NS, stayed)), 1)
-            np.add.at(self._seconds, before, stayed / 1e9)
+        # What the kernel has let go is told again, once a dump has shown what became of it.
+        certain = step.changes["after"] != UNKNOWN
+        changes, stayed, ended = step.changes[certain], step.stayed[certain], step.ended
+        np.add.at(self._changes, (changes["before"], changes["after"]), 1)
+        known = stayed >= 0
+        before, stayed = changes["before"][known], stayed[known]
+        np.add.at(self._stayed, (before, np.searchsorted(BOUNDS_NS, stayed)), 1)
+        np.add.at(self._seconds, before, stayed / 1e9)
         born = changes[_born(changes)]
         died = ended[ended["former"] != State.LISTEN]
         self._born += len(born)

@@ -52,8 +52,8 @@ class Watch(App[str]):
     ]
 
     def __init__(self, looker: Looker) -> None:
-        # The terminal's own colours, which it was set up with for its background.
-        super().__init__(ansi_color=True)
+        super().__init__()
+        self.theme = "ansi-dark"  # the terminal's own colours, which its owner has chosen for its background
         self.looker = looker
         self.memory = Memory()
         self.seen: Seen | None = None
@@ -125,7 +125,7 @@ class Watch(App[str]):
         self._show("#head", parts.head(seen, width, self._paused, where))
         lines = parts.states(self.memory, seen.flow, width, self._glyphs, 6 if small else len(parts.LIFE_ORDER))
         self._show("#states", Text("\n").join(lines))
-        found = parts.findings(self.memory, seen.at, width)
+        found = parts.findings(self.memory, seen.at, width - 1)
         room = 4 if small else 12
         told = self.screen_stack[0].query_one("#findings", Lines)
         told.styles.max_height = room

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.style import Style
 from textual.content import Content
+from textual.strip import Strip
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Lines(OptionList):
-    """Shows lines that are given anew again and again."""
+    """Shows lines that are given anew again and again; none may be longer than the list is wide."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id, markup=False, compact=True)
@@ -37,3 +39,9 @@ class Lines(OptionList):
         self.highlighted = same
         self.scroll_to(y=offset, animate=False)
         self.scroll_to_highlight()
+
+    def render_line(self, y: int) -> Strip:
+        """A line; that with the cursor in reverse, which every terminal can, with colours or without."""
+        strip = super().render_line(y)
+        at_cursor = self.has_focus and self.highlighted == self.scroll_offset.y + y
+        return strip.apply_style(Style(reverse=True)) if at_cursor else strip

@@ -198,7 +198,8 @@ def groups(seen: Seen, kind: str, sort: str, width: int) -> Shown:
     if kind == "process":
         columns.append(_Column("PIDS", lambda row: f"{row.group.pids:,}"))
     columns = columns[: max((width - _NAME) // _CELL, 1)]
-    space = width - _CELL * len(columns)
+    longest = max((cell_len(visible(row.group.name)) for row in rows), default=0)
+    space = max(min(width - _CELL * len(columns), longest + 2), _NAME)
     heading = f"{kind.upper():<{space}}" + "".join(f"{column.title:>{_CELL}}" for column in columns)
     lines = []
     for row in rows[:ROWS]:
