@@ -35,16 +35,17 @@ class Owners:
     unreadable: int
 
 
-def owners(inodes: Collection[int] | None, proc: Path = PROC) -> Owners:
+def owners(inodes: Collection[int] | None, proc: Path = PROC, pids: Collection[int] = ()) -> Owners:
     """Who holds the sockets of these inodes (None: any socket).
 
-    The pass never ends early: a socket may have further holders, up to the last process. Processes and descriptors that
-    vanish meanwhile are left out. Raises KernelError where `proc` cannot be read at all, or this process has no
-    descriptor left to read with, or where the system is not Linux.
+    `pids`: processes that are wanted too, as far as they live. The pass never ends early: a socket may have further
+    holders, up to the last process. Processes and descriptors that vanish meanwhile are left out. Raises KernelError
+    where `proc` cannot be read at all, or this process has no descriptor left to read with, or where the system is not
+    Linux.
     """
     require_linux("finding the owners of sockets")
     wanted = None if inodes is None else frozenset(inodes)
-    if wanted is not None and not wanted:
+    if wanted is not None and not wanted and not pids:
         return Owners({}, {}, 0)
     reader = _Reader(proc)
     holders: dict[int, list[Holder]] = {}
@@ -55,7 +56,7 @@ def owners(inodes: Collection[int] | None, proc: Path = PROC) -> Owners:
             try:
                 with procfs.directory(f"{proc}/{pid}") as home:
                     found, descriptors = _sockets(home, wanted)
-                    process = reader.process(pid, home, descriptors) if found else None
+                    process = reader.process(pid, home, descriptors) if found or pid in pids else None
             except GONE:
                 continue
             except PermissionError:

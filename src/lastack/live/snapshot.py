@@ -19,8 +19,9 @@ from lastack.model.record import ConnectionTable
 from lastack.model.state import State, bits
 from lastack.model.time import SECOND, Nanos
 
-from . import configured, facts, processes, sockdiag
+from . import closers, configured, facts, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
+from .closers import Closers, with_closers
 from .processes import Owners
 from .second_look import Look, again, suspicious, waits
 from .strays import with_strays
@@ -63,8 +64,12 @@ def take(chosen: Sequence[Namespace], look: Look | None = None, states: int | No
             if len(chosen) == 1:
                 raise
             gone.append(f"a network namespace: {error}")
-    owners = processes.owners({inode for snapshot in snapshots for inode in _inodes(snapshot.connections)})
-    snapshots = [_with_owners(snapshot, owners, gone) for snapshot in snapshots]
+    closed = [closers.of(snapshot.connections) for snapshot in snapshots]
+    owners = processes.owners(
+        {inode for snapshot in snapshots for inode in _inodes(snapshot.connections)},
+        pids={pid for each in closed for pid in each.pids.tolist()},
+    )
+    snapshots = [_with_owners(*each, owners, gone) for each in zip(snapshots, closed, strict=True)]
     return snapshots if look is None else _looked_at(snapshots, started, look)
 
 
@@ -90,8 +95,9 @@ def _read(namespace: Namespace, machine: HostFacts, states: int | None) -> Snaps
     return Snapshot(namespace, table, known)
 
 
-def _with_owners(snapshot: Snapshot, owners: Owners, gone: list[str]) -> Snapshot:
+def _with_owners(snapshot: Snapshot, closed: Closers, owners: Owners, gone: list[str]) -> Snapshot:
     table = with_owners(snapshot.connections, owners.holders, owners.processes)
+    table = with_closers(table, closed, owners.processes, snapshot.facts.taken_ns)
     table, unseen = with_strays(table, snapshot.namespace, owners)
     known = replace(
         snapshot.facts,

@@ -14,12 +14,11 @@ from typing import Final, NamedTuple, Self
 from lastack.errors import KernelError
 
 from .assembler import Assembler
-from .maps import Map
 from .syscall import Descriptor, bpf, refused
 
-_PROG_LOAD, _PROG_NEXT_ID, _PROG_BY_ID, _MAP_BY_ID = 5, 11, 13, 14
+_PROG_LOAD, _PROG_NEXT_ID, _PROG_BY_ID = 5, 11, 13
 _INFO, _RAW_TRACEPOINT_OPEN, _LINK_CREATE, _ITER_CREATE = 15, 17, 28, 33
-_TRACING: Final = 26
+TRACING: Final = 26
 """BPF_PROG_TYPE_TRACING."""
 TRACEPOINT: Final = 23
 """BPF_TRACE_RAW_TP: a tracepoint whose arguments are typed by BTF."""
@@ -42,7 +41,7 @@ class Info(NamedTuple):
     """What the kernel says of a program."""
 
     name: str
-    uid: int
+    kind: int
     maps: tuple[int, ...]
     misses: int
 
@@ -62,7 +61,7 @@ class Program(Descriptor):
 
         def attributes(level: int) -> bytes:
             return _LOAD.pack(
-                *(_TRACING, len(octets) // 8, ctypes.addressof(instructions), ctypes.addressof(licence)),
+                *(TRACING, len(octets) // 8, ctypes.addressof(instructions), ctypes.addressof(licence)),
                 *(level, len(log) if level else 0, ctypes.addressof(log) if level else 0),
                 *(0, 0, name.encode(), 0, attach, target),
             )
@@ -96,7 +95,7 @@ class Program(Descriptor):
             raise refused("run a BPF iterator", error) from error
 
     def info(self) -> Info:
-        """Its name, who loaded it, the numbers of its maps, and how often it was skipped.
+        """Its name and kind, the numbers of its maps, and how often it was skipped.
 
         The kernel skips a program that is already running on the same processor. Raises KernelError.
         """
@@ -109,9 +108,9 @@ class Program(Descriptor):
             bpf(_INFO, struct.pack("=2IQ", self.fileno(), len(told), ctypes.addressof(told)))
         except OSError as error:
             raise refused("ask about a BPF program", error) from error
-        *_, uid, count, _, name = _PROG_INFO.unpack_from(told.raw)
+        kind, *_, count, _, name = _PROG_INFO.unpack_from(told.raw)
         misses = struct.unpack_from("=Q", told.raw, _MISSES_AT)[0]
-        return Info(name.rstrip(b"\0").decode(), uid, tuple(maps[: min(count, _MOST_MAPS)]), misses)
+        return Info(name.rstrip(b"\0").decode(errors="replace"), kind, tuple(maps[: min(count, _MOST_MAPS)]), misses)
 
 
 def running() -> Iterator[Program]:
@@ -136,11 +135,3 @@ def running() -> Iterator[Program]:
             raise refused("look at a BPF program", error) from error
         with program:
             yield program
-
-
-def map_of(number: int) -> Map:
-    """The map with this number. Raises KernelError."""
-    try:
-        return Map(bpf(_MAP_BY_ID, struct.pack("=3I", number, 0, 0))[0])
-    except OSError as error:
-        raise refused("look at a BPF map", error) from error

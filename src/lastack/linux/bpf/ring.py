@@ -8,7 +8,6 @@ set until it is complete. Source: Documentation/bpf/ringbuf.rst, kernel/bpf/ring
 from __future__ import annotations
 
 import mmap
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = 8
 _BUSY: Final = 1 << 31
-_POSITION: Final = struct.Struct("=Q")
 
 
 class Ring:
@@ -47,6 +45,10 @@ class Ring:
         except OSError as error:
             self.map.close()
             raise refused("map a BPF ring buffer", error) from error
+        # As numbers of 64 bits, which are read and written at once: `struct` goes octet by octet, and the kernel would
+        # take a position half written for a ring that is full.
+        self._consumed = np.frombuffer(self._consumer, np.uint64, 1)
+        self._produced = np.frombuffer(self._producer, np.uint64, 1)
 
     def read(self) -> NDArray[Any]:
         """All complete records, oldest first, as a copy; their place is free again. None yet: an empty array.
@@ -54,7 +56,7 @@ class Ring:
         Raises KernelError where what is there are not records of this kind.
         """
         step = self._framed.itemsize
-        waiting = (_POSITION.unpack_from(self._producer)[0] - self._position) // step
+        waiting = (int(self._produced[0]) - self._position) // step
         start = mmap.PAGESIZE + (self._position & (self._octets - 1))
         framed = np.frombuffer(self._producer, self._framed, waiting, start)
         lengths = framed["length"]
@@ -64,7 +66,7 @@ class Ring:
         complete = int(busy[0]) if len(busy) else waiting
         records = framed["record"][:complete].copy().view(self._kind)
         self._position += complete * step
-        _POSITION.pack_into(self._consumer, 0, self._position)
+        self._consumed[0] = self._position
         return records
 
     def fileno(self) -> int:
@@ -74,5 +76,6 @@ class Ring:
     def close(self) -> None:
         """Give the memory back. Again does nothing."""
         self.map.close()
+        self._consumed = self._produced = np.zeros(1, np.uint64)
         self._consumer.close()
         self._producer.close()

@@ -1,6 +1,6 @@
-"""The BPF program at the tracepoint inet_sock_set_state: it tells changes of state, and keeps who closed each socket.
+"""The BPF programs at the tracepoint inet_sock_set_state: they tell changes of state, and keep who closed a socket.
 
-What it tells are rows of TRANSITION as they are: in this machine's octet order, with mapped addresses. Which process
+What they tell are rows of TRANSITION as they are: in this machine's octet order, with mapped addresses. Which process
 made a change is known where a call did: connect() brings SYN_SENT, listen() LISTEN, close() and shutdown() FIN_WAIT_1
 and LAST_ACK; elsewhere whoever happens to be running is current.
 """
@@ -8,6 +8,9 @@ and LAST_ACK; elsewhere whoever happens to be running is current.
 from __future__ import annotations
 
 import socket
+import struct
+from contextlib import ExitStack
+from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-PROGRAM: Final = "lastack_states"
 CLOSERS: Final = "lastack_closers"
 CLOSER: Final = np.dtype(
     [
@@ -41,8 +43,14 @@ CLOSER: Final = np.dtype(
 BY_CALL: Final = (State.SYN_SENT, State.LISTEN, State.FIN_WAIT_1, State.LAST_ACK)
 _CLOSES: Final = (State.FIN_WAIT_1, State.LAST_ACK)
 
-_COMMAND: Final = 16
-_ARGUMENTS: Final = [Field(8 * number, 8) for number in range(3)]
+COUNTS: Final = struct.Struct("=QQ")
+"""How many records found the ring full, and how many changes the relief was called for."""
+UNTOLD: Final = 8
+"""Octets of the mark that there is a change to tell."""
+_UNTOLD: Final = Field(0, UNTOLD)
+_FULL: Final = 0
+_RELIEVED: Final = 8
+_WHOLE: Final = Field(0, 8)
 _CLOSER_ON_STACK: Final = -CLOSER.itemsize
 _KEY: Final = Field(_CLOSER_ON_STACK - 8, 4)
 _NAMESPACE: Final = Field(_CLOSER_ON_STACK - 4, 4)
@@ -50,35 +58,67 @@ _PORT: Final = Field(_CLOSER_ON_STACK - 16, 2)
 
 
 class Outlets(NamedTuple):
-    """Where the program puts what it learns: descriptors of maps.
+    """Where the programs put what they learn: descriptors of maps.
 
     `closers`: an array of CLOSER with `closers_count` (a power of two) entries, by the lower bits of the cookie;
     cookies are given out in sequence, so an entry gives way to one that is younger by that many. `ring`: for TRANSITION
-    records; None for no such records. `lost`: an array whose first entry counts the records that found no place.
+    records; None for no such records. `counts`: an array whose first entry is of COUNTS. `untold`: a mark for each
+    processor.
     """
 
     closers: int
     closers_count: int
     ring: int | None
-    lost: int
+    counts: int
+    untold: int
 
 
-def load(btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> Program:
-    """Assemble and load the program. Raises KernelError where the kernel lacks what it needs, or refuses it."""
+class Part(Enum):
+    """The three programs, in the order in which they are to be attached.
+
+    The kernel skips a program that is running already on the same processor; so it would for everything done by a
+    softirq that interrupts it, which may be hundreds of changes. So MARK says that there is a change to tell, TELL says
+    that it does, and where it was skipped RELIEF tells in its place. Whichever of the three is interrupted, each change
+    is told once.
+    """
+
+    MARK = "lastack_mark"
+    TELL = "lastack_states"
+    RELIEF = "lastack_relief"
+
+
+def load(btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> dict[Part, Program]:
+    """Assemble and load the programs. Raises KernelError where the kernel lacks what they need, or refuses them."""
     target = btf.find(Kind.TYPEDEF, "btf_trace_inet_sock_set_state")
-    return Program.load(PROGRAM, _assemble(btf, namespaces, outlets), TRACEPOINT, target)
+    with ExitStack() as loaded:
+        programs = {
+            part: loaded.enter_context(
+                Program.load(part.value, _assemble(part, btf, namespaces, outlets), TRACEPOINT, target)
+            )
+            for part in Part
+        }
+        loaded.pop_all()
+        return programs
 
 
-def _assemble(btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> Assembler:
+def _assemble(part: Part, btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> Assembler:
     """R6 is the socket, R7 the state before, R8 the state after, R9 the record in the ring."""
-    code = Assembler()
-    for register, argument in zip((R6, R7, R8), _ARGUMENTS, strict=True):
-        code.load(register, R1, argument)
+    code = Assembler().move(R6, R1).store(R10, _KEY, 0)
+    code.load_map(R1, outlets.untold).move(R2, R10).compute(R2, "+", _KEY.offset).call(Helper.MAP_LOOKUP_ELEM)
+    code.jump_if(R0, "==", 0, "end")
+    if part is Part.MARK:
+        return code.store(R0, _UNTOLD, 1).label("end").move(R0, 0).exit()
+    if part is Part.RELIEF:
+        code.load(R1, R0, _UNTOLD).jump_if(R1, "==", 0, "end")
+        code.load_value(R1, outlets.counts, _RELIEVED).move(R2, 1).atomic_add(R1, 0, R2)
+    code.store(R0, _UNTOLD, 0)
+    for register, argument in zip((R7, R8, R6), (1, 2, 0), strict=True):
+        code.load(register, R6, Field(8 * argument, 8))
     _choose(code, btf, namespaces)
-    _learn_closer(code)
+    _learn_closer(code, btf)
     _keep_closer(code, outlets)
     if outlets.ring is not None:
-        _tell(code, btf, outlets.ring, outlets.lost)
+        _tell(code, btf, outlets.ring, outlets.counts)
     return code.label("end").move(R0, 0).exit()
 
 
@@ -96,7 +136,7 @@ def _choose(code: Assembler, btf: Btf, namespaces: frozenset[int] | None) -> Non
     code.jump_if(R7, "!=", State.LISTEN, "is ready").jump_if(R8, "==", State.SYN_RECEIVED, "end").label("is ready")
 
 
-def _learn_closer(code: Assembler) -> None:
+def _learn_closer(code: Assembler, btf: Btf) -> None:
     """Fill in the CLOSER on the stack; its process only where a call brought the state."""
     slot = _slots(CLOSER, _CLOSER_ON_STACK)
     for name in ("pid", "cgroup"):
@@ -109,9 +149,12 @@ def _learn_closer(code: Assembler) -> None:
     for state in BY_CALL:
         code.jump_if(R8, "==", state, "by a call")
     code.jump("nobody's").label("by a call")
-    code.call(Helper.GET_CURRENT_PID_TGID).compute(R0, ">>", 32).store(R10, slot["pid"], R0)
     code.call(Helper.GET_CURRENT_CGROUP_ID).store(R10, slot["cgroup"], R0)
-    code.move(R1, R10).compute(R1, "+", slot["command"].offset).move(R2, _COMMAND).call(Helper.GET_CURRENT_COMM)
+    code.call(Helper.GET_CURRENT_TASK_BTF).load(R1, R0, btf.field("task_struct", "tgid")).store(R10, slot["pid"], R1)
+    # The process is named as its first thread is.
+    code.load(R2, R0, btf.field("task_struct", "group_leader"))
+    for here, there in zip(_halves(btf.field("task_struct", "comm")), _halves(slot["command"]), strict=True):
+        code.load(R1, R2, here).store(R10, there, R1)
     code.label("nobody's")
 
 
@@ -125,13 +168,13 @@ def _keep_closer(code: Assembler, outlets: Outlets) -> None:
     code.load_map(R1, outlets.closers).move(R2, R10).compute(R2, "+", _KEY.offset).call(Helper.MAP_LOOKUP_ELEM)
     code.jump_if(R0, "==", 0, "closes nothing")
     # The cookie is taken away first and comes last, so that nobody reads one socket's cookie with another's closer.
-    code.store(R0, Field(0, 8), 0)
+    code.store(R0, _WHOLE, 0)
     for offset in range(CLOSER.itemsize - 8, -8, -8):
         code.load(R1, R10, Field(_CLOSER_ON_STACK + offset, 8)).store(R0, Field(offset, 8), R1)
     code.label("closes nothing")
 
 
-def _tell(code: Assembler, btf: Btf, ring: int, lost: int) -> None:
+def _tell(code: Assembler, btf: Btf, ring: int, counts: int) -> None:
     """Put a TRANSITION into the ring, or count it as lost."""
     known, slot = _slots(CLOSER, _CLOSER_ON_STACK), _slots(TRANSITION, 0)
     # skc_num is gone already when CLOSED is told (net/ipv4/tcp.c: tcp_set_state()); inet_sport is not.
@@ -139,7 +182,7 @@ def _tell(code: Assembler, btf: Btf, ring: int, lost: int) -> None:
     code.move(R1, R6).call(Helper.SKC_TO_TCP_SOCK).jump_if(R0, "==", 0, "end")
     code.load(R1, R0, port).from_network(R1, 16).store(R10, _PORT, R1)
     code.load_map(R1, ring).move(R2, TRANSITION.itemsize).move(R3, 0).call(Helper.RINGBUF_RESERVE)
-    code.jump_if(R0, "!=", 0, "has place").load_value(R1, lost, 0).move(R2, 1).atomic_add(R1, 0, R2).jump("end")
+    code.jump_if(R0, "!=", 0, "has place").load_value(R1, counts, _FULL).move(R2, 1).atomic_add(R1, 0, R2).jump("end")
     code.label("has place").move(R9, R0)
     for name in ("cookie", "at", "cgroup", "pid"):
         code.load(R1, R10, known[name]).store(R9, slot[name], R1)

@@ -1,4 +1,4 @@
-"""The program at the tracepoint, running: the maps that it fills, and what escaped it."""
+"""The programs at the tracepoint, running: the maps that they fill, and what escaped them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, Self
 
 from lastack.linux import sysctl
 from lastack.linux.bpf.btf import Btf
-from lastack.linux.bpf.maps import Array
+from lastack.linux.bpf.maps import PERCPU_ARRAY, Array, Map
 from lastack.linux.bpf.ring import Ring
 from lastack.linux.bpf.syscall import require_first_pids
 
-from .program import CLOSER, CLOSERS, Outlets, load
+from .program import CLOSER, CLOSERS, COUNTS, UNTOLD, Outlets, Part, load
 from .source import Namespaces
 
 _FEWEST: Final = 1 << 16
@@ -20,7 +20,7 @@ _MOST: Final = 1 << 20
 
 
 class Tap:
-    """The program, attached from when this is made until `stop`. Any process can find the closers that it keeps."""
+    """The programs, attached from when this is made until `stop`. Any process can find the closers that it keeps."""
 
     def __init__(self, namespaces: Namespaces, ring: Ring | None = None) -> None:
         """Tell of these namespaces, and put changes of state into `ring`, if one is given. Raises KernelError."""
@@ -28,24 +28,32 @@ class Tap:
         with ExitStack() as made:
             count = _closers()
             closers = made.enter_context(Array.make(CLOSERS, CLOSER.itemsize, count))
-            counter = made.enter_context(Array.make("lastack_lost", 8, 1))
-            self._full = made.enter_context(counter.memory(8))
-            outlets = Outlets(closers.fileno(), count, None if ring is None else ring.fileno(), counter.fileno())
-            self._program = made.enter_context(load(Btf.of_kernel(), namespaces, outlets))
-            self._link = made.enter_context(self._program.attach())
+            counts = made.enter_context(Array.make("lastack_counts", COUNTS.size, 1))
+            self._counts = made.enter_context(counts.memory(COUNTS.size))
+            untold = made.enter_context(Map.create(PERCPU_ARRAY, "lastack_untold", 4, UNTOLD, 1))
+            told = None if ring is None else ring.fileno()
+            outlets = Outlets(closers.fileno(), count, told, counts.fileno(), untold.fileno())
+            programs = load(Btf.of_kernel(), namespaces, outlets)
+            self._teller = programs[Part.TELL]
+            for program in programs.values():
+                made.enter_context(program)
+            self._links = [made.enter_context(program.attach()) for program in programs.values()]
             self._open: ExitStack | None = made.pop_all()
         self._lost = 0
 
     @property
     def lost(self) -> int:
-        """Changes that found no place in the ring, or came while the program ran on the same processor."""
+        """Changes that found no place in the ring, or came when no program could be called."""
         if self._open is not None:
-            self._lost = self._program.info().misses + int.from_bytes(self._full[:8], "little")
+            skipped = self._teller.info().misses
+            full, relieved = COUNTS.unpack_from(self._counts)
+            self._lost = full + max(skipped - relieved, 0)
         return self._lost
 
     def stop(self) -> None:
         """Detach: nothing more is told. Again does nothing."""
-        self._link.close()
+        for link in self._links:
+            link.close()
 
     def close(self) -> None:
         """Stop, and give everything back; the closers are forgotten. Again does nothing."""

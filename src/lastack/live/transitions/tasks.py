@@ -17,7 +17,7 @@ _MOST: Final = 512
 
 
 class Task(NamedTuple):
-    """A thread: its process, its name (any octets), and the inode of its network namespace; 0 unknown."""
+    """A thread: its process, that one's name (any octets), and the inode of its network namespace; 0 unknown."""
 
     pid: int
     command: bytes
@@ -56,15 +56,15 @@ class Tasks:
         return {thread: self._known[thread] for thread in threads}
 
     def _look(self, thread: int) -> Task | None:
-        home = f"{self._proc}/{thread}"
+        home = self._proc / str(thread)
         try:
-            status = Path(home, "status").read_bytes()
-            command = Path(home, "comm").read_bytes().removesuffix(b"\n")
-            process = _PROCESS.search(status)
-            namespace = Path(home, "ns/net").stat().st_ino
+            process = _PROCESS.search((home / "status").read_bytes())
+            pid = int(process[1]) if process else thread
+            command = (self._proc / str(pid) / "comm").read_bytes().removesuffix(b"\n")
+            namespace = (home / "ns/net").stat().st_ino
         except OSError:
             return None
-        return Task(int(process[1]) if process else thread, command, namespace)
+        return Task(pid, command, namespace)
 
     def _saved_names(self) -> dict[int, bytes]:
         names = {}
