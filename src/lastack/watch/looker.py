@@ -27,14 +27,14 @@ from .choose import chosen as chosen_changes
 from .flow import Flow, Tally
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from lastack.live.snapshot import Snapshot
     from lastack.live.tcpinfo import Measure
     from lastack.model.filters import Filter
     from lastack.model.host import HostFacts
     from lastack.model.record import Array, ConnectionTable
     from lastack.model.report import Report
+
+    from .stop import Stop
 
 _DRAINED: Final = 100 * MILLISECOND
 """The rings of the kernel are emptied at least as often as this."""
@@ -135,19 +135,22 @@ class Looker:
         """Tell of the connection with this cookie more closely from now on; 0: of none. Any thread may call this."""
         self._follow, self._life, self._changes = cookie, None, none()
 
-    def looks(self, stop: Event) -> Iterator[Seen]:
-        """A look every `asked.every`, or as often as the machine can, the first at once; until `stop` is set.
+    def looks(self, stop: Stop, end: Nanos | None = None) -> Iterator[Seen]:
+        """A look every `asked.every`, or as often as the machine can, the first at once.
 
+        Until `stop` is set, or it is `end` by the monotonic clock.
         Raises KernelError where the kernel takes something away.
         """
         since = due = time.monotonic_ns()
         under_way: Future[_Taken] | None = None
         while not stop.is_set():
             now = time.monotonic_ns()
+            if end is not None and now >= end:
+                return
             if under_way is None and now >= due:
                 under_way = self._thread.submit(_take, self.asked, self._follow)
                 due = max(due + self.asked.every, now)
-            self._drain(min(max(due - now, 0), _DRAINED) if under_way is None else _DRAINED)
+            self._drain(min(max(due - now, 0), _DRAINED) if under_way is None else _DRAINED, stop)
             if under_way is not None and under_way.done():
                 taken, under_way = under_way.result(), None
                 now = time.monotonic_ns()
@@ -156,8 +159,8 @@ class Looker:
                 self._tally.begin(facts for _, facts in taken.look)
                 yield self._seen(taken, flow)
 
-    def _drain(self, patience: Nanos) -> None:
-        self.watcher.wait(patience)
+    def _drain(self, patience: Nanos, stop: Stop) -> None:
+        self.watcher.wait(patience, stop.fileno())
         step = self.watcher.step()
         if self.asked.where is not None:
             step = chosen_changes(step, self.watcher.lives, self.asked.where)

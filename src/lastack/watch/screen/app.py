@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from dataclasses import replace
-from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -15,11 +15,12 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, OptionList, Static
 
-from lastack.errors import FilterError, LastackError
+from lastack.errors import FilterError, KernelError, LastackError
 from lastack.model.filters import parse
 from lastack.report.escape import visible
 from lastack.report.glyphs import glyphs_for
 from lastack.watch.looker import Looker
+from lastack.watch.stop import Stop
 
 from . import parts
 from .lines import Lines
@@ -27,6 +28,7 @@ from .memory import Memory
 from .pages import FindingPage, HelpPage, LifePage
 
 if TYPE_CHECKING:
+    from lastack.model.time import Nanos
     from lastack.watch.looker import Asked, Seen
 
 VIEWS: Final = ("process", "listener", "peer", "connection")
@@ -51,13 +53,14 @@ class Watch(App[str]):
         Binding("escape", "out", "Back"),
     ]
 
-    def __init__(self, looker: Looker) -> None:
+    def __init__(self, looker: Looker, stop: Stop, lasting: Nanos | None = None) -> None:
         super().__init__()
         self.theme = "ansi-dark"  # the terminal's own colours, which its owner has chosen for its background
         self.looker = looker
         self.memory = Memory()
         self.seen: Seen | None = None
-        self.stop = Event()
+        self.stop = stop
+        self._lasting = lasting
         self._glyphs = glyphs_for(sys.stdout)
         self._view = 0
         self._sort = 0
@@ -93,9 +96,12 @@ class Watch(App[str]):
     @work(thread=True, exit_on_error=False)
     def look(self) -> None:
         """Look again and again, in a thread of its own."""
+        end = None if self._lasting is None else time.monotonic_ns() + self._lasting
         try:
-            for seen in self.looker.looks(self.stop):
+            for seen in self.looker.looks(self.stop, end):
                 self.call_from_thread(self.take, seen)
+            if not self.stop.is_set():
+                self.call_from_thread(self.exit)
         except LastackError as error:
             if not self.stop.is_set():
                 self.call_from_thread(self.exit, str(error))
@@ -235,10 +241,12 @@ class Watch(App[str]):
             self.draw()
 
 
-def run(asked: Asked) -> str | None:
-    """Show the view until it is quit; the sentence with which watching ended by itself, if it did.
+def run(asked: Asked, lasting: Nanos | None = None) -> None:
+    """Show the view until it is quit, or for so many ns.
 
-    Raises KernelError where watching cannot be begun.
+    Raises KernelError where watching cannot be begun or gone on with.
     """
-    with Looker(asked) as looker:
-        return Watch(looker).run()
+    with Looker(asked) as looker, Stop() as stop:
+        ended = Watch(looker, stop, lasting).run()
+    if ended is not None:
+        raise KernelError(ended)
