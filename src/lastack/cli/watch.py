@@ -11,7 +11,7 @@ import click
 
 from lastack.errors import CallError
 
-from .options import duration, size, wanted, where, writing
+from .options import duration, size, wanted, where
 
 if TYPE_CHECKING:
     from lastack.watch.looker import Asked
@@ -123,9 +123,7 @@ def watch(
             raise CallError("--jsonl stands alone: run --prometheus and --record beside it")
         from lastack.watch.stream import stream
 
-        target = "standard output" if file is None else file
-        with writing(target):
-            told = stream(netns, source, filter_, file, lasting, None if quiet else say)
+        told = stream(netns, source, filter_, file, lasting, None if quiet else say)
         if not quiet:
             say(told)
         return

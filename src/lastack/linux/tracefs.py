@@ -141,16 +141,18 @@ class Instance:
 
     def read(self) -> Batch:
         """All events of all processors that are there now, each processor's in order of time. It never waits."""
-        events, times = [np.empty(0, self.layout)], [np.empty(0, np.int64)]
+        # Whole records are moved as plain octets; by its fields NumPy would copy one field at a time.
+        octets = np.dtype((np.void, self.layout.itemsize))
+        events, times = [np.empty(0, octets)], [np.empty(0, np.int64)]
         for cpu in self._pages.values():
             for words in self._filled(cpu):
                 page = ringpages.decode(words, self.layout.itemsize)
                 records = gather(words, page.at, self.layout)
                 ours = records["common_type"] == self._number
-                events.append(records if ours.all() else records[ours])
-                times.append(page.times if ours.all() else page.times[ours])
+                events.append(records.view(octets)[ours])
+                times.append(page.times[ours])
                 self._missed += 1 if page.missed is None else page.missed
-        return Batch(np.concatenate(events), np.concatenate(times))
+        return Batch(np.concatenate(events).view(self.layout), np.concatenate(times))
 
     @property
     def lost(self) -> int:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from lastack.errors import CallError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -36,15 +37,14 @@ def stream(
 
     `netns` as in `namespaces.choose`, `source` as in `open_source`; `file` None: to standard output. `say` is told in a
     sentence how the watching is done; the sums come back in another. A second signal gives up writing
-    (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, and OSError where
-    nothing can be written: BrokenPipeError when the reader has gone.
+    (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, CallError where
+    nothing can be written, and BrokenPipeError when the reader has gone.
     """
     chosen_ = namespaces.choose(netns)
     inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in chosen_)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with ExitStack() as open_:
         told = open_.enter_context(signalled()).fileno()
-        descriptor = os.dup(1) if file is None else os.open(file, flags, 0o666)
+        descriptor = _opened(file)
         open_.callback(os.close, descriptor)
         watcher = open_.enter_context(Watcher(inodes, source))
         outlet = Outlet(descriptor)
@@ -74,13 +74,18 @@ def _run(watcher: Watcher, outlet: Outlet, where: Filter, told: int, end: Nanos 
         watcher.wait(patience, told)
         outlet.put(chosen(watcher.step(), watcher.lives, where))
         losses.tell()
-        if outlet.broken is not None:
-            raise outlet.broken
+        outlet.check()
     outlet.put(chosen(watcher.finish(), watcher.lives, where))
     losses.tell(at_once=True)
     outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
-    if outlet.broken is not None:
-        raise outlet.broken
+    outlet.check()
+
+
+def _opened(file: Path | None) -> int:
+    try:
+        return os.dup(1) if file is None else os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CallError(f"cannot write {file or 'standard output'}: {error.strerror}") from error
 
 
 class Losses:

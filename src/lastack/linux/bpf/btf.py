@@ -20,6 +20,8 @@ _POINTER: Final = 8
 _TYPE_WORDS: Final = 3
 """What every type begins with: the name's offset, kind and count, size or type."""
 _MEMBER_WORDS: Final = 3
+_DEEPEST: Final = 64
+"""Typedefs and qualifiers of one another."""
 _BIT_FIELD: Final = 1 << 31
 
 
@@ -103,19 +105,17 @@ class Btf:
                 return number
         raise KernelError(f"this kernel's BTF has no {kind.name.lower()} {name}")
 
-    def has(self, structure: str, path: str) -> bool:
-        """Whether a structure of this kernel has this field (see `field`)."""
-        try:
-            self.field(structure, path)
-        except KernelError:
-            return False
-        return True
-
     def field(self, structure: str, path: str) -> Field:
         """A field of a structure, by names joined with dots; those in unnamed structures and unions need no path.
 
         Raises KernelError where the kernel has no such field, or it is a bit field.
         """
+        try:
+            return self._field(structure, path)
+        except (IndexError, ValueError, RecursionError) as error:
+            raise KernelError(f"this kernel's BTF makes no sense at {structure}.{path}") from error
+
+    def _field(self, structure: str, path: str) -> Field:
         number, offset = self.find(Kind.STRUCT, structure), 0
         for name in path.split("."):
             found = self._member(number, name)
@@ -128,7 +128,7 @@ class Btf:
     def _member(self, number: int, name: str) -> tuple[int, int] | None:
         """The type of a member of a structure or union, and its offset in bits; None where there is none."""
         number = self._resolved(number)
-        if self._kind(number) not in _COMPOUND:
+        if not number or self._kind(number) not in _COMPOUND:
             return None
         at = self._places[number - 1]
         info = self._words[at + 1]
@@ -141,7 +141,7 @@ class Btf:
                 inner = self._member(its_type, name)
                 if inner is not None:
                     return inner[0], bits + inner[1]
-            elif self._name(its_name) == name:
+            elif self._strings.startswith(name.encode() + b"\0", its_name):
                 if info & _BIT_FIELD and place >> 24:
                     raise KernelError(f"{name} is a bit field in this kernel")
                 return its_type, bits
@@ -149,9 +149,11 @@ class Btf:
 
     def _resolved(self, number: int) -> int:
         """The type behind typedefs and qualifiers."""
-        while number and self._kind(number) in _ALIASES:
+        for _ in range(_DEEPEST):
+            if not number or self._kind(number) not in _ALIASES:
+                return number
             number = self._words[self._places[number - 1] + 2]
-        return number
+        raise RecursionError
 
     def _size(self, number: int) -> int:
         number = self._resolved(number)
@@ -165,9 +167,6 @@ class Btf:
 
     def _kind(self, number: int) -> int:
         return self._words[self._places[number - 1] + 1] >> 24 & 0x1F
-
-    def _name(self, offset: int) -> str:
-        return self._strings[offset : self._strings.index(b"\0", offset)].decode()
 
 
 def _places(words: memoryview[int]) -> list[int]:

@@ -16,8 +16,8 @@ from .tap import Tap
 if TYPE_CHECKING:
     from lastack.model.record import Array
 
-_RING_OCTETS: Final = 1 << 23
-"""Room for 87,000 changes of state, a third of a second at the highest rates seen."""
+_RING_OCTETS: Final = 1 << 25
+"""Room for 350,000 changes of state, more than a second at the highest rates seen."""
 
 
 class BpfSource(TransitionSource):

@@ -11,6 +11,7 @@ from lastack.model.state import State
 
 from .life import UNKNOWN
 from .record import SAMPLED, TRANSITION, copied, is_birth
+from .sorting import mixed, order_of
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
@@ -55,7 +56,7 @@ class Chain(NamedTuple):
 
 def chain(rows: Array) -> Chain:
     """Put changes of state, given in order of time, into chains, each of one life: a birth begins one."""
-    order = _by_key(rows["cookie"])
+    order = order_of(rows["cookie"])
     keys = rows["cookie"][order]
     head = np.ones(len(rows), np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=head[1:])
@@ -66,22 +67,10 @@ def chain(rows: Array) -> Chain:
     return Chain(order, heads, tails, np.cumsum(head) - 1, ~first[heads])
 
 
-def _by_key(keys: Array) -> Array:
-    """The order of rows by key, those of the same key as they come."""
-    low = keys.min()
-    bits = max(len(keys) - 1, 1).bit_length()
-    if int(keys.max() - low) >> (64 - bits):
-        return keys.argsort(kind="stable")
-    # Sorting numbers that end in their place is several times as fast as sorting places by numbers.
-    packed = (keys - low) << np.uint64(bits) | np.arange(len(keys), dtype=np.uint64)
-    packed.sort()
-    return (packed & np.uint64((1 << bits) - 1)).astype(np.intp)
-
-
 def in_time(rows: Array) -> Array:
-    """A copy of the rows in order of time."""
-    at = rows["at"]
-    return rows.copy() if (at[1:] >= at[:-1]).all() else copied(rows, at.argsort(kind="stable"))
+    """The rows in order of time: a copy, unless they were."""
+    at = np.ascontiguousarray(rows["at"])
+    return rows if (at[1:] >= at[:-1]).all() else copied(rows, at.argsort(kind="stable"))
 
 
 class Moves(NamedTuple):
@@ -142,12 +131,7 @@ def match(rows: Array, lives: Array, places: Array) -> Array:
 
 def four_tuples(rows: Array) -> Array:
     """A number of 64 bits for each row that the same four-tuple always has, and another one hardly ever."""
-    mixed = np.zeros(len(rows), np.uint64)
-    for part in (
+    return mixed(
         *(rows[f"{side}_addr"][half] for side in ("local", "remote") for half in ("high", "low")),
         rows["local_port"].astype(np.uint64) << np.uint64(16) | rows["remote_port"],
-    ):
-        # Multiply and fold, as in splitmix64: every bit of a part moves about half of the result.
-        mixed = (mixed ^ part) * np.uint64(0xBF58_476D_1CE4_E5B9)
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
+    )

@@ -54,7 +54,10 @@ class Lives:
         return copied(self._shelf.lives, self._shelf.used())
 
     def feed(self, rows: Array) -> Step:
-        """Take in changes of state, in any order: TRANSITION rows as a source's `read` gives them."""
+        """Take in changes of state, in any order: TRANSITION rows as a source's `read` gives them.
+
+        The array becomes this object's own: what the step gives back may be the same one, with more known.
+        """
         if not len(rows):
             return nothing()
         rows = chains.in_time(rows)
@@ -112,10 +115,11 @@ class Lives:
         """The changes that known sockets have made unobserved, as their state in the dump tells."""
         known = places >= 0
         lives, shown = copied(self._shelf.lives, places[known]), copied(rows, known)
-        self._shelf.lives["cookie"][places[known]] = shown["cookie"]
-        self._shelf.name(shown["cookie"], places[known])
-        named = self._shelf.lives["namespace"][places[known]] == 0
-        self._shelf.lives["namespace"][places[known][named]] = shown["namespace"][named]
+        nameless = np.flatnonzero(lives["cookie"] == 0)
+        at = places[known][nameless]
+        for name in ("cookie", "namespace"):
+            self._shelf.lives[name][at] = shown[name][nameless]
+        self._shelf.name(shown["cookie"][nameless], at)
         back = (lives["state"] == UNKNOWN) & (shown["after"] == lives["former"])
         # The mini-socket of a FIN_WAIT_2: the state goes on, and its end will be told by a dump.
         at = places[known][back]

@@ -15,7 +15,7 @@ from . import seen
 from .places import Places
 from .seen import Look
 
-_SHARE: Final = 10
+_SHARE: Final = 50
 """A dump may take one in so many parts of the time: with many sockets the next one comes later."""
 
 
@@ -84,8 +84,9 @@ class Sampler:
                 found = seen.look(self._places.present(), self._states | asked)
             except LastackError as error:
                 found = error
-            self._looks.put(found)
+            # In this order: who takes a look can then be sure to read a one.
             os.eventfd_write(self._ready, 1)
+            self._looks.put(found)
             if isinstance(found, LastackError):
                 return
             pause = max(self._every, (_SHARE - 1) * (time.monotonic_ns() - begun))

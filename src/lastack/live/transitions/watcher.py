@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EVERY: Final = SECOND
 """From one dump of the mini-sockets to the next, where they are cheap."""
-_SETTLE: Final = SECOND // 50
+_SETTLE: Final = SECOND // 20
 """From one step to the next at least: a fraction of the time that it takes to fill a ring."""
 _REPAIR: Final = 10 * SECOND
 """From one dump of everything to the next, while changes are being lost."""

@@ -43,7 +43,7 @@ class Watch(App[str]):
     CSS_PATH = "style.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit"),
+        Binding("q,ctrl+c", "quit", "Quit"),
         Binding("question_mark,h", "help", "Help"),
         *(Binding(str(number), f"view({number - 1})", title) for number, title in enumerate(_TITLES, 1)),
         Binding("s", "sort", "Sort"),
@@ -54,7 +54,7 @@ class Watch(App[str]):
     ]
 
     def __init__(self, looker: Looker, stop: Stop, lasting: Nanos | None = None) -> None:
-        super().__init__()
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, which its owner has chosen for its background
         self.looker = looker
         self.memory = Memory()
@@ -135,7 +135,7 @@ class Watch(App[str]):
         room = 4 if small else 12
         told = self.screen_stack[0].query_one("#findings", Lines)
         told.styles.max_height = room
-        told.show(found or [parts.Line("", Text("Nothing wrong", "bold green"))])
+        told.show(found or [parts.Line("", Text.assemble(("Nothing wrong", "bold green")))])
         self._show("#views", self._views(width))
         shown = self._list(seen, width)
         self._show("#heading", Text(shown.heading, "bold underline"))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.style import Style
-from textual.content import Content
 from textual.strip import Strip
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -32,7 +31,7 @@ class Lines(OptionList):
         key, place, offset = self.key, self.highlighted, self.scroll_offset.y
         self._keys = [line.key for line in lines]
         self.clear_options()
-        self.add_options([Option(Content.from_rich_text(line.text)) for line in lines])
+        self.add_options([Option(line.text) for line in lines])
         if not lines:
             return
         same = self._keys.index(key) if key in self._keys else min(place or 0, len(lines) - 1)
