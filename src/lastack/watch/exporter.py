@@ -36,7 +36,8 @@ PLACES: Final = 64
 
 Samples = dict[tuple[str, ...], float]
 
-_NAMES: Final = [state.name for state in sorted(State) if state is not State.LISTEN]
+_NAMES: Final = [state.name for state in sorted(State) if state not in (State.LISTEN, State.CLOSED)]
+"""What connections can be in; those that are in none of these states are told all the same."""
 _COUNTED: Final[dict[int, str]] = {int(state): state.name for state in State}
 
 
