@@ -95,6 +95,7 @@ class KernelBench(Bench):
         self.forth.fate.delay = self.back.fate.delay = delay
         self._lanes = Lanes()
         self._sent: list[tuple[Nanos, str, bytes, str]] = []
+        self._late: Nanos = 0
         self._begin = time.monotonic_ns()
         self._tracepoint = Tracepoint([host.namespace for host in hosts], self._begin)
         for host in hosts:
@@ -134,7 +135,10 @@ class KernelBench(Bench):
             pause = min(max((now - quiet) // _FINE, _SOON), _SELDOM)
             due = min(self.forth.arrives, self.back.arrives) - self.now
             tuns = [host.tun for host in self._hosts]
-            select.select(tuns, [], [], max(min(left, pause, due), 0) / SECOND)
+            rest = max(min(left, pause, due), 0)
+            before = self.now
+            select.select(tuns, [], [], rest / SECOND)
+            self._late = max(self._late, self.now - before - rest)
 
     def inject(self, packet: Packet, sender: Host) -> None:
         """Put it on the wire."""
@@ -151,7 +155,7 @@ class KernelBench(Bench):
             self._look(host, "timer", self.now)
         histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, self._tracepoint.untold)
         moved = {host.name: host.counters() for host in self._hosts}
-        return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out)
+        return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out, self._late)
 
     # -- the wire
 
@@ -160,6 +164,7 @@ class KernelBench(Bench):
         busy = self._take(self.now)
         for channel, host in ((self.forth, self._hosts[1]), (self.back, self._hosts[0])):
             while channel.arrives <= self.now:
+                self._late = max(self._late, self.now - channel.arrives)
                 packet = channel.take()
                 busy = True
                 host.tun.write(packet.encode())

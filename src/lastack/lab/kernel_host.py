@@ -8,9 +8,10 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Final, TypeVar, final
 
 from lastack.errors import CallError, KernelError
@@ -170,6 +171,7 @@ class KernelHost(Host):
         self._settings = dict(settings)
         self.kept: list[socket.socket] = []
         """Every socket of the host: one that the experiment forgets must not be closed for that."""
+        self._children: list[Popen[str]] = []
         self._namespace: Namespace
         self._usual: dict[str, int | str] = {}
         self._open()
@@ -244,6 +246,14 @@ class KernelHost(Host):
         with namespaces.entered(self._namespace):
             return moved(self._before, self._counted())
 
+    def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
+        """A process that inherits the descriptors."""
+        made = [one.made.fileno() for one in held if isinstance(one, KernelSock | KernelListening)]
+        with namespaces.entered(self._namespace):
+            child = Popen([*command, *map(str, made)], stdin=PIPE, stdout=PIPE, text=True, pass_fds=made)
+        self._children.append(child)
+        return child
+
     def reboot(self) -> None:
         """Another namespace with the same address; the former one's device is pulled out first."""
         self.tun.close()
@@ -262,8 +272,11 @@ class KernelHost(Host):
         return Memory(*(sum(_octets(cache) for cache in caches) for caches in _CACHES))
 
     def close(self) -> None:
-        """Remove the device, close what is open, and let go of the namespace."""
+        """Remove the device, end the children, close what is open, and let go of the namespace."""
         self.tun.close()
+        for child in self._children:
+            with child:
+                child.kill()
         for made in self.kept:
             made.close()
         if self._descriptor >= 0:
