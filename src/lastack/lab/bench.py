@@ -208,8 +208,8 @@ class Bench(ABC):
         """How long it takes until a condition is true, or None: not within that time."""
 
     @abstractmethod
-    def inject(self, packet: Packet, sender: Host) -> None:
-        """Put a packet on the wire as if `sender` had sent it."""
+    def inject(self, packet: Packet, sender: Host, note: str = "") -> None:
+        """Put a packet on the wire as if `sender` had sent it; the ladder has the note below it."""
 
     @abstractmethod
     def scene(self) -> Scene:

@@ -183,11 +183,11 @@ class EngineBench(Bench):
             return None
         return self._sim.now - begin
 
-    def inject(self, packet: Packet, sender: Host) -> None:
+    def inject(self, packet: Packet, sender: Host, note: str = "") -> None:
         """Put it on the link."""
         channel = self.forth if sender is self.client else self.back
         told = channel.transmit(packet, self._sim.now)
-        self._sim.trace.packet(sender.name, told or "sent", packet, self._sim.now)
+        self._sim.trace.packet(sender.name, told or note or "sent", packet, self._sim.now)
 
     def packets(self) -> list[tuple[Nanos, str, Packet, str]]:
         """From the trace."""

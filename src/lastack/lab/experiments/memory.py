@@ -33,7 +33,7 @@ def run(lab: Lab) -> Outcome:
         Fact("TIME_WAIT made", waiting),
         Fact("one TIME_WAIT", wait, "octets", near=None),
         Fact("one more local port, on the side that connects", *_known(port), near=None),
-        Fact("one open socket", *_known(socket), near=None),
+        Fact("one open socket with empty buffers", *_known(socket), near=None),
         Fact("memory of 100,000 TIME_WAIT", 100_000 * wait / _MEGABYTE, "MB", near=None),
         Fact("the most that tcp_max_tw_buckets lets there be", limit * wait / _MEGABYTE, "MB", near=None),
         Fact(f"memory of a server that is to hold {many:,} TIME_WAIT", total, "MB", near=None),

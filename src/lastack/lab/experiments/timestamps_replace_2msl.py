@@ -8,7 +8,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, finished, opened, segments
+from lastack.lab.short import STEADY, closed, finished, opened, segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.wire.flags import RST
@@ -36,7 +36,9 @@ def run(lab: Lab) -> Outcome:
             found[title] = _late(bench, newer, flags)
     with lab.scene("no TIME_WAIT, timestamps; the last ACK is lost", tcp_max_tw_buckets=0) as bench:
         error = _last_ack_lost(bench)
-    with lab.scene("tcp_tw_reuse = 1: three old TIME_WAIT, three young ones", client=_SIX_PORTS) as bench:
+    with lab.scene(
+        "tcp_tw_reuse = 1: three old TIME_WAIT, three young ones", client=_SIX_PORTS, tcp_rfc1337=STEADY
+    ) as bench:
         old, young, by_age = _which_are_taken(bench)
     harmed = [title for title, text in found.items() if text not in ("order 7;order 8;", "EADDRNOTAVAIL")]
     facts = (
@@ -73,7 +75,7 @@ def _late(bench: Bench, newer: int | None, flags: int) -> str:
         late.ack = last.ack
         if newer is not None:
             late.ts_value = add(last.ts_value or 0, newer)
-    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client)
+    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client, "late: of the old connection")
     bench.wait(100 * MILLISECOND)
     here.attempt(lambda: here.send(b"order 8;"))
     bench.wait(400 * MILLISECOND)
@@ -143,5 +145,6 @@ EXPERIMENT = Experiment(
     expected=Verdict.FALSE,
     counter={"tcp_max_tw_buckets": 1000},
     flips_to=Verdict.HOLDS,
+    picture=(4, 0),
     kernel_s=6.0,
 )
