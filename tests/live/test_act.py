@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from lastack.model.host import Holder
 from lastack.model.record import ConnectionTable
 from lastack.model.state import FIN_SENT, State
 from lastack.model.time import SECOND
-from lastack.report.ending_words import peer_sees
+from lastack.report.ending_words import owner_sees, peer_sees
 
 from . import peer
 from .peer import ACK, FIN, RST
@@ -110,7 +111,12 @@ def test_a_peer_that_has_forgotten_the_connection_answers_with_a_rst(wire: peer.
     ours, line = wire.accept_from_peer(4)
     line.send(FIN | ACK)
     target = held_here(ours, State.CLOSE_WAIT)
-    answer = threading.Thread(target=lambda: (line.expect(FIN), line.send(RST | ACK)))
+
+    def forgotten() -> None:
+        line.expect(FIN)
+        line.send(RST | ACK)
+
+    answer = threading.Thread(target=forgotten)
     answer.start()
     endings = shut([target], namespaces.own(), 5 * SECOND)
     answer.join()
@@ -255,6 +261,50 @@ def test_a_rst_leaves_in_the_states_of_which_that_is_said(wire: peer.Stage, stat
         assert said.startswith("nothing")
         with pytest.raises(AssertionError, match="has not sent"):
             line.expect(RST, within=0.05)
+
+
+@pytest.mark.parametrize(
+    ("state", "answers"),
+    [
+        (State.ESTABLISHED, {"recv": ["ECONNABORTED", "0"], "send": ["ECONNABORTED", "EPIPE"]}),
+        (State.CLOSE_WAIT, {"recv": ["4", "0"], "send": ["ECONNABORTED", "EPIPE"]}),
+        (State.FIN_WAIT_2, {"recv": ["ECONNABORTED", "0"]}),
+        (State.SYN_SENT, {"connect": ["ECONNABORTED"]}),
+        (State.LISTEN, {"accept": ["EINVAL"]}),
+    ],
+)
+def test_the_owner_sees_what_is_said(wire: peer.Stage, state: State, answers: dict[str, list[str]]) -> None:
+    for call, expected in answers.items():
+        if state is State.LISTEN:
+            ours = wire.listen(peer.HOST[4])
+        elif state is State.SYN_SENT:
+            ours = wire.keep(socket.socket())
+            ours.setblocking(False)
+            ours.connect_ex((peer.PEER[4], 443))
+        else:
+            ours, line = wire.accept_from_peer(4)
+            if state is State.CLOSE_WAIT:
+                line.send(ACK | FIN, b"data")
+            if state is State.FIN_WAIT_2:
+                ours.shutdown(socket.SHUT_WR)
+                line.expect(FIN)
+                line.send(ACK)
+        assert destroy([held_here(ours, state)], namespaces.own()) == [CLOSED]
+        assert [answer(ours, call) for _ in expected] == expected
+    errors = {word for words in answers.values() for word in words if not word.isdigit()} - {"EPIPE"}
+    assert all(error in owner_sees(Means.RST, state, True) for error in errors)
+
+
+def answer(ours: socket.socket, call: str) -> str:
+    """What the call says: a number of octets, or the name of the error."""
+    try:
+        if call == "connect":
+            return errno.errorcode[ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)]
+        if call == "accept":
+            return str(ours.accept())
+        return str(ours.send(b"x") if call == "send" else len(ours.recv(100)))
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
 
 
 def test_a_dual_stack_socket_that_talks_ipv4_is_ended_at_once(stage: Stage) -> None:

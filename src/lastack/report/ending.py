@@ -12,13 +12,11 @@ from lastack.model.state import State
 from .ending_words import ACTED, KEPT, became, owner_sees, peer_sees, would
 from .escape import visible
 from .listing import render_connections
+from .schema import ENDING
 from .view import counted
 
 if TYPE_CHECKING:
     from lastack.model.time import Nanos
-
-SCHEMA: Final = "lastack/end/1"
-"""What `schema` says in the JSON; the number grows when a reader would have to change."""
 
 _PREVIEW: Final = 10
 """So many rows of a group are listed before anything is done; afterwards all of them."""
@@ -91,7 +89,7 @@ def _write(file: IO[str], text: str, width: int, style: str = "") -> None:
 def ending_document(endings: Endings) -> dict[str, Any]:
     """The same as plain dictionaries and lists, as `schema.ending_schema` describes them."""
     return {
-        "schema": SCHEMA,
+        "schema": ENDING,
         "means": endings.means.value,
         "done": endings.done is not None,
         "counts": _counts(endings),

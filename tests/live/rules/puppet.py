@@ -146,9 +146,9 @@ def small_buffers(octets: int) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, octets)
 
 
-def shut() -> None:
-    """Send a FIN on every connection and keep the descriptors."""
-    for connection in connections:
+def shut(first: int = 0) -> None:
+    """Send a FIN on every connection from that one on, and keep the descriptors."""
+    for connection in connections[first:]:
         connection.shutdown(socket.SHUT_WR)
 
 
