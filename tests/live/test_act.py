@@ -27,7 +27,7 @@ from lastack.model.time import SECOND
 from lastack.report.ending_words import owner_sees, peer_sees
 
 from . import peer
-from .peer import ACK, FIN, RST
+from .peer import ACK, FIN, RST, SYN
 from .rules.situations import LOOPBACK, Puppet, Stage
 
 pytestmark = pytest.mark.root
@@ -221,6 +221,18 @@ def test_every_state_can_be_ended_at_once(wire: peer.Stage, family: int) -> None
     assert destroy(chosen, namespaces.own()) == [CLOSED] * len(chosen)
     assert len(rows()) == 0
     assert outcomes(destroy(chosen, namespaces.own())) == [Outcome.VANISHED] * len(chosen)
+
+
+def test_a_request_that_no_handshake_has_completed_goes_without_a_word(wire: peer.Stage) -> None:
+    wire.listen(peer.HOST[4], 80)
+    line = wire.peer.line(4, 5_000, 80)
+    line.send(SYN)
+    line.expect(SYN | ACK)
+    (request,) = (each for each in targets(sockdiag.read(0)) if each.state is State.SYN_RECEIVED)
+    assert destroy([request], namespaces.own()) == [CLOSED]
+    assert peer_sees(Means.RST, State.SYN_RECEIVED, False).startswith("nothing")
+    with pytest.raises(AssertionError, match="has not sent"):
+        line.expect(RST, within=0.05)
 
 
 def into(wire: peer.Stage, state: State, orphaned: bool) -> tuple[peer.Line, Target]:

@@ -39,8 +39,8 @@ _OWNER_OF_RST: Final[Mapping[State, str]] = {
 }
 _ABORTED: Final = "the next call fails with ECONNABORTED"
 
-_SENDS_RST: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2, State.SYN_RECEIVED)
-"""tcp_need_reset() in net/ipv4/tcp.c."""
+_SENDS_RST: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2)
+"""tcp_need_reset() in net/ipv4/tcp.c; what is in SYN_RECEIVED is a request, and no socket yet."""
 
 
 def owner_sees(means: Means, state: State, owned: bool) -> str:
