@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -170,6 +171,29 @@ def test_more_than_are_held_at_once_all_get_their_fin(stage: Stage) -> None:
     assert stage.count(State.CLOSE_WAIT) == 0
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert server.do("descriptor", 599) >= 0
+
+
+def test_few_descriptors_of_our_own_are_enough(stage: Stage) -> None:
+    _, client, _ = stage.connected(100)
+    client.do("shut")
+    stage.await_state(State.CLOSE_WAIT, 100)
+    chosen, here = seen(stage, State.CLOSE_WAIT), namespaces.own()
+
+    def frugal() -> list[str]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        return [ending.outcome.value for ending in shut(chosen, here)]
+
+    assert elsewhere(frugal) == ["ended"] * 100
+
+
+def test_a_process_that_is_stopped_need_not_do_anything(stage: Stage) -> None:
+    server, client, _ = stage.connected(1)
+    client.do("shut")
+    stage.await_state(State.CLOSE_WAIT, 1)
+    server.stop()
+    assert shut(seen(stage, State.CLOSE_WAIT), namespaces.own()) == [CLOSED]
+    server.go_on()
+    assert server.do("try_to", "send") == "EPIPE"
 
 
 def test_a_parent_that_has_closed_leaves_it_to_the_child_that_has_the_descriptor_still(stage: Stage) -> None:
@@ -493,14 +517,23 @@ def test_without_root_ones_own_are_ended_in_order_and_nothing_else(stage: Stage)
 
 def as_nobody(act: Callable[[], list[str]]) -> list[str]:
     """What it returns in a process without any privilege."""
+
+    def without() -> list[str]:
+        os.setgroups([])
+        os.setresgid(65_534, 65_534, 65_534)
+        os.setresuid(65_534, 65_534, 65_534)
+        return act()
+
+    return elsewhere(without)
+
+
+def elsewhere(act: Callable[[], list[str]]) -> list[str]:
+    """What it returns in a process of its own."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if not pid:
         said: list[str] = []
         try:
-            os.setgroups([])
-            os.setresgid(65_534, 65_534, 65_534)
-            os.setresuid(65_534, 65_534, 65_534)
             said = act()
         except BaseException as error:
             said = [repr(error)]

@@ -386,6 +386,14 @@ def test_a_name_never_reaches_the_reader_as_commands_to_a_terminal(stage: Stage,
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", answer.stdout)
 
 
+def test_where_the_answer_cannot_be_written_nothing_is_done(stage: Stage) -> None:
+    leak(stage, 1)
+    answer = lastack("end", "--process", "leaky", "--yes", "-o", "/nonexistent/x")
+    assert answer.returncode == 2
+    assert "cannot write /nonexistent/x" in answer.stderr
+    assert stage.count(State.CLOSE_WAIT) == 1
+
+
 def test_nothing_chosen_is_no_failure(stage: Stage) -> None:
     answer = lastack("end", "-f", "state close-wait", "--yes")
     assert (answer.returncode, answer.stdout) == (0, "No connection is chosen: nothing to end.\n")

@@ -11,7 +11,7 @@ import click
 
 from lastack.errors import CallError
 
-from .options import duration, out, output, paper, wanted, where
+from .options import duration, out, output, paper, wanted, where, writing
 from .show import identity
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def end(
     now = time.time_ns()
 
     def agreed(told: Endings) -> bool:
-        if dry_run or yes:
-            return not dry_run
-        return _asked(told, now, no_color)
+        if dry_run or not (yes or _asked(told, now, no_color)):
+            return False
+        if file is not None:
+            with writing(file):  # what was done must not go untold
+                file.open("a").close()
+        return True
 
     endings = run(
         *map(identity, names),

@@ -7,6 +7,7 @@ after it was taken, and cannot change any more; SOCK_DESTROY compares it in the 
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -30,7 +31,8 @@ PATIENCE: Final = SECOND // 2
 """How long, for all connections together, their peers' answers are waited for."""
 
 _AT_ONCE: Final = 256
-"""So many sockets are held at a time, while their peers' answers come."""
+"""So many sockets are held at a time, while their peers' answers come; half of what this process may where that is
+less."""
 _ASKED_EVERY: Final = 2 * MILLISECOND
 
 
@@ -68,8 +70,9 @@ def shut(targets: Sequence[Target], namespace: Namespace, patience_ns: Nanos = P
     """
     deadline = time.monotonic_ns() + patience_ns
     endings: list[Ending] = []
-    for start in range(0, len(targets), _AT_ONCE):
-        few = targets[start : start + _AT_ONCE]
+    size = max(1, min(_AT_ONCE, os.sysconf("SC_OPEN_MAX") // 2))
+    for start in range(0, len(targets), size):
+        few = targets[start : start + size]
         with ExitStack() as kept:
             begun = [_shut(target, kept) for target in few]
             _settle([one for one in begun if not isinstance(one, Ending)], deadline)

@@ -80,7 +80,8 @@ def became(means: Means, ending: Ending) -> str:
         return f"left alone: {LEFT[ending.left]}"
     if ending.outcome is Outcome.ENDED:
         return "ended: FIN sent and acknowledged" if means is Means.FIN else "ended by the kernel at once"
-    return _BECAME[ending.outcome].format(state=ending.state.name)
+    right = "CAP_SYS_PTRACE" if means is Means.FIN else "CAP_NET_ADMIN"
+    return _BECAME[ending.outcome].format(state=ending.state.name, right=right)
 
 
 ACTED: Final = (Outcome.ENDED, Outcome.RESET_BY_PEER, Outcome.HALF_CLOSED, Outcome.UNACKNOWLEDGED)
@@ -94,5 +95,5 @@ _BECAME: Final[Mapping[Outcome, str]] = {
     Outcome.VANISHED: "not touched: ended by itself meanwhile",
     Outcome.CHANGED: "not touched: no longer as it was chosen ({state} by now)",
     Outcome.MOVED: "not touched: its process has closed the descriptor, or passed it on; still {state}",
-    Outcome.FORBIDDEN: "not touched: the kernel forbids it; run as root",
+    Outcome.FORBIDDEN: "not touched: the kernel forbids it; run as root ({right})",
 }
