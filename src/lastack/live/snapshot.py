@@ -22,7 +22,7 @@ from lastack.model.time import SECOND, Nanos
 from . import configured, facts, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
 from .processes import Owners
-from .second_look import Look, again, suspicious, waits
+from .second_look import Look, again, held, programs, suspicious, waits
 from .strays import with_strays
 from .tcpinfo import Measure
 
@@ -105,10 +105,15 @@ def _with_owners(snapshot: Snapshot, owners: Owners, gone: list[str]) -> Snapsho
 
 def _looked_at(snapshots: list[Snapshot], started: Nanos, look: Look) -> list[Snapshot]:
     rows = [suspicious(snapshot.connections, look) for snapshot in snapshots]
-    doing = [waits(each) for each in rows]
+    waiting = [held(snapshot.connections, look) for snapshot in snapshots]
+    doing = [waits(each) for each in waiting]
+    runtimes, stacks = programs(waiting, snapshots[0].facts.processes if snapshots else {})
     later = again([snapshot.namespace for snapshot in snapshots], rows, started, look)
     return [
-        replace(snapshot, facts=replace(snapshot.facts, waits=does, second_look=ended))
+        replace(
+            snapshot,
+            facts=replace(snapshot.facts, waits=does, second_look=ended, runtimes=runtimes, stacks=stacks),
+        )
         for snapshot, does, ended in zip(snapshots, doing, later, strict=True)
     ]
 

@@ -76,7 +76,7 @@ def said(endings: Endings, row: int) -> Said:
 
 def owned(endings: Endings, row: int) -> bool:
     """Whether a process has a descriptor of it."""
-    return endings.connections.value("pid", row) is not None
+    return endings.connections.value("fd", row) is not None
 
 
 def _write(file: IO[str], text: str, width: int, style: str = "") -> None:

@@ -33,6 +33,7 @@ def table(*rows: tuple[State, str | None]) -> ConnectionTable:
             "local_port": np.full(count, 80, np.uint16),
             "remote_port": np.arange(5_000, 5_000 + count, dtype=np.uint16),
             "pid": Values(np.full(count, 7, np.int32), owned),
+            "fd": Values(np.full(count, 3, np.int32), owned),
             "command": text_values([name for _, name in rows]),
         },
     )
