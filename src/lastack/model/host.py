@@ -124,6 +124,14 @@ class Stack(NamedTuple):
         return next(own, self.frames[0] if self.frames else None)
 
 
+class Doing(NamedTuple):
+    """What the process that has one socket is and does about it; None, or nothing, where that cannot be seen."""
+
+    wait: Wait | None
+    runtime: Runtime | None
+    stacks: tuple[Stack, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SecondLook:
     """What became of the suspects a moment later: which had ended by themselves, and of which something was read."""
