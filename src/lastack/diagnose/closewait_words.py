@@ -30,7 +30,7 @@ _RESTART: Final = Advice(
 )
 
 _END: Final = Advice(
-    "Or, without a restart: lastack end --process NAME sends their FINs on the process's own sockets",
+    "Until it is mended, without a restart: lastack end --process NAME sends their FINs on the process's own sockets",
     "each ends within one round trip; their descriptors stay taken until the process closes them",
     "a write to one of them fails (EPIPE)",
 )

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from .procfs import GONE
+from .within import within
 
 _POLLFD: Final = struct.Struct("=ihh")
 """struct pollfd of poll(2): descriptor, events wanted, events found."""
 _MOST: Final = 4_096
 """Descriptors of one call that are looked at."""
+
+_PATIENCE_S: Final = 0.2
 
 CALLS: Final = frozenset({"poll", "ppoll", "select", "pselect6"})
 """The calls that are spoken of."""
@@ -28,6 +31,11 @@ def polled(thread: int, name: str, arguments: Sequence[int]) -> frozenset[int] |
         memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=thread)
     except (*GONE, PermissionError):
         return None
+    return within(_PATIENCE_S, lambda: _in_memory(memory, name, arguments))
+
+
+def _in_memory(memory: int, name: str, arguments: Sequence[int]) -> frozenset[int] | None:
+    """As `polled`; closes `memory`."""
     try:
         if name in ("poll", "ppoll"):
             return _in_array(memory, arguments[0], arguments[1])

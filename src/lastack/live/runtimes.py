@@ -11,6 +11,7 @@ from typing import IO, Final
 from lastack.model.host import Process, Runtime
 
 from .procfs import PROC
+from .within import within
 
 _NAMES: Final = (
     (Runtime.PYTHON, re.compile(r"(python|pypy)[0-9.]*t?|gunicorn|uvicorn|hypercorn|celery|uwsgi.*|mod_wsgi.*")),
@@ -30,6 +31,7 @@ _GO_BUILD_ID: Final = struct.pack("=I", 4) + b"Go\0\0"
 """The type and the owner of the note that Go's linker writes (cmd/link: elfwritegobuildid)."""
 _MOST_NOTES: Final = 1 << 16
 _MOST_SEGMENTS: Final = 64
+_PATIENCE_S: Final = 0.2
 
 
 def runtime(process: Process, proc: Path = PROC) -> Runtime | None:
@@ -45,7 +47,7 @@ def runtime(process: Process, proc: Path = PROC) -> Runtime | None:
         for found, pattern in _NAMES:
             if pattern.fullmatch(name):
                 return found
-    return Runtime.GO if _is_go(proc / str(process.pid) / "exe") else None
+    return Runtime.GO if within(_PATIENCE_S, lambda: _is_go(proc / str(process.pid) / "exe")) else None
 
 
 def _is_go(path: Path) -> bool:

@@ -28,6 +28,7 @@ _LOOKED_AT: Final = 32
 _DEADLINE: Final = SECOND // 2
 _ASKED: Final = 3
 """So many Python processes, those with most suspects, are asked for their stacks."""
+_PATIENCE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def programs(
     found = {pid: runtime(processes[pid]) for pid in dict.fromkeys(pids) if pid in processes}
     known = {pid: each for pid, each in found.items() if each is not None}
     python = [pid for pid, each in known.items() if each is Runtime.PYTHON and not processes[pid].stopped]
-    return known, {pid: stacks for pid in python[:_ASKED] if (stacks := python_stacks(pid))}
+    return known, {pid: stacks for pid in python[:_ASKED] if (stacks := python_stacks(pid, _PATIENCE_S))}
 
 
 def again(

@@ -19,14 +19,13 @@ from lastack.model.host import Frame, Stack
 from . import procfs
 from .procfs import PROC
 
-_PATIENCE_S: Final = 3.0
 _MOST_THREADS: Final = 512
 _MOST_FRAMES: Final = 100
 _LIBRARY: Final = re.compile(r"/(lib|lib64)/(python|pypy)[0-9.]*/|/(site|dist)-packages/|^<frozen ")
 """The standard library, and what was installed beside it."""
 
 
-def python_stacks(pid: int, patience_s: float = _PATIENCE_S) -> tuple[Stack, ...]:
+def python_stacks(pid: int, patience_s: float) -> tuple[Stack, ...]:
     """The threads of a Python process; none where py-spy is missing, may not look, or finds no Python. Never raises."""
     tool = _tool()
     if tool is None:
