@@ -51,7 +51,7 @@ def end(
         if not any(rows_of(one.snapshot.connections, each).any() for one in chosen):
             raise CallError(f"no socket is called {each}; it may have ended: see lastack connections --all")
     told = _together(means, chosen)
-    if None not in told.plan or not agreed(told):
+    if not told.plan or not agreed(told):
         return told
     now = {one.snapshot.namespace: one for one in map(choice.among, take(spaces))}
     done = [_ended(one, now.get(one.snapshot.namespace), means) for one in chosen]
@@ -99,24 +99,39 @@ class _Choice(NamedTuple):
         if self.which:
             chosen &= _any_of(table, self.which)
         found = _Chosen(snapshot, table.select(chosen), ())
-        return found._replace(plan=tuple(self._plan(found)))
+        return found._replace(plan=tuple(self._plan(found, _keeps_up(self.session, snapshot)[chosen])))
 
-    def _plan(self, chosen: _Chosen) -> Iterator[Left | None]:
+    def _plan(self, chosen: _Chosen, keeps_up: Array) -> Iterator[Left | None]:
         from .live.act import why_left
 
-        table = chosen.table
-        by_name = _any_of(table, self.which).tolist()
-        ends_session = _any_of(table, tuple(self.session.connections)).tolist()
-        inodes = table.values("inode").tolist()
+        by_name = _any_of(chosen.table, self.which).tolist()
+        inodes = chosen.table.values("inode").tolist()
         for row, target in enumerate(chosen.targets()):
-            # Only a connection that is open both ways can keep up a terminal.
-            mine = ends_session[row] or any(holder.pid in self.session.pids for holder in target.holders)
             if target.state is State.LISTEN and not by_name[row]:
                 yield Left.LISTENING
-            elif target.state is State.ESTABLISHED and mine and not by_name[row]:
+            elif keeps_up[row] and not by_name[row]:
                 yield Left.TERMINAL
             else:
                 yield why_left(self.means, target.state, inodes[row], bool(target.holders))
+
+
+def _keeps_up(session: Session, snapshot: Snapshot) -> Array:
+    """Which connections of a namespace keep up the caller's session: at either end, where both are on this host."""
+    import numpy as np
+
+    from .diagnose.joins import found_in, keys
+
+    table, holders = snapshot.connections, snapshot.facts.holders
+    # Only one that is open both ways can.
+    rows = np.flatnonzero(table.in_state(State.ESTABLISHED))
+    open_ = table.select(rows)
+    held = [any(h.pid in session.pids for h in holders.get(inode, ())) for inode in open_.values("inode").tolist()]
+    mine = np.array(held, np.bool_) | _any_of(open_, tuple(session.connections))
+    here, there = ("local_addr", "local_port"), ("remote_addr", "remote_port")
+    mine |= found_in(keys(open_, *here, *there), keys(open_.select(mine), *there, *here))
+    found = np.zeros(len(table), np.bool_)
+    found[rows] = mine
+    return found
 
 
 def _wanted(where: Filter | str, by_name: bool) -> Filter:
@@ -143,7 +158,8 @@ def _together(means: Means, chosen: Sequence[_Chosen]) -> Endings:
 
     table = ConnectionTable.concatenate([one.table for one in chosen])
     table = table.with_columns({"id": np.arange(1, len(table) + 1, dtype=np.uint32)})
-    return Endings(means, table, tuple(left for one in chosen for left in one.plan))
+    unseen = dict.fromkeys(line for one in chosen for line in one.snapshot.facts.unseen)
+    return Endings(means, table, tuple(left for one in chosen for left in one.plan), None, tuple(unseen))
 
 
 def _ended(first: _Chosen, now: _Chosen | None, means: Means) -> list[Ending]:

@@ -45,6 +45,30 @@ def lastack(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
     return subprocess.run([sys.executable, "-m", "lastack", *arguments], check=False, **given)
 
 
+AS_NOBODY = """
+import contextlib, io, os, sys
+from lastack.cli.main import main
+wanted, nowhere = sys.argv, io.StringIO()
+for form in ("table", "json"):
+    for means in ("--netns=own", "--reset"):
+        sys.argv = ["lastack", "end", "-f", "sport = :1 dport = :1", "--yes", "--format", form, means]
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(nowhere):
+            main()  # loads all that it needs: nobody may not be able to read this Python's files
+import lastack.live.act
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+sys.argv = wanted
+main()
+"""
+
+
+def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`lastack` as user nobody."""
+    command = [sys.executable, "-c", AS_NOBODY, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def leak(stage: Stage, count: int, name: str = "leaky") -> tuple[Puppet, Puppet]:
     """A server of that name that leaks so many CLOSE_WAIT, and its client in FIN_WAIT_2."""
     server, client = stage.process(name), stage.process("visitor")
@@ -141,7 +165,8 @@ def test_an_id_and_a_filter_must_both_hold(stage: Stage) -> None:
 def test_a_listening_socket_is_refused_unless_it_is_named(stage: Stage, means: Means) -> None:
     stage.process("server").listen()
     endings = end(where="state listening", means=means)
-    assert (endings.plan, endings.done) == ((Left.LISTENING,), None)
+    assert endings.plan == (Left.LISTENING,)
+    assert endings.done == (Ending(Outcome.LEFT, State.LISTEN, Left.LISTENING),)
     assert stage.count(State.LISTEN) == 1
     (cookie,) = cookies(stage, State.LISTEN)
     assert outcomes(end(cookie, means=means)) == [Outcome.ENDED]
@@ -187,7 +212,9 @@ def test_the_connection_of_ones_own_session_is_refused_unless_it_is_named(stage:
     said = end_from_within(shell, "--process", "leaky", "-f", "state established", "--reset")
     assert [entry["left"] for entry in said["connections"]] == ["terminal"] * 2
     assert stage.count(State.ESTABLISHED) == 4
-    # The other ends of the same connections are not its own.
+    # Nor are the other ends of them, which are on this host too.
+    others = end_from_within(shell, "-f", "process visitor state established", "--reset")
+    assert [entry["left"] for entry in others["connections"]] == ["terminal"] * 2
     one = said["connections"][0]["connection"]
     named = end_from_within(shell, str(one["cookie"]), "--reset")
     assert [entry["outcome"] for entry in named["connections"]] == ["ended"]
@@ -323,17 +350,18 @@ def at_a_terminal(answer: str, *arguments: str) -> tuple[int, str]:
     pid, terminal = pty.fork()
     if not pid:
         os.execv(sys.executable, [sys.executable, "-m", "lastack", *arguments])
-    shown, typed, deadline = b"", False, time.monotonic() + 30
+    shown, deadline = b"", time.monotonic() + 40
     try:
-        while time.monotonic() < deadline and select.select([terminal], [], [], 5)[0]:
-            try:
-                piece = os.read(terminal, 65_536)
-            except OSError:  # EIO: everybody has left
-                break
-            shown += piece
-            if not typed and b"[y/N]" in shown:
-                os.write(terminal, answer.encode())
-                typed = True
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 2)[0]:
+                try:
+                    shown += os.read(terminal, 65_536)
+                except OSError:  # EIO: everybody has left
+                    break
+                if not shown.rstrip().endswith(b"[y/N]:"):
+                    continue
+            # A Ctrl-C that comes before readline waits is heard with the next key only: then it is typed again.
+            os.write(terminal, answer.encode())
     finally:
         os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
@@ -384,6 +412,23 @@ def test_a_name_never_reaches_the_reader_as_commands_to_a_terminal(stage: Stage,
         assert answer.returncode == 0
         assert "red" in answer.stdout
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", answer.stdout)
+
+
+def test_what_could_not_be_seen_is_told(stage: Stage) -> None:
+    leak(stage, 2)
+    answer = as_nobody("end", "-f", "state close-wait", "--yes")
+    said = " ".join(answer.stdout.split())
+    assert answer.returncode == 1
+    assert "2 connections left alone: no descriptor of it can be seen" in said
+    assert "Not seen: whose" in said
+    nothing = as_nobody("end", "--process", "leaky", "--yes", "--format", "json")
+    assert nothing.returncode == 0
+    assert json.loads(nothing.stdout)["connections"] == []
+    assert "run as root" in json.loads(nothing.stdout)["unseen"][0]
+    forbidden = as_nobody("end", "-f", "state close-wait", "--yes", "--reset")
+    assert forbidden.returncode == 1
+    assert "run as root (CAP_NET_ADMIN)" in " ".join(forbidden.stdout.split())
+    assert stage.count(State.CLOSE_WAIT) == 2
 
 
 def test_where_the_answer_cannot_be_written_nothing_is_done(stage: Stage) -> None:

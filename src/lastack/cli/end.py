@@ -68,7 +68,8 @@ def end(
     now = time.time_ns()
 
     def agreed(told: Endings) -> bool:
-        if dry_run or not (yes or _asked(told, now, no_color)):
+        # Where all is left alone there is nothing to ask.
+        if dry_run or not (yes or None not in told.plan or _asked(told, now, no_color)):
             return False
         if file is not None:
             with writing(file):  # what was done must not go untold
@@ -87,9 +88,9 @@ def end(
             from lastack.report.ending import write_ending
 
             write_ending(endings, paper_)
-        elif endings.done is not None or dry_run or None not in endings.plan:
+        elif endings.done is not None or dry_run or not endings.plan:
             _show(endings, paper_, now, no_color)
-    if endings.done is None and None in endings.plan and not dry_run:
+    if endings.done is None and endings.plan and not dry_run:
         print("lastack: nothing was ended", file=sys.stderr)
     if not dry_run and _something_stays(endings):
         sys.exit(1)

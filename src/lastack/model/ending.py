@@ -76,10 +76,11 @@ class Endings(NamedTuple):
     """Connections that were chosen, as they were seen, and for each what becomes, or became, of it.
 
     `plan` says before anything is done why a row is left alone (None: it is to be ended). `done` is None until
-    something was done.
+    something was done. `unseen`: sentences on what could not be looked at.
     """
 
     means: Means
     connections: ConnectionTable
     plan: tuple[Left | None, ...]
     done: tuple[Ending, ...] | None = None
+    unseen: tuple[str, ...] = ()

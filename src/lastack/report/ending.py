@@ -40,7 +40,6 @@ def render_ending(endings: Endings, file: IO[str], *, now: Nanos, width: int = 8
     """
     if not len(endings.connections):
         file.write("No connection is chosen: nothing to end.\n")
-        return
     groups: dict[Said, list[int]] = {}
     for row in range(len(endings.connections)):
         groups.setdefault(said(endings, row), []).append(row)
@@ -57,6 +56,8 @@ def render_ending(endings: Endings, file: IO[str], *, now: Nanos, width: int = 8
         file.write("\n")
     if any(what.owner and owned(endings, rows[0]) for what, rows in groups.items()):
         _write(file, KEPT, width)
+    for line in endings.unseen:
+        _write(file, f"Not seen: {visible(line)}", width)
 
 
 def said(endings: Endings, row: int) -> Said:
@@ -92,6 +93,7 @@ def ending_document(endings: Endings) -> dict[str, Any]:
         "schema": ENDING,
         "means": endings.means.value,
         "done": endings.done is not None,
+        "unseen": [visible(line) for line in endings.unseen],
         "counts": _counts(endings),
         "connections": [_entry(endings, row) for row in range(len(endings.connections))],
     }

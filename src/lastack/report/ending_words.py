@@ -21,7 +21,8 @@ LEFT: Final[Mapping[Left, str]] = {
     Left.PEER_OPEN: "its FIN was sent and acknowledged; only the peer, or --reset, can end it",
     Left.OVER: "it has ended in order, and TIME_WAIT passes by itself; --reset would take it away",
     Left.NO_DESCRIPTOR: "no process has a descriptor of it through which a FIN could be sent; --reset would end it",
-    Left.UNSEEN_OWNER: "the process that has it cannot be seen from here; run as root",
+    Left.UNSEEN_OWNER: "no descriptor of it can be seen: its process is hidden from here (run as root), or has it only "
+    "in an io_uring or on the way through a Unix socket (--reset would end it)",
 }
 """Why a connection is left alone, and what would be needed."""
 

@@ -79,6 +79,7 @@ def ending_schema() -> dict[str, Any]:
                 "schema": {"const": ENDING},
                 "means": {"enum": [means.value for means in Means]},
                 "done": {"type": "boolean", "description": "false: only shown"},
+                "unseen": _list({"type": "string"}),
                 "counts": _tally({"enum": [outcome.value for outcome in Outcome]}),
                 "connections": _list(_object(entry)),
             }
