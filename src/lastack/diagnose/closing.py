@@ -16,6 +16,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos, spoken
 
 from .ages import histogram
 from .context import Context, Mask
+from .doing import doing
 from .joins import found_in, keys
 from .owners import by_owner, closed_by, owners_of, whereabouts
 
@@ -46,6 +47,7 @@ def fin_wait_2(context: Context) -> Iterator[Finding]:
                 Evidence("oldest, at least", spoken(int(rows.values("age_ns").max())), "", "tcp_info"),
                 *_other_end(context, rows),
                 *whereabouts(rows),
+                *doing(context, rows),
             ),
             advice=(
                 Advice(
