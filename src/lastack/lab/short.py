@@ -53,6 +53,17 @@ def closed(bench: Bench, first: Sock, second: Sock) -> None:
     bench.until(lambda: second.state is State.CLOSED and first.state in (State.TIME_WAIT, State.CLOSED), _SOON)
 
 
+def parted(bench: Bench, first: Sock, second: Sock) -> None:
+    """The same, but the first end keeps its socket until it has read the end of file.
+
+    Until then it needs no place among the TIME_WAIT, of which there may be none.
+    """
+    first.shutdown()
+    finished(bench, second)
+    bench.ended(second, _SOON)
+    finished(bench, first)
+
+
 def used_up(
     bench: Bench,
     listener: Listening,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import STEADY, closed, finished, opened, resets
+from lastack.lab.short import STEADY, closed, opened, parted, resets
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -51,10 +51,7 @@ def _four_at_once(bench: Bench) -> tuple[int, bool]:
     to = (bench.server.address, 80)
     pairs = [opened(bench, listener, bench.client, to) for _ in range(_MANY)]
     for here, there in pairs:
-        here.shutdown()
-        finished(bench, there)
-        bench.ended(there, 10 * SECOND)
-        finished(bench, here)
+        parted(bench, here, there)
     waiting = [here.state is State.TIME_WAIT for here, _ in pairs]
     return sum(waiting), waiting == sorted(waiting, reverse=True)
 

@@ -109,12 +109,12 @@ EXPERIMENT = Experiment(
     ),
     source=Words("several articles", "多篇文章"),
     lesson=Words(
-        "True, with one thing left out: nobody measures the seconds (in 1981 the TTL was meant to). A copy that came minutes late still had its TTL, was "
+        "True, with one thing left out: nobody measures the seconds (the TTL of RFC 791 was meant to). A copy that came minutes late still had its TTL, was "
         "let in by every router and answered; MSL is a promise that the network keeps because queues are short, and "
         "TIME_WAIT is as long as somebody once thought safe. And what ICMP does depends on the state: connect() fails "
         "at once (EHOSTUNREACH), an established connection only notes it and sends again. A firewall that drops ICMP makes "
         "a quick error into minutes of waiting.",
-        "说得对，但漏了一点：没有任何设备真的去数秒（1981 年设计 TTL 时倒是想用它来数秒）。晚了几分钟的副本，TTL 一点没少，照样通过所有路由器并得到回应；"
+        "说得对，但漏了一点：没有任何设备真的去数秒（RFC 791 设计 TTL 时倒是想用它来数秒）。晚了几分钟的副本，TTL 一点没少，照样通过所有路由器并得到回应；"
         "MSL 只是一个约定，靠网络里的队列不长来兑现，TIME_WAIT 的长度也只是前人认为足够安全的值。另外 ICMP 的效果取决于状态："
         "connect() 会立即失败（EHOSTUNREACH），已建立的连接只是记下来，然后照常重传。防火墙若丢弃 ICMP，几毫秒就能知道的错误会变成几分钟的等待。",
     ),

@@ -6,7 +6,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened, segments
+from lastack.lab.short import opened, parted, segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import SECOND
 
@@ -52,7 +52,7 @@ def _played(bench: Bench, same: bool, both: bool) -> str:
     for order in (b"order 1;", _OLD):
         here.send(order)
         bench.until(there.receive, 10 * SECOND)
-    closed(bench, here, there)
+    parted(bench, here, there)
     former = segments(bench, bench.client)
     number = former[0].seq if same else 0
     try:
@@ -81,14 +81,18 @@ EXPERIMENT = Experiment(
     ),
     source=Words("several articles; one draws it with SEQ 301", "多篇文章；其中一篇画了 SEQ = 301 的例子"),
     lesson=Words(
-        "It can happen, and nobody notices: afterwards both ends agree on every number, but the server has carried out an "
-        "order of long ago, and never got the new one. It takes three things at once: no TIME_WAIT, no timestamps (they are "
-        "on by default), and numbers that overlap in both directions, for text with an ACK of long ago is refused as well (RFC "
-        "5961; by Linux not where its fast path takes it). Linux counts its initial numbers up by 15.6 million a second, so only a connection that was faster "
-        "than 15.6 MB/s leaves numbers ahead of its successor. Keep TIME_WAIT and tcp_timestamps = 1: they cost next to nothing.",
+        "It can happen, and nobody notices: afterwards both ends agree on every number, but the server has carried "
+        "out an order of long ago, and never got the new one. It takes three things at once: no TIME_WAIT; no "
+        "timestamps (they are on by default); and numbers that overlap in both directions, for text with an ACK of "
+        "long ago is refused as well (RFC 5961; on Linux, where the segment does not go through its fast path). "
+        "Linux counts its initial numbers up by 15.6 million a second, so they overlap after a connection that was "
+        "faster than 15.6 MB/s, and otherwise only by chance, when that clock has gone round in 275 s. Keep "
+        "TIME_WAIT and tcp_timestamps = 1: they cost next to nothing.",
         "确实会发生，而且谁也察觉不到：事后双方的序列号完全对得上，服务器却执行了很久以前的订单，新订单反而丢了。"
-        "但这需要三件事同时成立：没有 TIME_WAIT；没有时间戳（默认开启）；两个方向的序列号都与旧连接重叠（确认号过旧的报文段同样会被拒绝，见 RFC 5961；但 Linux 的快速路径不做这项检查）。"
-        "Linux 的初始序列号每秒增长约 1560 万，只有平均速度超过 15.6 MB/s 的连接，旧序列号才会跑到后继连接的前面。"
+        "但这需要三件事同时成立：没有 TIME_WAIT；没有时间戳（默认开启）；两个方向的序列号都与旧连接重叠，"
+        "因为确认号过旧的报文段同样会被拒绝（RFC 5961；在 Linux 上，走快速路径的报文段除外）。"
+        "Linux 的初始序列号每秒增长约 1560 万，所以只有平均速度超过 15.6 MB/s 的连接才会与后继连接重叠，"
+        "否则就只能碰巧发生在这个时钟每 275 秒回绕之后。"
         "请保留 TIME_WAIT 和 tcp_timestamps = 1，它们几乎没有代价。",
     ),
     run=run,

@@ -131,15 +131,18 @@ EXPERIMENT = Experiment(
     claim=Words("TIME_WAIT, or the MSL, may be set to a shorter time.", "可以把 TIME_WAIT（或 MSL）调短。"),
     source=Words("several articles, as a remedy", "多篇文章把它列为解决办法"),
     lesson=Words(
-        "On Linux it cannot be set at all; on systems where it can, this is the table: a TIME_WAIT as long as the latest "
-        "segment lets nothing in, a shorter one lets in up to half of those that are later, if the four-tuple is used again "
-        "soon and the numbers overlap. With random numbers that is one in 65,536 for a window of 64 KiB, and Linux's clocked ones "
-        "overlap only behind a connection faster than 15.6 MB/s. Segments are seldom later than a few seconds, so 30 s would "
-        "do; with timestamps a second does. It brings little all the same: fewer TIME_WAIT are had by closing less often.",
-        "Linux 上根本无法设置；在可以设置的系统上，结果就是这张表：只要 TIME_WAIT 不短于报文段最长的迟到时间，就什么也混不进来；"
-        "更短的话，如果四元组很快被重用而且序列号重叠，迟到的报文段最多有一半能混进去。序列号随机时，64 KiB 的窗口重叠的概率是 1/65536；"
-        "Linux 按时钟递增的初始序列号，只有速度超过 15.6 MB/s 的连接才会重叠。报文段很少迟到几秒以上，30 秒已经够用；启用时间戳后 1 秒就够。"
-        "但调短它收效甚微：想减少 TIME_WAIT，还是应该少关闭几次连接。",
+        "The mainline kernel of Linux has no setting for it; where there is one, this is the table: a TIME_WAIT as "
+        "long as the latest segment lets nothing in; a shorter one lets in up to half of those that are later, if "
+        "the four-tuple is used again soon and the numbers overlap. With random numbers that is one in 65,536 for "
+        "a window of 64 KiB; Linux's clocked ones overlap after a connection faster than 15.6 MB/s. On today's "
+        "networks segments later than a few seconds are rare, and with timestamps one second does, which is what "
+        "tcp_tw_reuse waits for. It brings little all the same: to have fewer TIME_WAIT, close less often.",
+        "Linux 主线内核没有这个设置；在可以设置的系统上，"
+        "结果就是这张表：只要 TIME_WAIT 不短于报文段最长的迟到时间，就什么也混不进来；更短的话，"
+        "如果四元组很快被重用而且序列号重叠，迟到的报文段最多有一半能混进去。序列号随机时，"
+        "64 KiB 的窗口重叠的概率是 1/65536；Linux 按时钟递增的初始序列号，"
+        "要在速度超过 15.6 MB/s 的连接之后才会重叠。如今的网络上很少有报文段迟到几秒以上；启用时间戳后 1 秒就够，"
+        "tcp_tw_reuse 等的就是这一秒。但调短它收效甚微：想减少 TIME_WAIT，还是应该少关闭几次连接。",
     ),
     run=run,
     expected=Verdict.ONLY_IF,
@@ -151,6 +154,6 @@ EXPERIMENT = Experiment(
     counter={"tcp_timestamps": 1},
     flips_to=Verdict.HOLDS,
     side="sim",
-    only="the length of TIME_WAIT is a constant of the kernel",
+    only="on Linux the length of TIME_WAIT is a constant of the kernel",
     picture=None,
 )

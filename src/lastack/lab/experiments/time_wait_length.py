@@ -50,12 +50,16 @@ EXPERIMENT = Experiment(
     claim=Words("On Linux TIME_WAIT (2 MSL) lasts 60 seconds.", "在 Linux 上，TIME_WAIT（2MSL）持续 60 秒。"),
     source=Words("several articles; others say 30 s, or 2 to 4 minutes", "多篇文章；也有文章说 30 秒或 2～4 分钟"),
     lesson=Words(
-        "60 s is a constant of the kernel (TCP_TIMEWAIT_LEN); its coarse timers make that 60 to 62 s. No sysctl changes "
-        "it: with tcp_fin_timeout at 5, 60 and 120 the wait was the same. RFC 9293 would have it 4 minutes, other "
-        "systems have other values: ask the machine, for example with ss -tano state time-wait.",
-        "60 秒是内核里写死的常量（TCP_TIMEWAIT_LEN），定时器精度较粗，实际为 60～62 秒。没有任何 sysctl 能改变它："
-        "tcp_fin_timeout 设为 5、60、120 时等待时间都一样。RFC 9293 规定的是 4 分钟，其他系统的取值各不相同；"
-        "以机器为准，可用 ss -tano state time-wait 查看剩余时间。",
+        "60 s is a constant of the kernel (TCP_TIMEWAIT_LEN); its coarse timers make that 60 to 62 s. No sysctl of "
+        "the mainline kernel changes it: with tcp_fin_timeout at 5, 60 and 120 the wait was the same. (Alibaba "
+        "Cloud Linux 2 and 3 have a tcp_tw_timeout of their own, which version 4 has given up again.) RFC 9293 "
+        "would have it 4 minutes, other systems have other values: ask the machine, for example with ss -tano "
+        "state time-wait.",
+        "60 秒是内核里写死的常量（TCP_TIMEWAIT_LEN），定时器精度较粗，实际为 60～62 秒。"
+        "主线内核没有任何 sysctl 能改变它：tcp_fin_timeout 设为 5、60、120 时等待时间都一样。"
+        "（Alibaba Cloud Linux 2 和 3 自带一个 tcp_tw_timeout，到第 4 版又弃用了。"
+        "）RFC 9293 规定的是 4 分钟，其他系统的取值各不相同；以机器为准，"
+        "可用 ss -tano state time-wait 查看剩余时间。",
     ),
     run=run,
     expected=Verdict.HOLDS,

@@ -8,7 +8,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import STEADY, closed, finished, opened, segments
+from lastack.lab.short import STEADY, closed, finished, opened, parted, segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.wire.flags import RST
@@ -59,7 +59,7 @@ def _late(bench: Bench, newer: int | None, flags: int) -> str:
     for order in (b"order 1;", _OLD):
         here.send(order)
         bench.until(there.receive, 10 * SECOND)
-    closed(bench, here, there)
+    parted(bench, here, there)
     former = segments(bench, bench.client)
     try:
         here, there = opened(bench, listener, bench.client, to, tcp_queue_seq=former[0].seq)
