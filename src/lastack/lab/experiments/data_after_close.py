@@ -23,7 +23,8 @@ def run(lab: Lab) -> Outcome:
         bench.ended(there, SECOND)
         second = there.attempt(lambda: there.send(b"and more"))
         bench.wait(100 * MILLISECOND)
-        seen = segments(bench, before)
+        # A busy machine may be so late that the data are repeated before the answer is there.
+        seen = tuple(dict.fromkeys(segments(bench, before)))
         lanes = lane(bench, bench.client), lane(bench, bench.server)
     with lab.scene("the client closes while data are under way", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
@@ -36,7 +37,7 @@ def run(lab: Lab) -> Outcome:
     facts = (
         Fact("error of the first send() after the end of file", first or "none"),
         Fact("error of the second", second or "none"),
-        Fact("segments from then on", seen[:2]),
+        Fact("kinds of segments from then on", seen[:2]),
         Fact("states of the side that closed", lanes[0]),
         Fact("states of the side that sends", lanes[1]),
         Fact("RSTs of the client where the data were under way", resets),

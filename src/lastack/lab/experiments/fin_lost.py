@@ -13,7 +13,7 @@ from lastack.model.time import MILLISECOND
 
 def run(lab: Lab) -> Outcome:
     """Lose the first FINs of the client, and wait for the end of file or for the client's giving up."""
-    with lab.scene("the client's FIN is lost, again and again", delay=20 * MILLISECOND) as bench:
+    with lab.scene("the client's FIN is lost, again and again", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
         bench.forth.lose(fin, times=lab.number("losses"))
@@ -26,7 +26,7 @@ def run(lab: Lab) -> Outcome:
         other = there.state
         if heard == "told":
             there.close()
-        bench.wait(200 * MILLISECOND)
+        bench.wait(500 * MILLISECOND)
         sent = instants(bench, bench.client, fin)
         states = lane(bench, bench.client), lane(bench, bench.server)
     told = heard == "told" and states[0][-1:] == ("TIME_WAIT",) and states[1][-1:] == ("CLOSED",)
