@@ -19,8 +19,10 @@ _SOON: Nanos = 20 * MILLISECOND
 
 
 class _Close(NamedTuple):
-    """A close: its segments; how long after the first FIN its ACK left (or after the program asked for it), and how
-    long after it the program heard of it; `rest` is the time from the second FIN to the end.
+    """A close: its segments, and its times.
+
+    `acked`: from the first FIN, or from the program's asking for it, to its ACK. `heard`: from the FIN to the end of
+    file. `rest`: from the second FIN to the end.
     """
 
     segments: int
