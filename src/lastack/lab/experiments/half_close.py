@@ -90,7 +90,7 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.HOLDS,
     knobs=(
-        Knob("answer", 20_000, "octets of the answer"),
+        Knob("answer", 8_000, "octets of the answer"),
         Knob("keeps", True, "whether the client calls shutdown(SHUT_WR) (else close())"),
     ),
     counter={"keeps": False},
