@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lastack.drive.faults import fin
+from lastack.drive.faults import every, fin
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import LATE, instants, seconds
+from lastack.lab.reading import LATE, seconds
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
@@ -89,8 +89,11 @@ def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:
     there.close()
     bench.ended(there, 5 * SECOND)
     packets = bench.packets()[before:]
-    begin, second = (instants(bench, host, fin)[-1] for host in (bench.client, bench.server))
-    answer = next(at for at, host, _, _ in packets if host == bench.server.name)
+    begin = packets[0][0]
+    answer, second = (
+        next(at for at, host, packet, _ in packets if host == bench.server.name and where(packet))
+        for where in (every, fin)
+    )
     # Where the option makes the ACK leave it is counted from there: how soon the program sets it is its own affair.
     asked = heard if quick == "after" else begin
     return _Close(len(packets), answer - asked, heard - begin, packets[-1][0] - second)

@@ -36,7 +36,7 @@ def run(lab: Lab) -> Outcome:
         taken = here.send(b"a" * _SIZE)
         here.close()
         bench.wait(500 * MILLISECOND)
-        read = all_read(bench, there, 2 * SECOND)
+        read = all_read(bench, there, 10 * SECOND)
     with lab.scene("close() while the other side sends", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
