@@ -2,7 +2,8 @@
 
 `lastack.check()` looks at this host and gives a `Report`; `lastack.connections()` gives its connections as a
 `ConnectionTable`, which Polars, pandas, DuckDB and PyArrow take as it is; `Simulator` is a network in virtual time with
-a complete TCP. Names are loaded when they are first used.
+a complete TCP; `lastack.experiment(name)` plays a claim about closing and judges it. Names are loaded when they are
+first used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .diagnose.thresholds import Thresholds
     from .drive.simulator import Simulator
     from .errors import LastackError
+    from .lab.together import experiment
     from .model.finding import Advice, Evidence, Finding, Severity
     from .model.record import COLUMNS, ConnectionTable
     from .model.report import Report
@@ -40,6 +42,7 @@ __all__ = [
     "__version__",
     "check",
     "connections",
+    "experiment",
     "socket",
 ]
 
@@ -48,6 +51,7 @@ _HOME: Final = {
     "diagnose.thresholds": ("Thresholds",),
     "drive.simulator": ("Simulator",),
     "errors": ("LastackError",),
+    "lab.together": ("experiment",),
     "model.finding": ("Advice", "Evidence", "Finding", "Severity"),
     "model.record": ("COLUMNS", "ConnectionTable"),
     "model.report": ("Report",),

@@ -12,6 +12,7 @@ import pytest
 
 import lastack as product
 from lastack.cli.main import app
+from lastack.model.lab import Verdict
 
 
 def lastack(*words: str) -> subprocess.CompletedProcess[str]:
@@ -35,6 +36,14 @@ def test_a_setting_flips_a_verdict() -> None:
     setting = ("--set", "think=0.3")
     (row,) = json.loads(lastack("run", "three-segment-close", "--on", "sim", "--format", "json", *setting).stdout)
     assert row["verdict"] == "holds"
+
+
+def test_python_says_the_same() -> None:
+    row = product.experiment("three-segment-close", think=0.3)
+    assert row.verdict is Verdict.HOLDS
+    assert row.agrees is None
+    assert row.sim is not None
+    assert row.sim.outcome.facts[-1].value == 2
 
 
 def test_a_sysctl_can_be_set_for_both_hosts() -> None:

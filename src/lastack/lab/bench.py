@@ -14,7 +14,8 @@ time passes only in `wait`, `until` and `within`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from subprocess import Popen
 from typing import Final, NamedTuple, TypeVar
 
 from lastack.drive.link import Channel
@@ -31,6 +32,8 @@ ADDRESSES: Final = {
     "server": ("10.0.0.2", "10.0.0.21", "10.0.0.22", "10.0.0.23"),
 }
 """The hosts, and the addresses of each; the first is the one it uses."""
+LOOPBACK: Final = "127.0.0.1"
+"""An address of both, to reach oneself; what goes there is not on the wire."""
 Option = int | bool | str | None
 """What a socket's option can be, under the names of SocketOptions: so_linger, tcp_user_timeout (ms), ..."""
 
@@ -141,6 +144,18 @@ class Host(ABC):
     def reboot(self) -> None:
         """Lose everything at once, without a word: connections, listeners, waits."""
 
+    @abstractmethod
+    def setting(self, name: str) -> str | None:
+        """What a sysctl is set to, or None where there is none of that name."""
+
+    def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
+        """A process of the host's that inherits these sockets; their descriptors' numbers follow as arguments.
+
+        Its input and output are pipes; it must end with its input, and is ended with the scene. Raises CallError on the
+        engine, whose hosts have no processes.
+        """
+        raise CallError(f"{self.name} is a host of the engine and has no processes", "ENOSYS")
+
     def count(self, state: State, port: int = 0) -> int:
         """How many connections are in a state, those with a local or remote port only if that is given."""
         return sum(
@@ -208,12 +223,18 @@ class Bench(ABC):
 
     def connection(self, port: int = 80, **options: Option) -> tuple[Sock, Sock]:
         """An established connection: the client's end and the server's, whose listener is closed again."""
+        return self.connections(1, port, **options)[0]
+
+    def connections(self, count: int, port: int = 80, **options: Option) -> list[tuple[Sock, Sock]]:
+        """Several established connections, one after the other, to one listener, which is closed again."""
         listener = self.server.listen(port)
-        here = self.client.connect(self.server.address, port, None, **options)
-        there = self.until(listener.accept, 10 * SECOND)
-        self.until(lambda: here.state is State.ESTABLISHED, 10 * SECOND)
+        made = []
+        for _ in range(count):
+            here = self.client.connect(self.server.address, port, None, **options)
+            there = self.until(listener.accept, 10 * SECOND)
+            made.append((here, there))
         listener.close()
-        return here, there
+        return made
 
     def exchange(self, here: Sock, there: Sock, request: bytes = b"request", answer: bytes = b"answer") -> None:
         """Let the one end ask and the other answer, as HTTP does; afterwards nothing is unread or unacknowledged."""

@@ -7,8 +7,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from subprocess import PIPE, Popen
 from typing import Final, TypeVar, final
 
 from lastack.errors import CallError, KernelError
@@ -26,6 +27,8 @@ from .seen import seen_in
 T = TypeVar("T")
 _PREFIX: Final = 8
 """The length of the prefix of the wire's network."""
+_BUCKETS: Final = 16_384
+"""Of a host's own table of sockets: enough for 100,000 of them."""
 _OF_CORE: Final = frozenset({"somaxconn"})
 _OF_ENGINE: Final = frozenset(
     {"time_wait_ms", "tcp_tw_recycle", "delayed_ack_min_ms", "delayed_ack_max_ms", "quick_acks"}
@@ -47,10 +50,13 @@ _OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "tcp_linger2": (socket.IPPROTO_TCP, 8),
     "tcp_maxseg": (socket.IPPROTO_TCP, 2),
     "tcp_nodelay": (socket.IPPROTO_TCP, 1),
+    "tcp_queue_seq": (socket.IPPROTO_TCP, 21),
     "tcp_quickack": (socket.IPPROTO_TCP, 12),
     "tcp_syncnt": (socket.IPPROTO_TCP, 7),
     "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
 }
+_REPAIR: Final = 19
+_REPAIR_QUEUE: Final = 20
 
 
 @final
@@ -131,6 +137,7 @@ class KernelListening(Listening):
         except OSError as error:
             raise _refused("accept", error) from None
         made.setblocking(False)
+        self._host.kept.append(made)
         here = made.getsockname()
         return KernelSock(self._host, made, FourTuple(Endpoint(*here[:2]), Endpoint(*peer[:2])))
 
@@ -154,7 +161,11 @@ class KernelHost(Host):
         self.moved: Callable[[], None] = lambda: None
         """Called once the host is in another namespace."""
         self._settings = dict(settings)
+        self.kept: list[socket.socket] = []
+        """Every socket of the host: one that the experiment forgets must not be closed for that."""
+        self._children: list[Popen[str]] = []
         self._namespace: Namespace
+        self._usual: dict[str, int | str] = {}
         self._open()
 
     @property
@@ -163,14 +174,14 @@ class KernelHost(Host):
         return self._namespace.inode
 
     def _open(self) -> None:
-        with namespaces.private() as made:
+        with _small_table() as self._usual, namespaces.private() as made:
             self._descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             self._namespace = Namespace(self.name, made.inode, f"/proc/self/fd/{self._descriptor}")
             with suppress(KernelError):
                 # What IPv6 says of its own accord is nobody's connection; a kernel without it says nothing.
                 sysctl.write("net.ipv6.conf.default.disable_ipv6", 1)
             self.tun = Tun([f"{address}/{_PREFIX}" for address in self.addresses])
-            for key, value in self._settings.items():
+            for key, value in (self._usual | self._settings).items():
                 _write(key, value)
             self._before = self._counted()
 
@@ -213,6 +224,7 @@ class KernelHost(Host):
         with namespaces.entered(self._namespace):
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
+        self.kept.append(made)
         _set(made, options or {})
         return made
 
@@ -226,6 +238,14 @@ class KernelHost(Host):
         with namespaces.entered(self._namespace):
             return moved(self._before, self._counted())
 
+    def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
+        """A process that inherits the descriptors."""
+        made = [one.made.fileno() for one in held if isinstance(one, KernelSock | KernelListening)]
+        with namespaces.entered(self._namespace):
+            child = Popen([*command, *map(str, made)], stdin=PIPE, stdout=PIPE, text=True, pass_fds=made)
+        self._children.append(child)
+        return child
+
     def reboot(self) -> None:
         """Another namespace with the same address; the former one's device is pulled out first."""
         self.tun.close()
@@ -233,9 +253,20 @@ class KernelHost(Host):
         self._open()
         self.moved()
 
+    def setting(self, name: str) -> str | None:
+        """From /proc/sys of the namespace."""
+        with namespaces.entered(self._namespace):
+            value = sysctl.read(_path(name))
+        return None if value is None else " ".join(value.split())
+
     def close(self) -> None:
-        """Remove the device, and let go of the namespace."""
+        """Remove the device, end the children, close what is open, and let go of the namespace."""
         self.tun.close()
+        for child in self._children:
+            with child:
+                child.kill()
+        for made in self.kept:
+            made.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -251,20 +282,45 @@ class KernelHost(Host):
         }
 
 
+@contextmanager
+def _small_table() -> Iterator[dict[str, int | str]]:
+    """Inside, a namespace that is made has a table of sockets for itself; given are the settings to restore in it.
+
+    All namespaces share one table, sized for the whole machine, and a dump of two sockets walks all of it: 5 ms of CPU
+    time. Who makes a namespace says in its own one how large a table the new one gets (Linux 6.1 and later), so that
+    takes a namespace between. The new one's limits would follow from the size of its table.
+    """
+    with namespaces.private():
+        usual = {name: sysctl.read(f"net.ipv4.{name}") for name in ("tcp_max_tw_buckets", "tcp_max_syn_backlog")}
+        with suppress(KernelError):
+            sysctl.write("net.ipv4.tcp_child_ehash_entries", _BUCKETS)
+        yield {name: value for name, value in usual.items() if value is not None}
+
+
 def _write(name: str, value: int | str) -> None:
     """Set a sysctl by the last part of its name. Raises CallError for what only the engine has."""
     if name in _OF_ENGINE:
         raise CallError(f"no kernel has a setting {name}: it is the engine's")
-    sysctl.write(f"net.core.{name}" if name in _OF_CORE else f"net.ipv4.{name}", value)
+    sysctl.write(_path(name), value)
+
+
+def _path(name: str) -> str:
+    return f"net.core.{name}" if name in _OF_CORE else f"net.ipv4.{name}"
 
 
 def _set(made: socket.socket, options: Mapping[str, Option]) -> None:
-    # Keepalive last: what is set before it starts is what it starts with.
-    for name, value in sorted(options.items(), key=lambda option: option[0] == "so_keepalive"):
+    # Repair first, for when it ends it switches SO_REUSEADDR off; keepalive last: what is set before it starts is what
+    # it starts with.
+    first_last = {"tcp_queue_seq": -1, "so_keepalive": 1}
+    for name, value in sorted(options.items(), key=lambda option: first_last.get(option[0], 0)):
         if name not in _OPTIONS:
             raise CallError(f"a socket of the kernel has no option {name}", "ENOPROTOOPT")
         if name == "so_linger":
             made.setsockopt(*_OPTIONS[name], struct.pack("ii", value is not None, int(value or 0)))
+        elif name == "tcp_queue_seq":
+            # Of the queue of what is sent, and only under repair, which must end before connect().
+            for code, number in ((_REPAIR, 1), (_REPAIR_QUEUE, 2), (_OPTIONS[name][1], int(value or 0)), (_REPAIR, 0)):
+                made.setsockopt(socket.IPPROTO_TCP, code, struct.pack("I", number))
         else:
             made.setsockopt(*_OPTIONS[name], int(value or 0))
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from lastack.model.lab import Run, Setting
+from lastack.model.time import SECOND
 
 from .experiment import Experiment
 from .lab import Lab
@@ -18,4 +19,6 @@ def run(experiment: Experiment, on: str, given: Mapping[str, Setting], seed: int
     begin = time.monotonic()
     outcome = experiment.run(lab)
     system = "lastack's engine" if on == "sim" else f"Linux {platform.release()}"
-    return Run(experiment.name, on, system, lab.knobs, outcome, tuple(lab.scenes), time.monotonic() - begin)
+    late = max((scene.late for scene in lab.scenes), default=0)
+    wall_s = time.monotonic() - begin
+    return Run(experiment.name, on, system, lab.knobs, outcome, tuple(lab.scenes), wall_s, late / SECOND)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
 from typing import Final
 
 from lastack.model.lab import Row, Run, Setting
 
+from .catalog import named
 from .experiment import Experiment
 from .lab import knobs
 from .processes import Broken, each
 from .run import run
+from .settings import read
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
@@ -24,8 +25,14 @@ BOTH: Final = "both"
 _WAITING_AT_ONCE: Final = 12
 """Experiments on the kernel mostly wait."""
 
-_PRIORITY: Final = -15
+_AGAIN: Final = 2
+"""So often a run on the kernel is played again that was disturbed; and so many at once then:"""
+_WHEN_DISTURBED: Final = 4
+_LATE_S: Final = 0.004
+"""A wire that is later than this has disturbed what depends on it."""
 
+_Job = tuple[int, str]
+"""Which experiment, which part of it."""
 Told = Callable[[int, int], None]
 """Told of progress: how many runs of how many are done."""
 
@@ -39,37 +46,67 @@ def kernel_missing() -> str:
     return "" if os.path.exists("/dev/net/tun") else "the kernel's side needs /dev/net/tun"  # noqa: PTH110
 
 
+def experiment(name: str, on: str = SIM, *, seed: int = 1, **settings: Setting) -> Row:
+    """Run one experiment of the catalog on `sim`, `kernel` (as root) or `both`, some of its knobs or sysctls set.
+
+    Raises CallError where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes
+    wrong within it is in the row's `failed`.
+    """
+    chosen = named(name)
+    return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
+
+
 def rows(
     experiments: Sequence[Experiment], on: str, given: Mapping[str, Setting], seed: int = 1, told: Told | None = None
 ) -> list[Row]:
     """Run experiments on `sim`, `kernel` or `both`, each in a process of its own, in the order given.
 
     With `both` the engine plays with the kernel's knobs, so that the two can be compared, and once more with its own
-    where they differ (`Row.full`).
+    where they differ (`Row.full`). Where engine and kernel differ and a busy machine made the wire late, the kernel
+    plays again.
     """
     lacks = kernel_missing() if on != SIM else ""
-    jobs: list[tuple[int, str, Callable[[], Run]]] = []
-    for index, experiment in enumerate(experiments):
-        for part, side, settings in _parts(experiment, on, given, lacks):
-            jobs.append((index, part, partial(_run, experiment, side, settings, seed)))
+    if KERNEL in (on, BOTH) and not lacks:
+        from .kernel import prepare
+
+        # Before the processes are forked: what each would load takes the processors from those that run.
+        prepare()
+    jobs = {
+        (index, part): partial(run, experiment, side, settings, seed)
+        for index, experiment in enumerate(experiments)
+        for part, side, settings in _parts(experiment, on, given, lacks)
+    }
     # Those that wait for long begin first, so that they do not end last.
-    jobs.sort(key=lambda job: -experiments[job[0]].kernel_s if job[1] == KERNEL else 0.0)
-    found: dict[tuple[int, str], Run | Broken] = {}
-    at_once = _WAITING_AT_ONCE if any(part == KERNEL for _, part, _ in jobs) else os.cpu_count() or 1
-    for number, (job, result) in enumerate(each([call for _, _, call in jobs], at_once), 1):
-        index, part, _ = jobs[job]
-        found[index, part] = result
-        if told is not None:
-            told(number, len(jobs))
+    order = sorted(jobs, key=lambda job: -experiments[job[0]].kernel_s if job[1] == KERNEL else 0.0)
+    at_once = _WAITING_AT_ONCE if any(part == KERNEL for _, part in jobs) else os.cpu_count() or 1
+    found = _played(jobs, order, at_once, told)
+    for _ in range(_AGAIN):
+        disturbed = [(index, KERNEL) for index in range(len(experiments)) if _disturbed(found, index)]
+        if not disturbed:
+            break
+        found |= _played(jobs, disturbed, _WHEN_DISTURBED, None)
     return [_row(experiment, index, on, found, lacks) for index, experiment in enumerate(experiments)]
 
 
-def _run(experiment: Experiment, side: str, settings: Mapping[str, Setting], seed: int) -> Run:
-    if side == KERNEL:
-        # Real time waits for nobody: who carries the packets goes before whatever else keeps the machine busy.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
-    return run(experiment, side, settings, seed)
+def _played(
+    jobs: Mapping[_Job, Callable[[], Run]], order: Sequence[_Job], at_once: int, told: Told | None
+) -> dict[_Job, Run | Broken]:
+    found: dict[_Job, Run | Broken] = {}
+    for number, (place, result) in enumerate(each([jobs[job] for job in order], at_once), 1):
+        found[order[place]] = result
+        if told is not None:
+            told(number, len(order))
+    return found
+
+
+def _disturbed(found: Mapping[_Job, Run | Broken], index: int) -> bool:
+    """Whether the kernel's run came to something else than the engine's while the wire was late."""
+    ours, theirs = found.get((index, SIM)), found.get((index, KERNEL))
+    if isinstance(theirs, Broken):
+        return not isinstance(ours, Broken)
+    if not isinstance(ours, Run) or theirs is None or theirs.late_s < _LATE_S:
+        return False
+    return bool(_differences(ours, theirs))
 
 
 def _parts(

@@ -75,7 +75,8 @@ class Scene(NamedTuple):
 
     `settings` are the sysctls that were not at their defaults, by host. `histories`: connections as ladders draw them.
     `moved`: the counters that moved, by host, under nstat's names. `packets`: (instant, host that sent it, octets,
-    what became of it), in order. `left_out`: connections that were seen and have no ladder.
+    what became of it), in order. `left_out`: connections that were seen and have no ladder. `late`: by how much the
+    wire was late at most.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Scene(NamedTuple):
     moved: Mapping[str, Mapping[str, int]]
     packets: tuple[tuple[Nanos, str, bytes, str], ...]
     left_out: int = 0
+    late: Nanos = 0
 
 
 class Outcome(NamedTuple):
@@ -95,7 +97,10 @@ class Outcome(NamedTuple):
 
 
 class Run(NamedTuple):
-    """An experiment, run once. `on` is `sim` or `kernel`; `system` says which (the release of the kernel)."""
+    """An experiment, run once. `on` is `sim` or `kernel`; `system` says which (the release of the kernel).
+
+    `late_s`: by how much the wire was late at most, where time is real: a machine that is too busy disturbs a run.
+    """
 
     name: str
     on: str
@@ -104,6 +109,7 @@ class Run(NamedTuple):
     outcome: Outcome
     scenes: tuple[Scene, ...]
     wall_s: float
+    late_s: float = 0.0
 
 
 class Row(NamedTuple):

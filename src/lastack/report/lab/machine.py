@@ -50,6 +50,7 @@ def _run(run: Run | None) -> dict[str, Any] | None:
         ],
         "scenes": [_scene(scene) for scene in run.scenes],
         "wall_s": round(run.wall_s, 3),
+        "late_s": round(run.late_s, 6),
     }
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import IO, TYPE_CHECKING, Final
 
+from lastack.model.history import History
 from lastack.model.lab import Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, fact_rows, judged, verdict, word
+from .words import agreement, alike, fact_rows, judged, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,6 +22,7 @@ _LADDERS: Final = 3
 """So many connections of a scene are drawn; the page in HTML has them all."""
 _RUNGS: Final = 48
 _LABEL: Final = 12
+_NAME: Final = 34
 _COUNTERS: Final = 8
 
 
@@ -34,11 +37,8 @@ def render_list(entries: Sequence[tuple[str, str, str, Verdict]], file: IO[str],
                 pen.blank()
             pen.line(pen.text(part, "bold"))
             chapter = part
-        pen.hang(
-            pen.text(f"  {name}  ", "cyan"),
-            pen.text(claim + " ", "", f"{verdict(found, language)}", _STYLES[found]),
-            6,
-        )
+        pen.line(pen.text(_padded(f"  {name}", _NAME), "cyan", verdict(found, language), _STYLES[found]))
+        pen.line(pen.text(claim), 6)
     pen.finish()
 
 
@@ -81,8 +81,10 @@ def render_row(
     _write(pen, word("Source", language), pen.text(source, SOFT))
     pen.finish()
     run = row.kernel or row.sim
-    for scene in run.scenes if run is not None else ():
-        _render_scene(scene, run, file, width, color, language, step)
+    others = row.sim.scenes if row.kernel is not None and row.sim is not None else ()
+    for scene, other in zip_longest(run.scenes if run is not None else (), others):
+        if scene is not None:
+            _render_scene(scene, other, run, file, width, color, language, step)
     pen = Pen(file, width, color)
     pen.blank()
     _write_facts(pen, row, language)
@@ -104,6 +106,7 @@ def render_row(
 
 def _render_scene(
     scene: Scene,
+    other: Scene | None,
     run: Run | None,
     file: IO[str],
     width: int,
@@ -120,9 +123,11 @@ def _render_scene(
             said = ", ".join(f"{name}={value}" for name, value in settings.items())
             pen.hang(pen.text(f"  {host}  ", SOFT), pen.text(said, SOFT))
     pen.finish()
-    for history in scene.histories[:_LADDERS]:
+    for number, history in enumerate(scene.histories[:_LADDERS]):
         if step is None:
             render_ladder(history, file, width=width, color=color, most=_RUNGS)
+            theirs = other.histories[number] if other is not None and number < len(other.histories) else None
+            _render_other(history, theirs, file, width, color, language)
             continue
         ladder = io.StringIO()
         render_ladder(history, ladder, width=width, color=color)
@@ -138,6 +143,20 @@ def _render_scene(
         if moved:
             pen.hang(pen.text(f"  {host}  ", SOFT), _counted(pen, moved))
     pen.finish()
+
+
+def _render_other(
+    history: History, other: History | None, file: IO[str], width: int, color: bool, language: str
+) -> None:
+    """The engine's ladder of the same connection, where it is another one than the kernel's."""
+    if other is None:
+        return
+    pen = Pen(file, width, color)
+    same = alike(history, other)
+    pen.line(pen.text(word("the engine's ladder is the same" if same else "the engine's is another:", language), SOFT))
+    pen.finish()
+    if not same:
+        render_ladder(other, file, width=width, color=color, most=_RUNGS)
 
 
 def _counted(pen: Pen, moved: Mapping[str, int]) -> Text:

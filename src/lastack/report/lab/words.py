@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from lastack.model.history import History
 from lastack.model.lab import VERDICTS_ZH, Fact, Outcome, Row, Run, Verdict
+from lastack.wire.flags import PSH
 
 _ZH: Final = {
     "Claim": "说法",
@@ -25,6 +27,8 @@ _ZH: Final = {
     "agrees": "一致",
     "differs": "不一致",
     "experiment": "实验",
+    "the engine's ladder is the same": "引擎的梯形图相同",
+    "the engine's is another:": "引擎的梯形图不同：",
     "Seen by looking now and then": "通过定时查看得到的状态",
 }
 
@@ -67,6 +71,22 @@ def fact_rows(row: Row) -> list[tuple[str, str, str, bool]]:
         differ = ours is not None and theirs is not None and not ours.agrees(theirs)
         found.append((name, "" if ours is None else str(ours), "" if theirs is None else str(theirs), differ))
     return found
+
+
+def alike(one: History, other: History) -> bool:
+    """Whether two ladders tell the same: the segments in their order, and the states of either side in theirs."""
+    return _signature(one) == _signature(other)
+
+
+def _signature(history: History) -> tuple[list[tuple[object, ...]], ...]:
+    segments: list[tuple[object, ...]] = [
+        (segment.host, segment.flags & ~PSH, segment.seq, segment.ack, segment.length, segment.fate)
+        for segment in history.segments
+    ]
+    lanes: list[list[tuple[object, ...]]] = [
+        [(change.after,) for change in history.changes if change.host == host] for host in history.hosts
+    ]
+    return segments, *lanes
 
 
 def _by_name(run: Run | None) -> dict[str, Fact]:
