@@ -249,6 +249,7 @@ class KernelHost(Host):
         os.close(self._descriptor)
         self._open()
         self.moved()
+        self.touched("reboot")
 
     def close(self) -> None:
         """Remove the device, end the children, close what is open, and let go of the namespace."""

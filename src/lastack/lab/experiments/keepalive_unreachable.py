@@ -6,7 +6,7 @@ from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.keepalive import KNOBS, noticed, patience, said, settings, watched
 from lastack.lab.lab import Lab
 from lastack.model.lab import Fact, Outcome, Verdict, Words
-from lastack.model.time import SECOND
+from lastack.model.time import MILLISECOND, SECOND
 
 
 def run(lab: Lab) -> Outcome:
@@ -16,7 +16,8 @@ def run(lab: Lab) -> Outcome:
         [(_, there)] = watched(bench, lab.flag("keepalive"))
         begin = bench.now
         bench.cut()
-        took, error = noticed(bench, there, 2 * expected)
+        took, error = noticed(bench, there, begin, 2 * expected)
+        bench.wait(200 * MILLISECOND)
         told = said(bench, there, begin)
     probes = told.count("server ACK")
     facts = (
