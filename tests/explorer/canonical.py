@@ -25,6 +25,7 @@ from lastack.tcp.sender import Sender
 from lastack.tcp.tcb import Tcb
 from lastack.tcp.timers import NEVER, Timers
 from lastack.wire import Segment
+from lastack.wire.flags import ACK
 
 from .world import PORTS, Life, Pinned, Side, World
 
@@ -103,10 +104,10 @@ def _read(one: Any, now: Nanos, out: list[Any]) -> None:
 
 
 def _read_segment(segment: Segment, now: Nanos) -> tuple[Any, ...]:
-    """Its fields; timestamps by how old they are."""
+    """Its fields; timestamps by how old they are, but a SYN echoes none."""
     clock = now // MILLISECOND
     value = segment.ts_value
-    stamps = None if value is None else (value - clock, segment.ts_echo - clock)
+    stamps = None if value is None else (value - clock, segment.ts_echo - (clock if segment.flags & ACK else 0))
     return (segment.flags, segment.seq, segment.ack, segment.window, segment.payload, stamps)
 
 
@@ -152,7 +153,7 @@ def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
         out.append(max(wait.acked_at - now // MILLISECOND, -500) if wait.acked_at else None)
         if wait.flags & 2:
             out.append(wait.ts_recent - now // MILLISECOND)
-            out.append(max(wait.ts_at - now // SECOND, -2))
+            out.append(max(wait.ts_at - now // MILLISECOND, -1001))
 
 
 def _read_life(life: Life) -> tuple[Any, ...]:
@@ -173,8 +174,8 @@ def describe_side(side: Side, now: Nanos) -> str:
     drawn = cast(Pinned, host.secrets).next
     out: list[Any] = [(drawn, host.numbers, host.orphans, len(host.replies), used)]
     if side.stack.settings.tcp_timestamps:
-        # A row keeps the instant of a timestamp in whole seconds.
-        out.append(now % SECOND)
+        # A row keeps the instant of a timestamp in whole milliseconds.
+        out.append(now % MILLISECOND)
     if side.listener is not None:
         out.append((side.listener.requests, len(side.listener)))
     for socket in host.sockets.values():

@@ -43,7 +43,7 @@ def test_python_says_the_same() -> None:
     assert row.verdict is Verdict.HOLDS
     assert row.agrees is None
     assert row.sim is not None
-    assert [fact.value for fact in row.sim.outcome.facts] == [4, 2]
+    assert row.sim.outcome.facts[-1].value == 2
 
 
 def test_a_sysctl_can_be_set_for_both_hosts() -> None:

@@ -285,6 +285,21 @@ def test_a_port_in_time_wait_is_taken_over_after_a_second_with_timestamps() -> N
     peer.close()
 
 
+@pytest.mark.parametrize("begin", [0, 300 * MILLISECOND, 900 * MILLISECOND])
+def test_the_second_before_a_port_is_taken_over_is_a_whole_one(begin: int) -> None:
+    sim, client, server = network(settings(tcp_tw_reuse=1, ip_local_port_range=(40_000, 40_000)))
+    sim.run(at_most=begin)
+    here, there = connected(sim, client, server.listen(80))
+    here.close()
+    there.close()
+    sim.run_until(lambda: here.state is State.TIME_WAIT)
+    sim.run(at_most=990 * MILLISECOND)
+    with pytest.raises(CallError):
+        client.connect("10.0.0.2", 80)
+    sim.run(at_most=20 * MILLISECOND)
+    assert client.connect("10.0.0.2", 80).state is State.SYN_SENT
+
+
 @pytest.mark.parametrize(("mode", "reuses"), [(0, False), (1, True), (2, True)])
 def test_tcp_tw_reuse_2_is_for_loopback(mode: int, reuses: bool) -> None:
     sim = Simulator(1)

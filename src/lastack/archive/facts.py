@@ -1,4 +1,4 @@
-"""The facts of a host as JSON and back: any of the model's dataclasses, by the types of their fields."""
+"""The facts of a host as JSON and back: any of the model's records, by the types of their fields."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
@@ -62,6 +63,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the model
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
@@ -77,6 +80,11 @@ def _built(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type's annotation,
     if isinstance(kind, type) and is_dataclass(kind):
         found = _expected(dict, value)
         return kind(**{name: _built(hint, found[name]) for name, hint in _hints(kind).items() if name in found})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if isinstance(kind, type) and issubclass(kind, tuple):  # a NamedTuple
+        hints = _hints(kind).values()
+        return kind(*(_built(hint, item) for hint, item in zip(hints, _expected(list, value), strict=True)))
     if origin is tuple:
         items = _expected(list, value)
         if arguments[-1:] == (...,):

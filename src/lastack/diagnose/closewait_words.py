@@ -29,6 +29,12 @@ _RESTART: Final = Advice(
     "its other connections are cut",
 )
 
+_END: Final = Advice(
+    "Until it is mended, without a restart: lastack end --process NAME sends their FINs on the process's own sockets",
+    "each ends within one round trip; their descriptors stay taken until the process closes them",
+    "a write to one of them fails (EPIPE)",
+)
+
 WORDS: Final[dict[str, Words]] = {
     "close-wait-eof-unread": Words(
         "{count} {are} in CLOSE_WAIT because {who} never read the end of file",
@@ -46,6 +52,7 @@ WORDS: Final[dict[str, Words]] = {
                 "a few more handshakes",
             ),
             _RESTART,
+            _END,
         ),
         _USUAL,
     ),
@@ -59,6 +66,7 @@ WORDS: Final[dict[str, Words]] = {
                 "none",
             ),
             _RESTART,
+            _END,
         ),
         _USUAL,
     ),
@@ -72,6 +80,7 @@ WORDS: Final[dict[str, Words]] = {
                 "the peer has usually given up: its requests are answered for nobody",
             ),
             _RESTART,
+            _END,
         ),
         (*_USUAL, "a longer backlog: these were accepted"),
     ),

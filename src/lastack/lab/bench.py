@@ -32,6 +32,8 @@ ADDRESSES: Final = {
     "server": ("10.0.0.2", "10.0.0.21", "10.0.0.22", "10.0.0.23"),
 }
 """The hosts, and the addresses of each; the first is the one it uses."""
+LOOPBACK: Final = "127.0.0.1"
+"""An address of both, to reach oneself; what goes there is not on the wire."""
 Option = int | bool | str | None
 """What a socket's option can be, under the names of SocketOptions: so_linger, tcp_user_timeout (ms), ..."""
 
@@ -141,6 +143,10 @@ class Host(ABC):
     @abstractmethod
     def reboot(self) -> None:
         """Lose everything at once, without a word: connections, listeners, waits."""
+
+    @abstractmethod
+    def setting(self, name: str) -> str | None:
+        """What a sysctl is set to, or None where there is none of that name."""
 
     def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
         """A process of the host's that inherits these sockets; their descriptors' numbers follow as arguments.

@@ -16,7 +16,7 @@ from lastack.model.time import Nanos
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.wire.packet import Packet, decode_packet
 
-from .bench import ADDRESSES, Bench, Host, Listening, Option, Seen, Sock
+from .bench import ADDRESSES, LOOPBACK, Bench, Host, Listening, Option, Seen, Sock
 from .seen import seen_in
 from .story import tell
 
@@ -125,6 +125,11 @@ class EngineHost(Host):
         """Another stack, that knows nothing."""
         self.held.reboot()
 
+    def setting(self, name: str) -> str | None:
+        """Of the stack; a range as its numbers with a space between."""
+        value = getattr(self.held.settings, name, None)
+        return " ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
+
 
 @final
 class EngineBench(Bench):
@@ -139,7 +144,7 @@ class EngineBench(Bench):
             mine = Settings.linux()
             for key, value in settings.get(name, {}).items():
                 apply(mine, key, value)
-            hosts.append(EngineHost(self._sim.host(name, *addresses, settings=mine), self._sim))
+            hosts.append(EngineHost(self._sim.host(name, *addresses, LOOPBACK, settings=mine), self._sim))
         self.client, self.server = self._hosts = hosts
         link = self._sim.link(hosts[0].held, hosts[1].held, delay=delay)
         self.forth, self.back = link.forth, link.back

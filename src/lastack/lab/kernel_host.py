@@ -50,10 +50,13 @@ _OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "tcp_linger2": (socket.IPPROTO_TCP, 8),
     "tcp_maxseg": (socket.IPPROTO_TCP, 2),
     "tcp_nodelay": (socket.IPPROTO_TCP, 1),
+    "tcp_queue_seq": (socket.IPPROTO_TCP, 21),
     "tcp_quickack": (socket.IPPROTO_TCP, 12),
     "tcp_syncnt": (socket.IPPROTO_TCP, 7),
     "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
 }
+_REPAIR: Final = 19
+_REPAIR_QUEUE: Final = 20
 
 
 @final
@@ -251,6 +254,12 @@ class KernelHost(Host):
         self.moved()
         self.touched("reboot")
 
+    def setting(self, name: str) -> str | None:
+        """From /proc/sys of the namespace."""
+        with namespaces.entered(self._namespace):
+            value = sysctl.read(_path(name))
+        return None if value is None else " ".join(value.split())
+
     def close(self) -> None:
         """Remove the device, end the children, close what is open, and let go of the namespace."""
         self.tun.close()
@@ -293,16 +302,26 @@ def _write(name: str, value: int | str) -> None:
     """Set a sysctl by the last part of its name. Raises CallError for what only the engine has."""
     if name in _OF_ENGINE:
         raise CallError(f"no kernel has a setting {name}: it is the engine's")
-    sysctl.write(f"net.core.{name}" if name in _OF_CORE else f"net.ipv4.{name}", value)
+    sysctl.write(_path(name), value)
+
+
+def _path(name: str) -> str:
+    return f"net.core.{name}" if name in _OF_CORE else f"net.ipv4.{name}"
 
 
 def _set(made: socket.socket, options: Mapping[str, Option]) -> None:
-    # Keepalive last: what is set before it starts is what it starts with.
-    for name, value in sorted(options.items(), key=lambda option: option[0] == "so_keepalive"):
+    # Repair first, for when it ends it switches SO_REUSEADDR off; keepalive last: what is set before it starts is what
+    # it starts with.
+    first_last = {"tcp_queue_seq": -1, "so_keepalive": 1}
+    for name, value in sorted(options.items(), key=lambda option: first_last.get(option[0], 0)):
         if name not in _OPTIONS:
             raise CallError(f"a socket of the kernel has no option {name}", "ENOPROTOOPT")
         if name == "so_linger":
             made.setsockopt(*_OPTIONS[name], struct.pack("ii", value is not None, int(value or 0)))
+        elif name == "tcp_queue_seq":
+            # Of the queue of what is sent, and only under repair, which must end before connect().
+            for code, number in ((_REPAIR, 1), (_REPAIR_QUEUE, 2), (_OPTIONS[name][1], int(value or 0)), (_REPAIR, 0)):
+                made.setsockopt(socket.IPPROTO_TCP, code, struct.pack("I", number))
         else:
             made.setsockopt(*_OPTIONS[name], int(value or 0))
 

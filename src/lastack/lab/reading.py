@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lastack.drive.faults import Where, every
 from lastack.model.state import State
@@ -13,7 +13,7 @@ from lastack.wire.segment import Segment
 
 from .bench import Bench, Host, Sock
 
-LATE = 0.4
+LATE: Final = 0.6
 """How near times of a second or less are on a busy machine, where a few of them are those of programs."""
 
 

@@ -141,16 +141,18 @@ class Instance:
 
     def read(self) -> Batch:
         """All events of all processors that are there now, each processor's in order of time. It never waits."""
-        events, times = [np.empty(0, self.layout)], [np.empty(0, np.int64)]
+        # Whole records are moved as plain octets; by its fields NumPy would copy one field at a time.
+        octets = np.dtype((np.void, self.layout.itemsize))
+        events, times = [np.empty(0, octets)], [np.empty(0, np.int64)]
         for cpu in self._pages.values():
             for words in self._filled(cpu):
                 page = ringpages.decode(words, self.layout.itemsize)
                 records = gather(words, page.at, self.layout)
                 ours = records["common_type"] == self._number
-                events.append(records if ours.all() else records[ours])
-                times.append(page.times if ours.all() else page.times[ours])
+                events.append(records.view(octets)[ours])
+                times.append(page.times[ours])
                 self._missed += 1 if page.missed is None else page.missed
-        return Batch(np.concatenate(events), np.concatenate(times))
+        return Batch(np.concatenate(events).view(self.layout), np.concatenate(times))
 
     @property
     def lost(self) -> int:
@@ -193,14 +195,15 @@ class Instance:
         with suppress(OSError):  # Linux 5.0 and later: readable as soon as there is anything
             self._write("buffer_percent", "0")
         rings = [path.name for path in (self._path / "per_cpu").glob("cpu*")]
-        self._write("buffer_size_kb", str(max(octets // len(rings), 4 * _SUB_BUFFER_KIB << 10) >> 10))
+        each = max(octets // len(rings) >> 10, 4 * _SUB_BUFFER_KIB)
+        self._write("buffer_size_kb", str(each))
         self._page = self._page_octets()
         for ring in rings:
             path = self._path / "per_cpu" / ring / "trace_pipe_raw"
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._pages[int(ring[3:])] = descriptor
             self._epoll.register(descriptor, select.EPOLLIN)
-        self._most = octets // len(rings) // self._page + 1
+        self._most = (each << 10) // self._page + 1
         self._enabled = True
         self._write(f"events/{self._event}/enable", "1")
 

@@ -31,7 +31,7 @@ def connect(
     address = _source(host, remote) if local is None else address_bytes(local[0])
     key, isn = _four_tuple(host, address, remote, remote_port, options, local, now)
     port = demux.ports(key)[0]
-    isn = isn or host.secrets.initial(key, now)
+    isn = isn or options.tcp_queue_seq or host.secrets.initial(key, now)
     connection = host.connection(options, address, remote, port, remote_port, isn, now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
     host.enter(socket, port, options.so_reuseaddr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.tcp.challenges import Challenges
 from lastack.tcp.connection import Connection
 from lastack.tcp.counters import Counters
@@ -166,7 +166,7 @@ class Host:
         if tcb.timestamps:
             flags |= TIMESTAMPS
             ts_recent = receiver.ts_recent
-            ts_at = receiver.ts_recent_at // SECOND & MASK
+            ts_at = receiver.ts_recent_at // MILLISECOND & MASK
             if self.settings.tcp_tw_recycle:
                 self.seen_stamps[socket.remote] = (ts_recent, now)
         rcv_nxt, snd_nxt = receiver.nxt & MASK, tcb.sender.nxt & MASK

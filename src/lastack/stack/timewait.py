@@ -12,9 +12,10 @@ from struct import Struct
 from typing import Final, final
 
 from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos
+from lastack.model.time import MILLISECOND, Nanos
 from lastack.native import i64, mypyc_attr
 from lastack.tcp.timers import NEVER
+from lastack.wire.seq import MASK
 
 _NONE: Final = -1
 _HASH: Final = 0xFFFF_FFFF
@@ -35,8 +36,8 @@ WINDOW_AT: Final = 8
 class Wait:
     """What is known of a connection that waits until an instant (`until`, ns).
 
-    `rcv_nxt` and `snd_nxt` are wrapped; `ts_at` is when `ts_recent` was noted (seconds), `acked_at` when an ACK was
-    last sent (ms; 0: not yet), for the rate limit; `number` is the connection's.
+    `rcv_nxt` and `snd_nxt` are wrapped; `ts_at` is when `ts_recent` was noted (ms), `acked_at` when an ACK was last
+    sent (ms; 0: not yet), for the rate limit; `number` is the connection's.
     """
 
     __slots__ = ("acked_at", "flags", "key", "number", "rcv_nxt", "snd_nxt", "ts_at", "ts_recent", "until")
@@ -79,8 +80,8 @@ class Wait:
         return self.flags >> SCALE_AT & 15
 
     def timestamp_age(self, now: Nanos) -> Nanos:
-        """How long ago the last timestamp of the peer was noted, to the second."""
-        return now - self.ts_at * SECOND
+        """How long ago the last timestamp of the peer was noted, to the millisecond: with its FIN, as a rule."""
+        return (now // MILLISECOND - self.ts_at & MASK) * MILLISECOND
 
 
 @final

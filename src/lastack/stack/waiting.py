@@ -107,7 +107,7 @@ def _newer(wait: Wait, segment: Segment) -> bool:
 def _remember(wait: Wait, segment: Segment, now: Nanos) -> None:
     if segment.ts_value is not None and wait.flags & TIMESTAMPS:
         wait.ts_recent = segment.ts_value
-        wait.ts_at = now // SECOND & MASK
+        wait.ts_at = now // MILLISECOND & MASK
 
 
 def _limited(wait: Wait, segment: Segment, settings: Settings, counters: Counters, now: Nanos) -> Verdict:

@@ -144,7 +144,8 @@ class SocketOptions:
     """One socket's options (socket(7), tcp(7), ip(7)). None, or 0: as the host's settings have it.
 
     `so_linger` seconds or None; `tcp_linger2` seconds, negative: no FIN_WAIT_2 at all; `tcp_user_timeout`
-    milliseconds; `tcp_defer_accept` seconds; the keepalive times seconds.
+    milliseconds; `tcp_defer_accept` seconds; the keepalive times seconds; `tcp_queue_seq` is the initial sequence
+    number of a connection that we open (TCP_REPAIR's), 0: as the clock has it.
     """
 
     so_keepalive: bool
@@ -164,6 +165,7 @@ class SocketOptions:
     tcp_linger2: int
     tcp_maxseg: int
     tcp_nodelay: bool
+    tcp_queue_seq: int
     tcp_syncnt: int
     tcp_user_timeout: int
 
@@ -186,6 +188,7 @@ class SocketOptions:
         tcp_linger2: int = 0,
         tcp_maxseg: int = 0,
         tcp_nodelay: bool = False,
+        tcp_queue_seq: int = 0,
         tcp_syncnt: int = 0,
         tcp_user_timeout: int = 0,
     ) -> None:
@@ -207,6 +210,7 @@ class SocketOptions:
         self.tcp_linger2 = tcp_linger2
         self.tcp_maxseg = tcp_maxseg
         self.tcp_nodelay = tcp_nodelay
+        self.tcp_queue_seq = tcp_queue_seq
         self.tcp_syncnt = tcp_syncnt
         self.tcp_user_timeout = tcp_user_timeout
 
@@ -230,6 +234,7 @@ class SocketOptions:
             self.tcp_linger2,
             self.tcp_maxseg,
             self.tcp_nodelay,
+            self.tcp_queue_seq,
             self.tcp_syncnt,
             self.tcp_user_timeout,
         )

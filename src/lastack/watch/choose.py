@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 
 
 def chosen(step: Step, lives: Lives, where: Filter) -> Step:
-    """The changes of a step whose connection the filter holds of; `lives` are those that the step led to.
+    """The changes of a step whose connection the filter holds of, and such lives; `lives` are those that it led to.
 
     The process is the one that made the change, or else the last one that made any of this connection's.
     """
-    changes = step.changes
-    if where.condition is None or not len(changes):
+    changes, ended = step.changes, step.ended
+    if where.condition is None or not (len(changes) or len(ended)):
         return step
-    table, now = _table(changes, lives.owners(changes, step.ended)), int(changes["at"].max())
+    now = int(max(changes["at"].max(initial=0), ended["changed"].max(initial=0)))
+    table = _table(changes, lives.owners(changes, ended))
     kept = np.zeros(len(changes), np.bool_)
     for name in ("before", "after"):
         kept |= (changes[name] != UNKNOWN) & where.matches(table.with_columns({"local_state": changes[name]}), now)
-    return Step(changes[kept], step.stayed[kept], step.ended)
+    over = where.matches(_table(ended, ended).with_columns({"local_state": ended["former"]}), now)
+    return Step(changes[kept], step.stayed[kept], ended[over])
 
 
 def _table(changes: Array, owners: Array) -> ConnectionTable:
-    """The rows as connections; `owners`: of each the pid (0 unknown) and the command."""
+    """The rows, changes or lives, as connections; `owners`: of each the pid (0 unknown) and the command."""
     connected, owned = changes["remote_port"] != 0, owners["pid"] != 0
     names = [name.decode(errors="replace") if name else None for name in owners["command"].tolist()]
     return ConnectionTable(

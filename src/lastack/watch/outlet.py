@@ -9,7 +9,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from .lines import lines
+from lastack.errors import CallError
+
+from .lines import Lines
 
 if TYPE_CHECKING:
     from lastack.live.transitions.life import Step
@@ -74,12 +76,20 @@ class Outlet:
             self._thread.join(0.1)
         self._write(_notice(event, {"changes": self.written, "dropped": self.dropped, **facts}))
 
+    def check(self) -> None:
+        """Raise what has made writing impossible: BrokenPipeError where the reader has gone, else CallError."""
+        if isinstance(self.broken, BrokenPipeError):
+            raise self.broken
+        if self.broken is not None:
+            raise CallError(f"cannot write any more: {self.broken.strerror}") from self.broken
+
     def _close_gap(self) -> None:
         if self._gap:
             self._waiting.append(_notice("dropped", {"changes": self._gap}))
             self._gap = 0
 
     def _run(self) -> None:
+        lines = Lines()
         while True:
             with self._news:
                 while not self._waiting and not self._over:
@@ -90,12 +100,12 @@ class Outlet:
             if isinstance(item, bytes):
                 self._write(item)
                 continue
-            self._write(lines(item.changes, item.stayed))
+            self._write(lines.of(item.changes, item.stayed))
             with self._news:
                 self._count -= len(item.changes)
-                self.written += len(item.changes)
+                self.written += 0 if self.broken else len(item.changes)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: bytes | memoryview) -> None:
         rest = memoryview(text)
         try:
             while rest and self.broken is None:

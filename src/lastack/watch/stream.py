@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
+from lastack.errors import CallError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -19,8 +18,8 @@ from lastack.model.time import SECOND, Nanos
 
 from .choose import chosen
 from .outlet import Outlet
+from .stop import signalled
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE: Final = SECOND // 5
 _TOLD: Final = SECOND
 """So often losses are told of at most."""
@@ -38,15 +37,14 @@ def stream(
 
     `netns` as in `namespaces.choose`, `source` as in `open_source`; `file` None: to standard output. `say` is told in a
     sentence how the watching is done; the sums come back in another. A second signal gives up writing
-    (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, and OSError where
-    nothing can be written: BrokenPipeError when the reader has gone.
+    (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, CallError where
+    nothing can be written, and BrokenPipeError when the reader has gone.
     """
     chosen_ = namespaces.choose(netns)
     inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in chosen_)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with ExitStack() as open_:
-        told = open_.enter_context(_signalled())
-        descriptor = os.dup(1) if file is None else os.open(file, flags, 0o666)
+        told = open_.enter_context(signalled()).fileno()
+        descriptor = _opened(file)
         open_.callback(os.close, descriptor)
         watcher = open_.enter_context(Watcher(inodes, source))
         outlet = Outlet(descriptor)
@@ -76,13 +74,18 @@ def _run(watcher: Watcher, outlet: Outlet, where: Filter, told: int, end: Nanos 
         watcher.wait(patience, told)
         outlet.put(chosen(watcher.step(), watcher.lives, where))
         losses.tell()
-        if outlet.broken is not None:
-            raise outlet.broken
+        outlet.check()
     outlet.put(chosen(watcher.finish(), watcher.lives, where))
     losses.tell(at_once=True)
     outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
-    if outlet.broken is not None:
-        raise outlet.broken
+    outlet.check()
+
+
+def _opened(file: Path | None) -> int:
+    try:
+        return os.dup(1) if file is None else os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CallError(f"cannot write {file or 'standard output'}: {error.strerror}") from error
 
 
 class Losses:
@@ -104,22 +107,3 @@ class Losses:
         if lost > self._known:
             self._outlet.tell("lost", changes=lost - self._known)
             self._known = lost
-
-
-@contextmanager
-def _signalled() -> Iterator[int]:
-    """A descriptor that is readable once one of the signals has come; at the next one KeyboardInterrupt is raised."""
-    told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        if select.select([told], [], [], 0)[0]:
-            raise KeyboardInterrupt
-        os.eventfd_write(told, 1)
-
-    former = {number: signal.signal(number, tell) for number in _SIGNALS}
-    try:
-        yield told
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-        os.close(told)

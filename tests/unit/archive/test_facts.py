@@ -8,7 +8,19 @@ from dataclasses import fields
 import pytest
 
 from lastack.archive.facts import concerning, read, with_holders, written
-from lastack.model.host import Configured, Holder, HostFacts, Listener, Process, SecondLook, Usage, Wait
+from lastack.model.host import (
+    Configured,
+    Frame,
+    Holder,
+    HostFacts,
+    Listener,
+    Process,
+    Runtime,
+    SecondLook,
+    Stack,
+    Usage,
+    Wait,
+)
 
 from .recorded import connections, facts, held
 
@@ -25,6 +37,8 @@ FULL = HostFacts(
     processes={7: Process(7, 1, "bad\udcffname\x1b[31m", 33, "T", 4, None, ("a", "b"), None, "c", 5, None, True)},
     holders={77: (Holder(7, 3), Holder(8, 3))},
     waits=(Wait(77, 7, 3, None, "recvfrom", 4, 1, (("futex", 2), ("epoll_wait", 1))),),
+    runtimes={7: Runtime.NODE},
+    stacks={7: (Stack("main", 7, (Frame("handle", "/srv/app.py", 12), Frame("run", "/usr/lib/x.py", 3, True))),)},
     second_look=SecondLook(10, frozenset({1, 2}), frozenset({2})),
     conntrack=Usage(1, 2),
     orphans=Usage(0, None),

@@ -14,7 +14,7 @@ import pytest
 from lastack.model import ConnectionTable, Evidence, Finding, Gauge, Report, Severity, Source
 from lastack.model.record import text_values
 from lastack.report.machine import write_connections, write_report, write_socket
-from lastack.report.schema import connection_schema, report_schema
+from lastack.report.schema import connection_schema, ending_schema, report_schema
 
 from . import sample
 
@@ -34,7 +34,12 @@ def rows(table: ConnectionTable, form: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("report.schema.json", report_schema()), ("connection.schema.json", connection_schema())]
+    ("name", "schema"),
+    [
+        ("report.schema.json", report_schema()),
+        ("connection.schema.json", connection_schema()),
+        ("ending.schema.json", ending_schema()),
+    ],
 )
 def test_the_published_schema_is_the_one_derived_from_the_code(name: str, schema: dict[str, Any]) -> None:
     published = files("lastack.report").joinpath("assets", name).read_text("utf-8")

@@ -39,7 +39,7 @@ def run(lab: Lab) -> Outcome:
         carried = len(instants(bench, bench.client, fin))
         end = here.state
     facts = (
-        Fact("FINs of the client where the server thinks", len(fins)),
+        Fact("FINs of the client where the server thinks", len(fins), near=0.0 if known is State.FIN_WAIT_2 else None),
         Fact("its FIN was repeated after", seconds(fins[1] - fins[0] if len(fins) > 1 else None), "s", LATE),
         Fact("state of the client when that is over", known.name),
         Fact("state of the server meanwhile", other.name),
@@ -73,4 +73,5 @@ EXPERIMENT = Experiment(
     knobs=(Knob("losses", 1, "how many bare ACKs of the server are lost one after the other"),),
     counter={"losses": 99, "tcp_orphan_retries": 1},
     flips_to=Verdict.FALSE,
+    picture=(1, 0),
 )

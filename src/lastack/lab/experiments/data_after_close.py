@@ -20,7 +20,7 @@ def run(lab: Lab) -> Outcome:
         bench.wait(200 * MILLISECOND)
         before = len(bench.packets())
         first = there.attempt(lambda: there.send(b"more"))
-        bench.wait(200 * MILLISECOND)
+        bench.ended(there, SECOND)
         second = there.attempt(lambda: there.send(b"and more"))
         bench.wait(100 * MILLISECOND)
         seen = segments(bench, before)

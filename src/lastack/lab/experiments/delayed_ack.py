@@ -17,11 +17,20 @@ _ROUNDS = 3
 
 
 class _Close(NamedTuple):
-    """A close: its segments, when the first FIN was acknowledged, and its end without the program's thinking."""
+    """A close: its segments, and how long after the first FIN its ACK left, the program heard, the end came.
+
+    `rest` is the time from the second FIN to the end.
+    """
 
     segments: int
     acked: Nanos
-    ended: Nanos
+    heard: Nanos
+    rest: Nanos
+
+    @property
+    def ended(self) -> Nanos:
+        """The end of the close, the program's thinking left out."""
+        return self.heard + self.rest
 
 
 def run(lab: Lab) -> Outcome:
@@ -65,13 +74,12 @@ def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:
     if quick == "after":
         there.set(tcp_quickack=True)
     bench.wait(think)
-    thought = bench.now - heard
     there.close()
     bench.ended(there, 5 * SECOND)
     packets = bench.packets()[before:]
-    begin = instants(bench, bench.client, fin)[-1]
+    begin, second = (instants(bench, host, fin)[-1] for host in (bench.client, bench.server))
     answer = next(at for at, host, _, _ in packets if host == bench.server.name)
-    return _Close(len(packets), answer - begin, packets[-1][0] - begin - thought)
+    return _Close(len(packets), answer - begin, heard - begin, packets[-1][0] - second)
 
 
 EXPERIMENT = Experiment(
@@ -101,4 +109,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"lingers": True},
     flips_to=Verdict.HOLDS,
+    kernel_s=5.0,
+    picture=(2, 0),
 )

@@ -29,12 +29,12 @@ def run(lab: Lab) -> Outcome:
         bench.wait(200 * MILLISECOND)
         sent = instants(bench, bench.client, fin)
         states = lane(bench, bench.client), lane(bench, bench.server)
-    told = heard == "told" and states[0] == ("FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT") and states[1][-1:] == ("CLOSED",)
+    told = heard == "told" and states[0][-1:] == ("TIME_WAIT",) and states[1][-1:] == ("CLOSED",)
     facts = [
-        Fact("FINs that the client sent", len(sent)),
+        Fact("FINs that the client sent", len(sent), near=0.0 if told else None),
         *(
             Fact(f"FIN repeated, number {number}, after", seconds(at - sent[0]), "s", LATE)
-            for number, at in enumerate(sent[1:], 1)
+            for number, at in enumerate(sent[1:3], 1)
         ),
         Fact("the server heard of the close", heard == "told"),
         Fact("the server heard or the client gave up after", seconds(waited), "s", LATE),

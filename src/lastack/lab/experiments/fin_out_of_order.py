@@ -47,7 +47,7 @@ def run(lab: Lab) -> Outcome:
 
 
 def _play(lab: Lab, title: str, held: Nanos) -> _Seen:
-    with lab.scene(title, delay=50 * MILLISECOND) as bench:
+    with lab.scene(title, delay=150 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
         if held:
@@ -58,7 +58,9 @@ def _play(lab: Lab, title: str, held: Nanos) -> _Seen:
             here.abort()
         else:
             here.close()
-        bench.within(SECOND, lambda: bench.server.counters().get("TCPOFOQueue") or there.state is not State.ESTABLISHED)
+        bench.within(
+            2 * SECOND, lambda: bench.server.counters().get("TCPOFOQueue") or there.state is not State.ESTABLISHED
+        )
         waiting = there.state
         read = all_read(bench, there, 5 * SECOND)
         return _Seen(waiting, read, bench.now - closed, bench.server.counters().get("TCPOFOQueue", 0))
@@ -74,7 +76,7 @@ EXPERIMENT = Experiment(
     source=Words("one of the articles", "其中一篇文章"),
     lesson=Words(
         "A FIN has a sequence number like an octet, so it is put in its place like one. An end of file therefore proves "
-        "that everything before it has arrived; a RST proves nothing, it overtakes and destroys (--set aborts=true held=0.3). "
+        "that everything before it has arrived; a RST proves nothing, it overtakes and destroys (--set aborts=true held=1.0). "
         "Where it matters whether all was received, end with a FIN and read to the end of file.",
         "FIN 像一个字节一样占有序号，所以也像字节一样按序排好。因此读到 EOF 就证明之前的一切都到了；RST 什么也证明不了，"
         "它会超车并且毁掉数据（--set aborts=true）。如果在乎是否收全，就用 FIN 结束，并一直读到 EOF。",
@@ -82,9 +84,9 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.HOLDS,
     knobs=(
-        Knob("held", 0.07, "seconds by which the last data are held back"),
+        Knob("held", 0.25, "seconds by which the last data are held back"),
         Knob("aborts", False, "whether the client aborts (SO_LINGER {1, 0}) where its data are held back"),
     ),
-    counter={"aborts": True, "held": 0.3},
+    counter={"aborts": True, "held": 1.0},
     flips_to=Verdict.FALSE,
 )

@@ -27,13 +27,13 @@ def run(lab: Lab) -> Outcome:
         bench.wait(200 * MILLISECOND)
         seen, lanes = segments(bench, before), (lane(bench, bench.client), lane(bench, bench.server))
         waits = bench.client.count(State.TIME_WAIT) + bench.server.count(State.TIME_WAIT)
-    with lab.scene("close() right after send()", delay=20 * MILLISECOND) as bench:
+    with lab.scene("close() right after send()", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
         here.set(**options)
         taken = here.send(b"a" * _SIZE)
         here.close()
-        bench.wait(100 * MILLISECOND)
+        bench.wait(500 * MILLISECOND)
         read = all_read(bench, there, 2 * SECOND)
     facts = (
         Fact("segments of the close", seen),

@@ -71,4 +71,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"tcp_max_tw_buckets": 0},
     flips_to=Verdict.FALSE,
+    kernel_s=3.0,
+    picture=(1, 0),
 )

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
+from lastack.lab.reading import segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
-from lastack.model.time import MILLISECOND
-from lastack.wire.flags import FIN
+from lastack.model.time import MILLISECOND, Nanos
+
+_TRIES = 3
+"""A busy machine may be too late for the ACK to ride on the FIN."""
 
 
 def run(lab: Lab) -> Outcome:
     """Close, let the other side close a while after it has read the end of file, and count."""
     with lab.scene("the answer to close() is close()") as bench:
-        here, there = bench.connection()
-        bench.exchange(here, there)
-        before = len(bench.packets())
-        here.close()
-        bench.until(lambda: there.receive() == b"")
-        bench.wait(lab.seconds("think"))
-        there.close()
-        bench.wait(500 * MILLISECOND)
-        closing = [packet.segment for _, _, packet, _ in bench.packets()[before:] if packet.segment is not None]
-    count = len(closing)
+        closes = []
+        for port in range(80, 80 + _TRIES):
+            closes.append(_close(bench, port, lab.seconds("think")))
+            if len(closes[-1]) < 4:
+                break
+    fewest = min(closes, key=len)
     facts = (
-        Fact("segments of the close", count),
-        Fact("FINs among them", sum(segment.flags & FIN != 0 for segment in closing)),
+        Fact("segments of the close", fewest),
+        Fact("FINs among them", sum("FIN" in segment for segment in fewest)),
     )
-    return Outcome(Verdict.FALSE if count < 4 else Verdict.HOLDS, facts)
+    return Outcome(Verdict.FALSE if len(fewest) < 4 else Verdict.HOLDS, facts)
+
+
+def _close(bench: Bench, port: int, think: Nanos) -> tuple[str, ...]:
+    here, there = bench.connection(port)
+    bench.exchange(here, there)
+    before = len(bench.packets())
+    here.close()
+    bench.until(lambda: there.receive() == b"")
+    bench.wait(think)
+    there.close()
+    bench.wait(300 * MILLISECOND)
+    return segments(bench, before)
 
 
 EXPERIMENT = Experiment(

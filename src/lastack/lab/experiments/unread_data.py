@@ -16,15 +16,15 @@ _ANSWER = b"a" * 20_000
 def run(lab: Lab) -> Outcome:
     """Answer a request of which only the beginning was read, and close."""
     with lab.scene(
-        "the server answers and closes before it has read the whole request", delay=20 * MILLISECOND
+        "the server answers and closes before it has read the whole request", delay=100 * MILLISECOND
     ) as bench:
         here, there = bench.connection()
         here.send(_REQUEST)
-        bench.wait(100 * MILLISECOND)
+        bench.wait(300 * MILLISECOND)
         there.receive(limit=len(_REQUEST) if lab.flag("reads_all") else 100)
         there.send(_ANSWER)
         there.close()
-        bench.wait(200 * MILLISECOND)
+        bench.wait(500 * MILLISECOND)
         read = all_read(bench, here, 2 * SECOND)
         sent = bench.sent_by(bench.server)
         aborted = bench.server.counters().get("TCPAbortOnClose", 0)

@@ -6,6 +6,9 @@ Source: Documentation/bpf/btf.rst, include/uapi/linux/btf.h.
 from __future__ import annotations
 
 import struct
+import sys
+from bisect import bisect_left
+from collections.abc import Mapping
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -21,6 +24,8 @@ _POINTER: Final = 8
 _TYPE_WORDS: Final = 3
 """What every type begins with: the name's offset, kind and count, size or type."""
 _MEMBER_WORDS: Final = 3
+_DEEPEST: Final = 64
+"""Typedefs and qualifiers of one another."""
 _BIT_FIELD: Final = 1 << 31
 
 
@@ -46,10 +51,15 @@ class Kind(IntEnum):
     ENUM64 = 19
 
 
-_WORDS_BEHIND: Final = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
-_WORDS_EACH: Final = {Kind.STRUCT: 3, Kind.UNION: 3, Kind.ENUM: 2, Kind.FUNC_PROTO: 2, Kind.DATASEC: 3, Kind.ENUM64: 3}
-_FIXED: Final = tuple(_TYPE_WORDS + {int(k): n for k, n in _WORDS_BEHIND.items()}.get(kind, 0) for kind in range(32))
-_EACH: Final = tuple({int(k): n for k, n in _WORDS_EACH.items()}.get(kind, 0) for kind in range(32))
+_WORDS_BEHIND: Final[Mapping[int, int]] = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
+_WORDS_EACH: Final[Mapping[int, int]] = {
+    Kind.STRUCT: 3,
+    Kind.UNION: 3,
+    Kind.ENUM: 2,
+    Kind.FUNC_PROTO: 2,
+    Kind.DATASEC: 3,
+    Kind.ENUM64: 3,
+}
 _LAST: Final = 19
 _ALIASES: Final = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 _COMPOUND: Final = frozenset({Kind.STRUCT, Kind.UNION})
@@ -76,9 +86,9 @@ class Btf:
         if size + max(types_at + types_size, strings_at + strings_size) > len(data) or types_size % 4:
             raise DecodeError("BTF is cut", at=len(data))
         self._strings = data[size + strings_at : size + strings_at + strings_size]
-        self._words = memoryview(data[size + types_at : size + types_at + types_size]).cast("I")
+        self._types = data[size + types_at : size + types_at + types_size]
+        self._words = memoryview(self._types).cast("I")
         self._places = _places(self._words)
-        self._names = [self._words[at] for at in self._places]
 
     @staticmethod
     @cache
@@ -94,30 +104,26 @@ class Btf:
 
     def find(self, kind: Kind, name: str) -> int:
         """The number of the type of this kind and name. Raises KernelError where there is none."""
-        place = self._strings.find(b"\0" + name.encode() + b"\0") + 1
-        number = 0
-        while place:
-            try:
-                number = self._names.index(place, number) + 1
-            except ValueError:
-                break
-            if self._kind(number) == kind:
+        offset = self._strings.find(b"\0" + name.encode() + b"\0") + 1
+        wanted, at = offset.to_bytes(4, sys.byteorder), -1
+        # Types begin with their name's offset: the few places that hold this number are soon looked through.
+        while offset and (at := self._types.find(wanted, at + 1)) >= 0:
+            number = bisect_left(self._places, at / 4) + 1
+            if number <= len(self._places) and 4 * self._places[number - 1] == at and self._kind(number) == kind:
                 return number
         raise KernelError(f"this kernel's BTF has no {kind.name.lower()} {name}")
-
-    def has(self, structure: str, path: str) -> bool:
-        """Whether a structure of this kernel has this field (see `field`)."""
-        try:
-            self.field(structure, path)
-        except KernelError:
-            return False
-        return True
 
     def field(self, structure: str, path: str) -> Field:
         """A field of a structure, by names joined with dots; those in unnamed structures and unions need no path.
 
         Raises KernelError where the kernel has no such field, or it is a bit field.
         """
+        try:
+            return self._field(structure, path)
+        except (IndexError, ValueError, RecursionError) as error:
+            raise KernelError(f"this kernel's BTF makes no sense at {structure}.{path}") from error
+
+    def _field(self, structure: str, path: str) -> Field:
         number, offset = self.find(Kind.STRUCT, structure), 0
         for name in path.split("."):
             found = self._member(number, name)
@@ -130,7 +136,7 @@ class Btf:
     def _member(self, number: int, name: str) -> tuple[int, int] | None:
         """The type of a member of a structure or union, and its offset in bits; None where there is none."""
         number = self._resolved(number)
-        if self._kind(number) not in _COMPOUND:
+        if not number or self._kind(number) not in _COMPOUND:
             return None
         at = self._places[number - 1]
         info = self._words[at + 1]
@@ -143,7 +149,7 @@ class Btf:
                 inner = self._member(its_type, name)
                 if inner is not None:
                     return inner[0], bits + inner[1]
-            elif self._name(its_name) == name:
+            elif self._strings.startswith(name.encode() + b"\0", its_name):
                 if info & _BIT_FIELD and place >> 24:
                     raise KernelError(f"{name} is a bit field in this kernel")
                 return its_type, bits
@@ -151,9 +157,11 @@ class Btf:
 
     def _resolved(self, number: int) -> int:
         """The type behind typedefs and qualifiers."""
-        while number and self._kind(number) in _ALIASES:
+        for _ in range(_DEEPEST):
+            if not number or self._kind(number) not in _ALIASES:
+                return number
             number = self._words[self._places[number - 1] + 2]
-        return number
+        raise RecursionError
 
     def _size(self, number: int) -> int:
         number = self._resolved(number)
@@ -168,22 +176,29 @@ class Btf:
     def _kind(self, number: int) -> int:
         return self._words[self._places[number - 1] + 1] >> 24 & 0x1F
 
-    def _name(self, offset: int) -> str:
-        return self._strings[offset : self._strings.index(b"\0", offset)].decode()
-
 
 def _places(words: memoryview[int]) -> list[int]:
     """Where each type begins, in words; the first has number 1."""
     found: list[int] = []
-    at, end = 0, len(words)
-    add, fixed, each = found.append, _FIXED, _EACH
-    while at + _TYPE_WORDS <= end:
-        add(at)
-        info = words[at + 1]
+    at, end = 0, len(words) - _TYPE_WORDS
+    add, steps = found.append, _Steps()
+    try:
+        while at <= end:
+            add(at)
+            at += steps[words[at + 1]]
+    except KeyError:
+        raise DecodeError(f"BTF has a type of the unknown kind {words[at + 1] >> 24 & 0x1F}", at=4 * at) from None
+    if at != len(words):
+        raise DecodeError("BTF's last type is cut", at=4 * min(at, len(words)))
+    return found
+
+
+class _Steps(dict[int, int]):
+    """How many words a type has, by its second: there are 100,000 types, but few that differ in this."""
+
+    def __missing__(self, info: int) -> int:
         kind = info >> 24 & 0x1F
         if kind > _LAST:
-            raise DecodeError(f"BTF has a type of the unknown kind {kind}", at=4 * at)
-        at += fixed[kind] + each[kind] * (info & 0xFFFF)
-    if at != end:
-        raise DecodeError("BTF's last type is cut", at=4 * min(at, end))
-    return found
+            raise KeyError(info)
+        self[info] = steps = _TYPE_WORDS + _WORDS_BEHIND.get(kind, 0) + _WORDS_EACH.get(kind, 0) * (info & 0xFFFF)
+        return steps

@@ -10,7 +10,8 @@ from lastack.model.close import Closer
 from lastack.model.state import State
 
 from .life import UNKNOWN
-from .record import SAMPLED, TRANSITION, is_birth
+from .record import SAMPLED, TRANSITION, copied, is_birth
+from .sorting import mixed, order_of
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
@@ -40,53 +41,72 @@ CLOSER_SEEN: Final = _by_state(
 
 
 class Chain(NamedTuple):
-    """Rows sorted by life, and by time within each.
+    """Rows in the order of their lives, and of time within each.
 
-    `rows`: a copy. `number`: of each row, which chain it is in. `heads`: where each chain begins. `follows`: the chains
-    that belong to the same key as the one before, and so are a later life of the same socket.
+    `order`: where each is in the rows. `heads` and `tails`: where chains begin and end in that order. `number`: which
+    chain each is in. `follows`: chains of the same key as the one before, which are a later life of the same socket.
     """
 
-    rows: Array
-    number: Array
+    order: Array
     heads: Array
+    tails: Array
+    number: Array
     follows: Array
 
 
 def chain(rows: Array) -> Chain:
-    """Sort changes of state into chains, each of one life: what begins one is a birth."""
-    rows = rows[np.lexsort((rows["at"], rows["cookie"]))]
-    same = np.zeros(len(rows), np.bool_)
-    same[1:] = rows["cookie"][1:] == rows["cookie"][:-1]
-    head = ~same | is_birth(rows)
+    """Put changes of state, given in order of time, into chains, each of one life: a birth begins one."""
+    order = order_of(rows["cookie"])
+    keys = rows["cookie"][order]
+    head = np.ones(len(rows), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=head[1:])
+    first = head.copy()
+    head |= is_birth(rows)[order]
     heads = np.flatnonzero(head)
-    return Chain(rows, np.cumsum(head) - 1, heads, same[heads])
+    tails = np.append(heads[1:], len(rows)) - 1
+    return Chain(order, heads, tails, np.cumsum(head) - 1, ~first[heads])
 
 
-def may_be_mini(rows: Array) -> Array:
-    """Which ends may be the beginning of a mini-socket (net/ipv4/tcp_minisocks.c: tcp_time_wait())."""
-    left = (rows["before"] == State.FIN_WAIT_2) | (rows["before"] == State.CLOSING)
-    may: Array = left & (rows["after"] == State.CLOSED) & (rows["flags"] & SAMPLED == 0)
-    return may
+def in_time(rows: Array) -> Array:
+    """The rows in order of time: a copy, unless they were."""
+    at = np.ascontiguousarray(rows["at"])
+    return rows if (at[1:] >= at[:-1]).all() else copied(rows, at.argsort(kind="stable"))
 
 
-def former_states(chain: Chain, lives: Array) -> Array:
-    """The state that each row's life was in before it; `lives` are those of the chains before any of the rows."""
-    former = np.empty(len(chain.rows), np.uint8)
-    former[1:] = chain.rows["after"][:-1]
-    pending = lives["state"] == UNKNOWN
-    former[chain.heads] = np.where(pending, lives["former"], lives["state"])
-    return former
+class Moves(NamedTuple):
+    """The changes of all chains as columns in their order: `since` when each was in its `before`, 0 where unknown."""
+
+    at: Array
+    since: Array
+    before: Array
+    after: Array
+
+    @property
+    def stayed(self) -> Array:
+        """How long each had been in its `before`, in ns; -1 unknown."""
+        return np.where(self.since > 0, np.maximum(self.at - self.since, 0), -1)
 
 
-def stayed(chain: Chain, lives: Array) -> Array:
-    """How long each row's life had been in its `before`, in ns; -1 where the beginning of that was not seen."""
-    rows = chain.rows
-    since, former = np.empty(len(rows), np.int64), former_states(chain, lives)
-    since[1:] = rows["at"][:-1]
-    since[chain.heads] = lives["since"]
-    known = (since > 0) & (former == rows["before"])
-    known[chain.heads] &= ~is_birth(rows[chain.heads])
-    return np.where(known, np.maximum(rows["at"] - since, 0), -1)
+def moves(chain: Chain, rows: Array, lives: Array, places: Array) -> Moves:
+    """What the rows say, with what was known of each chain's life, which is at its place in `lives`.
+
+    A row of a dump does not say what was before: that is what was known. An end that may be a mini-socket's beginning
+    is one to UNKNOWN.
+    """
+    at, before, after = (rows[name][chain.order] for name in ("at", "before", "after"))
+    state = lives["state"][places]
+    former = np.empty(len(at), np.uint8)
+    former[1:] = after[:-1]
+    former[chain.heads] = np.where(state == UNKNOWN, lives["former"][places], state)
+    before = np.where(before == UNKNOWN, former, before)
+    since = np.empty(len(at), np.int64)
+    since[1:] = at[:-1]
+    since[chain.heads] = np.where(before[chain.heads] == State.CLOSED, 0, lives["since"][places])
+    since[former != before] = 0
+    left = (before == State.FIN_WAIT_2) | (before == State.CLOSING)
+    mini = left & (after == State.CLOSED) & (rows["flags"][chain.order] & SAMPLED == 0)
+    after[mini] = UNKNOWN
+    return Moves(at, since, before, after)
 
 
 def as_changes(lives: Array) -> Array:
@@ -111,12 +131,7 @@ def match(rows: Array, lives: Array, places: Array) -> Array:
 
 def four_tuples(rows: Array) -> Array:
     """A number of 64 bits for each row that the same four-tuple always has, and another one hardly ever."""
-    mixed = np.zeros(len(rows), np.uint64)
-    for part in (
+    return mixed(
         *(rows[f"{side}_addr"][half] for side in ("local", "remote") for half in ("high", "low")),
         rows["local_port"].astype(np.uint64) << np.uint64(16) | rows["remote_port"],
-    ):
-        # Multiply and fold, as in splitmix64: every bit of a part moves about half of the result.
-        mixed = (mixed ^ part) * np.uint64(0xBF58_476D_1CE4_E5B9)
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
+    )

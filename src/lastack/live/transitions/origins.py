@@ -18,6 +18,7 @@ from lastack.model.state import State
 
 from . import chains, seen
 from .places import Places
+from .sorting import distinct
 from .source import Namespaces
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class Origins:
         opened = (rows["after"] == State.LISTEN) & (called != 0)
         self._add_listeners(rows[opened])
         children = np.flatnonzero(rows["before"] == State.LISTEN)
-        found = np.zeros(len(children), np.int64)
+        ends = rows["local_addr"][children]
+        first, which = distinct(ends["high"], ends["low"], rows["local_port"][children])
+        few = rows[children[first]]
+        found = np.zeros(len(few), np.int64)
         for wildcard in (None, MAPPED_PREFIX, 0):
-            keys = _endpoints(rows[children], wildcard).tolist()
-            told = np.array([self._listeners.get(key, 0) for key in keys], np.int64)
+            told = [self._listeners.get(key, 0) for key in _endpoints(few, wildcard).tolist()]
             found = np.where(found, found, told)
-        called[children] = np.where(found, found, 0 if self._asked is None else ELSEWHERE)
+        called[children] = np.where(found, found, 0 if self._asked is None else ELSEWHERE)[which]
         return called
 
     def of_strangers(self, rows: Array) -> Array:

@@ -128,7 +128,7 @@ def _choose(code: Assembler, btf: Btf, namespaces: frozenset[int] | None) -> Non
     code.load(R1, R6, btf.field("sock", "__sk_common.skc_net.net")).load(R1, R1, btf.field("net", "ns.inum"))
     code.store(R10, _NAMESPACE, R1)
     if namespaces is not None:
-        for namespace in sorted(namespaces):
+        for namespace in sorted(namespaces) or [0]:
             code.jump_if_equal_32(R1, namespace, "wanted")
         code.jump("end").label("wanted")
     # The child of a listener is given its addresses and its cookie only after this first change, and leaves

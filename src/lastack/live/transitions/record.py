@@ -55,6 +55,12 @@ def is_birth(rows: Array) -> Array:
     return born
 
 
+def copied(rows: Array, places: Array) -> Array:
+    """The rows at these places, or of this mask: copied as plain octets, where NumPy would copy field by field."""
+    found: Array = rows.view(np.dtype((np.void, rows.itemsize)))[places].view(rows.dtype)
+    return found
+
+
 def none() -> Array:
     """No transitions."""
     return np.empty(0, TRANSITION)

@@ -20,7 +20,7 @@ from lastack.model.state import State
 
 from .clock import UnixOffset
 from .origins import Origins
-from .record import NUMBERED, TRANSITION, is_birth
+from .record import NUMBERED, TRANSITION, copied, is_birth
 from .source import Namespaces, TransitionSource
 from .tasks import Tasks
 
@@ -67,7 +67,7 @@ class TracefsSource(TransitionSource):
         self._instance = tracefs.Instance(_EVENT, octets, _FIELDS)
         self._origins = Origins(namespaces)
         self._tasks = Tasks(tracefs.root() / "saved_cmdlines")
-        self._offset = UnixOffset()
+        self._offset = UnixOffset(time.CLOCK_MONOTONIC)
         self._sockets: dict[int, tuple[int, int]] = {}
         self._next = 1
         self._held = tracefs.Batch(np.empty(0, self._instance.layout), np.empty(0, np.int64))
@@ -96,14 +96,15 @@ class TracefsSource(TransitionSource):
         """See TransitionSource."""
         began = time.monotonic_ns()
         fresh = self._instance.read()
-        events = np.concatenate((self._held.events, fresh.events))
+        octets = np.dtype((np.void, fresh.events.itemsize))
+        events = np.concatenate((self._held.events.view(octets), fresh.events.view(octets))).view(fresh.events.dtype)
         times = np.concatenate((self._held.times, fresh.times))
         order = np.argsort(times, kind="stable")
         ready = len(order) if self._stopped else int(np.searchsorted(times, began, side="right", sorter=order))
-        self._hold(tracefs.Batch(events[order[ready:]], times[order[ready:]]))
-        events, times = events[order[:ready]], times[order[:ready]]
-        ours = events["protocol"] == _TCP
-        return self._rows(events[ours], times[ours] + self._offset.now(), began)
+        later, order = order[ready:], order[:ready]
+        self._hold(tracefs.Batch(copied(events, later), times[later]))
+        order = order[events["protocol"][order] == _TCP]
+        return self._rows(copied(events, order), times[order] + self._offset.now(), began)
 
     def close(self) -> None:
         """See TransitionSource."""
@@ -131,7 +132,7 @@ class TracefsSource(TransitionSource):
         rows["family"] = np.where(mapped, 4, 6)
         self._name_callers(rows, events, now)
         keep = self._tell_apart(rows, events["skaddr"])
-        return rows if keep.all() else rows[keep]
+        return rows if keep.all() else copied(rows, keep)
 
     def _name_callers(self, rows: Array, events: Array, now: int) -> None:
         """Fill in the processes that have made changes by a call."""
