@@ -241,6 +241,21 @@ def test_a_rebooted_peer_is_found_by_the_next_segment() -> None:
     assert pair.here.error == "ECONNRESET"
 
 
+def test_a_reboot_is_written_down_and_no_number_is_given_again() -> None:
+    pair = Pair()
+    pair.here.close()
+    pair.there.close()
+    pair.sim.run(at_most=SECOND)
+    pair.client.connect("10.0.0.2", 80)
+    pair.sim.run_until(pair.listener.accept, at_most=SECOND)
+    pair.client.reboot()
+    told = [one for one in pair.sim.trace.changes if one.host == "client"]
+    lost = {(one.before, one.after) for one in told if one.cause == "reboot"}
+    assert lost == {(S.ESTABLISHED, S.CLOSED), (S.TIME_WAIT, S.CLOSED)}
+    pair.client.connect("10.0.0.2", 80)
+    assert pair.sim.trace.changes[-1].connection not in {one.connection for one in told}
+
+
 def test_close_wait_stays_for_ever() -> None:
     pair = Pair()
     pair.here.close()

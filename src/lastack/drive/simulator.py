@@ -129,8 +129,12 @@ class Host:
 
     def reboot(self) -> None:
         """Lose everything: connections, listeners, waits. Nothing is sent."""
-        settings, addresses = self.settings, self.node.addresses
-        self.node.stack = self._sim.make_stack(self.node.name, addresses, settings)
+        former = self.stack.host
+        former.crash("reboot", self._sim.now)
+        stack = self._sim.make_stack(self.node.name, self.node.addresses, self.settings)
+        # No connection is called as one before.
+        stack.host.numbers = former.numbers
+        self.node.stack = stack
         self.node.deadline = NEVER
         self.node.exact = True
 

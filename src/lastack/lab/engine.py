@@ -197,7 +197,7 @@ class EngineBench(Bench):
         """From the trace."""
         self._learn()
         sent = self._sent()
-        histories, left_out = tell(sent, self._sim.trace.changes, self._names, sampled="")
+        histories, left_out = tell(sent, self._sim.trace.changes, self._names, "", self._sim.now)
         moved = {host.name: host.counters() for host in self._hosts}
         return Scene(self._title, self._settings, histories, moved, tuple(sent), left_out)
 

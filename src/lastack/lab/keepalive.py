@@ -43,10 +43,10 @@ def watched(bench: Bench, *keepalive: bool) -> list[tuple[Sock, Sock]]:
     return pairs
 
 
-def noticed(bench: Bench, sock: Sock, at_most: Nanos) -> tuple[float, str]:
-    """After how many seconds a socket has an error pending, and which; the time waited and none where it has not."""
-    took = bench.within(at_most, lambda: sock.error is not None)
-    return (at_most if took is None else took) / SECOND, sock.error or "none"
+def noticed(bench: Bench, sock: Sock, since: Nanos, at_most: Nanos) -> tuple[float, str]:
+    """How many seconds after an instant a socket has an error pending, and which; `none` where it has not in time."""
+    bench.within(since + at_most - bench.now, lambda: sock.error is not None)
+    return (bench.now - since) / SECOND, sock.error or "none"
 
 
 def said(bench: Bench, sock: Sock, since: Nanos) -> tuple[str, ...]:

@@ -154,7 +154,9 @@ class KernelBench(Bench):
         self._carry()
         for host in self._hosts:
             self._look(host, "timer", self.now)
-        histories, left_out = tell(self._sent, self._lanes.changes, self._lanes.names, self._tracepoint.untold)
+        histories, left_out = tell(
+            self._sent, self._lanes.changes, self._lanes.names, self._tracepoint.untold, self.now
+        )
         moved = {host.name: host.counters() for host in self._hosts}
         return Scene(self._title, self._settings, histories, moved, tuple(self._sent), left_out, self._late)
 

@@ -260,6 +260,7 @@ class KernelHost(Host):
         os.close(self._descriptor)
         self._open()
         self.moved()
+        self.touched("reboot")
 
     def setting(self, name: str) -> str | None:
         """From /proc/sys of the namespace."""

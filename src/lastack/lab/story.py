@@ -28,11 +28,12 @@ def tell(
     changes: Sequence[StateChange],
     names: Mapping[tuple[str, int], FourTuple],
     sampled: str,
+    until: Nanos,
 ) -> tuple[tuple[History, ...], int]:
     """The first connections of a scene, MOST of them at most, and how many more there were.
 
-    `names`: the ends of a host's connection with that number, as that host names them. Raises DecodeError on octets
-    that are no packet.
+    `names`: the ends of a host's connection with that number, as that host names them. `until`: when the scene ended.
+    Raises DecodeError on octets that are no packet.
     """
     lines: dict[FourTuple, list[tuple[Nanos, str, Packet, str]]] = {}
     for at, host, data, fate in sent:
@@ -46,7 +47,7 @@ def tell(
             lanes.setdefault(four if change.host == HOSTS[0] else FourTuple(four.remote, four.local), []).append(change)
     # Strangers, whom only the wire knows, come last.
     shown = sorted(lines, key=lambda four: four.local.addr not in ADDRESSES[HOSTS[0]])[:MOST]
-    histories = tuple(_history(four, lines[four], lanes.get(four, []), sampled) for four in shown)
+    histories = tuple(_history(four, lines[four], lanes.get(four, []), sampled, until) for four in shown)
     return histories, len(lines) - len(shown)
 
 
@@ -60,7 +61,7 @@ def _between(packet: Packet, host: str) -> FourTuple:
 
 
 def _history(
-    four: FourTuple, lines: list[tuple[Nanos, str, Packet, str]], changes: list[StateChange], sampled: str
+    four: FourTuple, lines: list[tuple[Nanos, str, Packet, str]], changes: list[StateChange], sampled: str, until: Nanos
 ) -> History:
     bases: dict[str, int] = {}
     segments = []
@@ -94,4 +95,4 @@ def _history(
                 notes=tuple(notes),
             )
         )
-    return History(str(four.local), str(four.remote), HOSTS, tuple(segments), tuple(changes), sampled=sampled)
+    return History(str(four.local), str(four.remote), HOSTS, tuple(segments), tuple(changes), sampled, until=until)

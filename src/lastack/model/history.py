@@ -63,7 +63,8 @@ class History(NamedTuple):
     `local` and `remote` are the ends as `address:port`; `hosts` names the two lanes, local first, and is what `host`
     of the segments and changes refers to. The first change of a lane says by its `before` in which state it began.
     `sampled`: which states come from looking now and then, so that their instants are bounds; in words, empty for none.
-    `unseen`: what is missing (the beginning, one direction), in words.
+    `unseen`: what is missing (the beginning, one direction), in words. `until`: how long it was watched, where a state
+    that lasts may say something.
     """
 
     local: str
@@ -73,3 +74,4 @@ class History(NamedTuple):
     changes: tuple[StateChange, ...]
     sampled: str = ""
     unseen: tuple[str, ...] = ()
+    until: Nanos | None = None

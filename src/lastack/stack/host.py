@@ -98,6 +98,18 @@ class Host:
         self.ports.release(demux.local_address(wait.key), demux.ports(wait.key)[0], bool(wait.flags & REUSE))
         rows.remove(row)
 
+    def crash(self, cause: str, now: Nanos) -> None:
+        """Everything is gone at once, without a word to anybody but who watches."""
+        if self.observer is None:
+            return
+        for socket in self.sockets.values():
+            tcb = socket.connection.tcb
+            self.observer.moved(tcb.number, tcb.state, State.CLOSED, cause, now)
+        for rows in (self.four, self.six):
+            for row in rows.rows():
+                wait = rows.load(row)
+                self.observer.moved(wait.number, wait.state, State.CLOSED, cause, now)
+
     def settle(self, socket: Socket, now: Nanos) -> None:
         """Nothing more is to be sent for it at present: see what else became of it."""
         tcb = socket.connection.tcb

@@ -120,13 +120,13 @@ EXPERIMENT = Experiment(
     ),
     lesson=Words(
         "The accept queue is as they say, give or take one: it takes min(backlog, somaxconn) + 1. But the SYN queue has the "
-        "same limit today; tcp_max_syn_backlog counts only where it is lower and SYN cookies are off. So the "
+        "same limit today; tcp_max_syn_backlog counts, by three quarters, only where it is lower and SYN cookies are off. So the "
         "number to raise is the program's backlog together with somaxconn (and listen() again), and accept() has to keep up. "
         "When the queue is full further SYNs are dropped (ListenOverflows, ListenDrops) and those clients wait in SYN_SENT, "
         "1 s and more; handshakes that were under way leave a client that believes it is connected. tcp_abort_on_overflow "
         "resets those at once: honest, but it makes a short peak visible as errors.",
         "全连接队列基本如此，只是多一个：能放 min(backlog, somaxconn) + 1 个。但今天的内核里半连接队列也受同一个值限制；"
-        "tcp_max_syn_backlog 只有在它更小、并且关闭了 SYN cookies 时才起作用。所以要调大的是程序的 backlog 和 somaxconn（之后重新 listen），"
+        "tcp_max_syn_backlog 只有在它更小、并且关闭了 SYN cookies 时才起作用（而且只用到它的四分之三）。所以要调大的是程序的 backlog 和 somaxconn（之后重新 listen），"
         "并且 accept() 要跟得上。队列满时新的 SYN 被丢弃（ListenOverflows、ListenDrops），这些客户端停在 SYN_SENT，至少等 1 秒；"
         "正在握手的客户端则会以为已经连上。tcp_abort_on_overflow 会立刻复位它们：更诚实，但短暂的高峰也会变成可见的错误。",
     ),

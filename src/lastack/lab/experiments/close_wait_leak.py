@@ -92,11 +92,13 @@ EXPERIMENT = Experiment(
         "ends the moment that the program calls close(). Recv-Q in `ss -tan state close-wait` says where to look: 0: the "
         "end of file was read and the socket forgotten (an error path without close()); 1: nobody reads that socket "
         "any more; more: data is unread as well; and without a process (`ss -p`): accept() is not called. The one "
-        "setting that can end it, keepalive, works only where the program has asked for it: see keepalive-close-wait.",
+        "setting that can end it, keepalive, works only where the program has asked for it (see keepalive-close-wait). If the "
+        "program does close, look for a child process that holds the descriptor too (inherited-descriptor).",
         "CLOSE_WAIT 没有定时器：无论 tcp_fin_timeout 等参数调得多低，一天之后它还在；程序一调用 close() 它就结束。"
         "`ss -tan state close-wait` 里的 Recv-Q 能说明问题出在哪：0 表示 EOF 已经读到、但忘了关闭（多半是某个异常分支漏了 close）；"
         "1 表示没有人再读这个 socket；更大表示还有数据没读；如果 `ss -p` 看不到进程，说明程序没有 accept()。"
-        "唯一可能起作用的参数是 keepalive，但前提是程序自己打开了它：见 keepalive-close-wait。",
+        "唯一可能起作用的参数是 keepalive，但前提是程序自己打开了它：见 keepalive-close-wait。如果程序确实调用了 close，"
+        "就要看有没有子进程也持有这个描述符：见 inherited-descriptor。",
     ),
     run=run,
     expected=Verdict.HOLDS,

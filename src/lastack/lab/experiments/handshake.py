@@ -48,13 +48,15 @@ def run(lab: Lab) -> Outcome:
 def _open(lab: Lab, bench: Bench) -> _Opening:
     """Connect, and look at both ends until both have the connection."""
     listener = bench.server.listen(80, tcp_defer_accept=lab.number("defer_accept"))
+    begin = bench.now
     here = bench.client.connect(bench.server.address, 80)
     bench.until(lambda: here.state is State.ESTABLISHED, 60 * SECOND)
     connected = bench.now
     bench.until(listener.accept, 60 * SECOND)
+    accepted = bench.now
     segments = [(host, packet.segment) for _, host, packet, _ in bench.packets()]
     sent = tuple(f"{host} {spelled(segment.flags)}" for host, segment in segments if segment is not None)
-    return _Opening(connected / SECOND, bench.now / SECOND, sent)
+    return _Opening((connected - begin) / SECOND, (accepted - begin) / SECOND, sent)
 
 
 EXPERIMENT = Experiment(

@@ -16,6 +16,9 @@ _PING = b"ping"
 _FAR: Nanos = 25 * MILLISECOND
 """One way: far enough that it is not by chance after how many retransmissions the model of tcp_retries2 is over."""
 
+_ONE_DOUBLING = 0.5
+"""How near times are that end with a retransmission: one more, or one less, is no difference in kind."""
+
 
 class _Watch(NamedTuple):
     """A way to watch a peer: the socket's options, whether the program sends pings, and how long it waits for a pong."""

@@ -41,10 +41,10 @@ def run(lab: Lab) -> Outcome:
         kept = _last_ack(bench, here, there, vanishes, keeps=True)
     facts = (
         Fact("LAST_ACK, the client answers: a second or less", answered.lasted < 1),
-        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=0.3),
+        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=0.5),
         Fact("FINs sent to it", silent.fins, near=0.3),
-        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=0.3),
-        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=0.3),
+        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=0.5),
+        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=0.5),
     )
     if answered.lasted >= 1:
         return Outcome(Verdict.FALSE, facts)

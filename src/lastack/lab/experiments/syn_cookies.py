@@ -23,7 +23,7 @@ class _Visit(NamedTuple):
     """What became of an honest client in a flood.
 
     `requests`: what the SYN queue held. `served`: whether it came in by itself, `late`: only when it said something.
-    `believes`: it had a connection that the server had not. `answers`: SYN,ACKs to it.
+    `believes`: it had a connection that the server had not. `answers`: SYN,ACKs to it; `scaled`: with a window scale.
     """
 
     requests: int
@@ -31,6 +31,7 @@ class _Visit(NamedTuple):
     late: bool
     believes: bool
     answers: int
+    scaled: bool
     cookies: int
 
 
@@ -44,12 +45,16 @@ def run(lab: Lab) -> Outcome:
     with lab.scene(f"a flood, tcp_syncookies {cookies}, the client's ACK is lost", tcp_syncookies=cookies) as bench:
         bench.forth.lose(bare_ack)
         unlucky = _visit(lab, bench)
+    with lab.scene("without timestamps", tcp_syncookies=cookies, tcp_timestamps=0) as bench:
+        plain = _visit(lab, bench)
     facts = (
         Fact("requests in the SYN queue without cookies", without.requests),
         Fact("without cookies: the honest client is served", without.served),
         Fact("without cookies: SYN,ACKs to it", without.answers),
         Fact("with cookies: the honest client is served", with_them.served),
         Fact("with cookies: SyncookiesRecv", with_them.cookies),
+        Fact("with cookies: window scaling, with timestamps", with_them.scaled),
+        Fact("with cookies: window scaling, without timestamps", plain.scaled),
         Fact("its ACK lost: it believes in a connection that the server has not", unlucky.believes),
         Fact("its ACK lost: SYN,ACKs to it", unlucky.answers),
         Fact("its ACK lost: its first data makes the connection", unlucky.late),
@@ -70,12 +75,16 @@ def _visit(lab: Lab, bench: Bench) -> _Visit:
     honest = bench.client.connect(bench.server.address, _PORT)
     served = _accepts(bench, listener, patience)
     believes = not served and honest.state is State.ESTABLISHED
-    answers = sum(_to(packet, honest.four.local.port) for packet in bench.sent_by(bench.server) if syn_ack(packet))
+    port = honest.four.local.port
+    segments = [packet.segment for packet in bench.sent_by(bench.server) if syn_ack(packet)]
+    answers = [segment for segment in segments if segment is not None and segment.dst_port == port]
+    scaled = any(segment.window_scale is not None for segment in answers)
     late = False
     if believes:
         honest.send(b"hello")
         late = _accepts(bench, listener, patience)
-    return _Visit(requests, served, late, believes, answers, bench.server.counters().get("SyncookiesRecv", 0))
+    received = bench.server.counters().get("SyncookiesRecv", 0)
+    return _Visit(requests, served, late, believes, len(answers), scaled, received)
 
 
 def _flood(lab: Lab, bench: Bench) -> Listening:
@@ -95,10 +104,6 @@ def _flood(lab: Lab, bench: Bench) -> Listening:
 def _accepts(bench: Bench, listener: Listening, patience: Nanos) -> bool:
     """Whether a connection comes in in time."""
     return bench.within(patience, lambda: listener.accept() is not None) is not None
-
-
-def _to(packet: Packet, port: int) -> bool:
-    return packet.segment is not None and packet.segment.dst_port == port
 
 
 EXPERIMENT = Experiment(

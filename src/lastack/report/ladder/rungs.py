@@ -15,6 +15,7 @@ CLOSE: Final = "close"
 
 _SILENCE: Final[Nanos] = SECOND
 """A pause from this on gets a rung of its own."""
+_GONE: Final = ("", "CLOSED")
 
 
 class Rung(NamedTuple):
@@ -101,6 +102,17 @@ def _rungs(history: History) -> Iterator[Rung]:
         yield from _silence(last, change.at, current)
         last = change.at
         yield _change(change, lane, current, start)
+    if history.until is not None:
+        yield from _lasting(last, history.until, current, start)
+
+
+def _lasting(last: Nanos | None, until: Nanos, current: Sequence[str], start: Nanos) -> Iterator[Rung]:
+    """What is still there after a silence at the end."""
+    lasts = current[0] not in _GONE, current[1] not in _GONE
+    if any(lasts):
+        for silence in _silence(last, until, current):
+            yield silence
+            yield Rung(until - start, _pair(current), lasts, remarks=("watched until here",))
 
 
 def _around(

@@ -165,3 +165,12 @@ def test_what_was_not_seen_is_said() -> None:
     assert "Not seen: the beginning" in text(drawn)
     assert "Sampled, so at the time shown or before: TIME_WAIT" in text(drawn)
     assert "Not seen: the beginning" in render_html(drawn)
+
+
+def test_a_state_that_lasts_is_shown_as_long_as_it_was_watched() -> None:
+    whole = history()
+    watched = whole._replace(changes=whole.changes[:-1], until=START + 30 * SECOND)
+    assert "TIME_WAIT" in text(watched).splitlines()[-1]
+    assert "30.000000" in text(watched).splitlines()[-1]
+    assert "watched until here" in text(watched)
+    assert "watched until here" not in text(whole._replace(until=START + 90 * SECOND))
