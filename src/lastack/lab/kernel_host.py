@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import select
 import socket
 import struct
 import time
@@ -84,8 +85,12 @@ class KernelSock(Sock):
 
     @property
     def error(self) -> str | None:
-        """SO_ERROR, which the kernel forgets once it has told it: kept for the next call."""
-        if self._error is None and self.made.fileno() >= 0:
+        """SO_ERROR, which the kernel forgets once it has told it: kept for the next call.
+
+        Only where poll() says that there is an error: SO_ERROR also tells what was merely noted, as ICMP is, and what no
+        call will raise.
+        """
+        if self._error is None and self.made.fileno() >= 0 and self._failed():
             code = self.made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._error = errno.errorcode.get(code) if code else None
         return self._error
@@ -110,6 +115,11 @@ class KernelSock(Sock):
         """The system call setsockopt."""
         _set(self.made, options)
         self._host.touched("setsockopt call")
+
+    def _failed(self) -> bool:
+        asked = select.poll()
+        asked.register(self.made, 0)
+        return any(events & select.POLLERR for _, events in asked.poll(0))
 
     def _read(self, limit: int) -> bytes | None:
         return self.made.recv(limit)

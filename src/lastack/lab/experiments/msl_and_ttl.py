@@ -85,7 +85,8 @@ def _survives(bench: Bench, icmp: bool) -> bool:
     here.send(_TEXT)
     way.within(SECOND, lambda: False)
     bench.client.set(ip_default_ttl=64)
-    return way.within(10 * SECOND, lambda: there.receive() == _TEXT) is not None and here.state is State.ESTABLISHED
+    arrived = way.within(10 * SECOND, lambda: there.receive() == _TEXT) is not None
+    return arrived and here.state is State.ESTABLISHED and here.error is None
 
 
 def _arrives(bench: Bench, late: Nanos) -> bool:
