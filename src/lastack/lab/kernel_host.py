@@ -87,8 +87,7 @@ class KernelSock(Sock):
     def error(self) -> str | None:
         """SO_ERROR, which the kernel forgets once it has told it: kept for the next call.
 
-        Only where poll() says that there is an error: SO_ERROR also tells what was merely noted, as ICMP is, and what no
-        call will raise.
+        Only where poll() says that there is an error: SO_ERROR also tells what was merely noted, as an ICMP message is.
         """
         if self._error is None and self.made.fileno() >= 0 and self._failed():
             code = self.made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

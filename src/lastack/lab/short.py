@@ -64,6 +64,15 @@ def parted(bench: Bench, first: Sock, second: Sock) -> None:
     finished(bench, first)
 
 
+def unacknowledged(bench: Bench, last: Sock) -> None:
+    """Let an end of the server's send its FIN, as the second of the two, and lose the ACK."""
+    before = len(bench.sent_by(bench.client))
+    bench.forth.fate.up = False
+    last.shutdown()
+    bench.until(lambda: len(bench.sent_by(bench.client)) > before, _SOON)
+    bench.forth.fate.up = True
+
+
 def used_up(
     bench: Bench,
     listener: Listening,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import STEADY, closed, opened, parted, resets
+from lastack.lab.short import STEADY, closed, opened, parted, resets, unacknowledged
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -68,12 +68,11 @@ def _one_too_many(bench: Bench, think: Nanos, lost: bool) -> str | None:
         here.close()
     bench.until(lambda: there.receive() == b"", 10 * SECOND)
     bench.wait(think)
-    before = len(bench.sent_by(bench.client))
-    bench.forth.fate.up = not lost
-    there.shutdown()
-    bench.until(lambda: len(bench.sent_by(bench.client)) > before, 10 * SECOND)
-    bench.forth.fate.up = True
-    bench.within(5 * SECOND, lambda: there.state is State.CLOSED)
+    if lost:
+        unacknowledged(bench, there)
+    else:
+        there.shutdown()
+    bench.ended(there, 5 * SECOND)
     bench.wait(50 * MILLISECOND)
     return there.error
 

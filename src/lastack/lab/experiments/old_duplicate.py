@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from lastack.errors import CallError
-from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import opened, parted, segments
+from lastack.lab.orders import OLD, ONE_PORT, as_it_was, fitting, read_in_the_second
 from lastack.model.lab import Fact, Outcome, Verdict, Words
-from lastack.model.time import SECOND
 
-_ONE_PORT = {"ip_local_port_range": "40000 40000"}
-_OLD = b"order 2;"
 _SCENES = (
-    ("no TIME_WAIT, the numbers of both directions as before", 0, 0, True, True),
-    ("no TIME_WAIT, the client's numbers as before", 0, 0, True, False),
-    ("no TIME_WAIT, numbers by the clock", 0, 0, False, False),
-    ("no TIME_WAIT, the numbers of both directions as before, timestamps", 0, 1, True, True),
-    ("TIME_WAIT", 1000, 0, True, True),
+    ("no TIME_WAIT, the numbers of both directions as before", 0, 0, True, fitting),
+    ("no TIME_WAIT, the client's numbers as before", 0, 0, True, as_it_was),
+    ("no TIME_WAIT, numbers by the clock", 0, 0, False, as_it_was),
+    ("no TIME_WAIT, the numbers of both directions as before, timestamps", 0, 1, True, fitting),
+    ("TIME_WAIT", 1000, 0, True, fitting),
 )
-"""(title, tcp_max_tw_buckets, tcp_timestamps, whether the client begins with the same number, and the server)."""
+"""(title, tcp_max_tw_buckets, tcp_timestamps, whether the client begins with the same number, what comes late)."""
 
 
 def run(lab: Lab) -> Outcome:
     """Let the second order of an old connection come once more while a new one is between its first and its second."""
     read: dict[str, str] = {}
     moved = {"PAWSEstab": 0, "TCPChallengeACK": 0}
-    for title, buckets, stamps, same, both in _SCENES:
-        with lab.scene(title, client=_ONE_PORT, tcp_max_tw_buckets=buckets, tcp_timestamps=stamps) as bench:
-            read[title] = _played(bench, same, both)
+    for title, buckets, stamps, same, late in _SCENES:
+        with lab.scene(title, client=ONE_PORT, tcp_max_tw_buckets=buckets, tcp_timestamps=stamps) as bench:
+            read[title] = read_in_the_second(bench, late, same)
             for name in moved:
                 moved[name] += bench.server.counters().get(name, 0)
-    wrong = [_OLD.decode() in text for text in read.values()]
+    wrong = [OLD.decode() in text for text in read.values()]
     facts = (
         *(Fact(f"{title}: the new server reads", text) for title, text in read.items()),
         *(Fact(name, count) for name, count in moved.items()),
@@ -42,34 +37,6 @@ def run(lab: Lab) -> Outcome:
         "没有启用时间戳，而且新连接两个方向的序列号都恰好与旧连接重叠",
     )
     return Outcome(verdict, facts, condition if verdict is Verdict.ONLY_IF else None)
-
-
-def _played(bench: Bench, same: bool, both: bool) -> str:
-    """What the server reads in the new connection; instead of it, the error that stops the client from opening it."""
-    listener = bench.server.listen(80, so_reuseaddr=True)
-    to = (bench.server.address, 80)
-    here, there = opened(bench, listener, bench.client, to)
-    for order in (b"order 1;", _OLD):
-        here.send(order)
-        bench.until(there.receive, 10 * SECOND)
-    parted(bench, here, there)
-    former = segments(bench, bench.client)
-    number = former[0].seq if same else 0
-    try:
-        here, there = opened(bench, listener, bench.client, to, tcp_queue_seq=number)
-    except CallError as error:
-        return error.code or str(error)
-    here.send(b"order 7;")
-    text = bench.until(there.receive, 10 * SECOND)
-    late = next(segment for segment in former if segment.payload == _OLD).copy()
-    if both:
-        # As if the server, too, had begun with the number it had before.
-        late.ack = segments(bench, bench.client)[-1].ack
-    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client, "late: of the old connection")
-    bench.wait(SECOND // 4)
-    here.send(b"order 8;")
-    bench.wait(SECOND // 4)
-    return (text + (there.receive() or b"")).decode()
 
 
 EXPERIMENT = Experiment(

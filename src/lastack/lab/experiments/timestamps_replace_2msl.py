@@ -8,32 +8,48 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import STEADY, closed, finished, opened, parted, segments
+from lastack.lab.orders import ONE_PORT, Late, fitting, read_in_the_second
+from lastack.lab.short import STEADY, closed, finished, opened, unacknowledged
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.wire.flags import RST
 from lastack.wire.segment import Segment
 from lastack.wire.seq import add
 
-_ONE_PORT = {"ip_local_port_range": "40000 40000"}
 _SIX_PORTS: Final[dict[str, int | str]] = {"ip_local_port_range": "40000 40005", "tcp_tw_reuse": 1}
-_OLD = b"order 2;"
 _WRAPPED: Final = -(1 << 31) - 1000
-_LATE: Final = (
-    ("an old segment", None, 0),
-    ("an old segment with an equal timestamp", 0, 0),
-    ("an old segment whose timestamp is 2^31 ms and a second older", _WRAPPED, 0),
-    ("an old RST", None, RST),
-)
-"""(title, how much newer its timestamp is than the last one, None: as it was, flags instead of its own)."""
+
+
+def _equal(old: Segment, last: Segment) -> Segment:
+    late = fitting(old, last)
+    late.ts_value = last.ts_value
+    return late
+
+
+def _wrapped(old: Segment, last: Segment) -> Segment:
+    late = fitting(old, last)
+    late.ts_value = add(last.ts_value or 0, _WRAPPED)
+    return late
+
+
+def _reset(old: Segment, last: Segment) -> Segment:
+    return Segment(old.src_port, old.dst_port, old.seq, 0, RST, 0)
+
+
+_LATE: Final[dict[str, Late]] = {
+    "an old segment": fitting,
+    "an old segment with an equal timestamp": _equal,
+    "an old segment whose timestamp is 2^31 ms and a second older": _wrapped,
+    "an old RST": _reset,
+}
 
 
 def run(lab: Lab) -> Outcome:
     """Without TIME_WAIT but with timestamps: late segments of every kind, and a last ACK that is lost."""
     found: dict[str, str] = {}
-    for title, newer, flags in _LATE:
-        with lab.scene(f"no TIME_WAIT, timestamps; {title}", client=_ONE_PORT, tcp_max_tw_buckets=0) as bench:
-            found[title] = _late(bench, newer, flags)
+    for title, late in _LATE.items():
+        with lab.scene(f"no TIME_WAIT, timestamps; {title}", client=ONE_PORT, tcp_max_tw_buckets=0) as bench:
+            found[title] = read_in_the_second(bench, late)
     with lab.scene("no TIME_WAIT, timestamps; the last ACK is lost", tcp_max_tw_buckets=0) as bench:
         error = _last_ack_lost(bench)
     with lab.scene(
@@ -51,50 +67,12 @@ def run(lab: Lab) -> Outcome:
     return Outcome(Verdict.FALSE if harmed or error else Verdict.HOLDS, facts)
 
 
-def _late(bench: Bench, newer: int | None, flags: int) -> str:
-    """What the server reads in a second connection between whose two orders something of the first one comes."""
-    listener = bench.server.listen(80, so_reuseaddr=True)
-    to = (bench.server.address, 80)
-    here, there = opened(bench, listener, bench.client, to)
-    for order in (b"order 1;", _OLD):
-        here.send(order)
-        bench.until(there.receive, 10 * SECOND)
-    parted(bench, here, there)
-    former = segments(bench, bench.client)
-    try:
-        here, there = opened(bench, listener, bench.client, to, tcp_queue_seq=former[0].seq)
-    except CallError as error:
-        return error.code or str(error)
-    here.send(b"order 7;")
-    text = bench.until(there.receive, 10 * SECOND)
-    last = segments(bench, bench.client)[-1]
-    late = next(segment for segment in former if segment.payload == _OLD).copy()
-    if flags:
-        late = Segment(late.src_port, late.dst_port, late.seq, 0, flags, 0)
-    else:
-        late.ack = last.ack
-        if newer is not None:
-            late.ts_value = add(last.ts_value or 0, newer)
-    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client, "late: of the old connection")
-    bench.wait(100 * MILLISECOND)
-    here.attempt(lambda: here.send(b"order 8;"))
-    bench.wait(400 * MILLISECOND)
-    try:
-        return (text + (there.receive() or b"")).decode()
-    except CallError as error:
-        return error.code or str(error)
-
-
 def _last_ack_lost(bench: Bench) -> str | None:
     """The error of a peer whose FIN's ACK is lost."""
     here, there = bench.connection()
     here.shutdown()
     bench.until(lambda: there.receive() == b"", 10 * SECOND)
-    there.shutdown()
-    before = len(bench.sent_by(bench.client))
-    bench.forth.fate.up = False
-    bench.until(lambda: len(bench.sent_by(bench.client)) > before, 10 * SECOND)
-    bench.forth.fate.up = True
+    unacknowledged(bench, there)
     finished(bench, here)
     bench.ended(there, 10 * SECOND)
     return there.error
