@@ -62,7 +62,7 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.FALSE,
     knobs=(
-        Knob("made", 2000, "how many TIME_WAIT are made to be measured", kernel=500),
+        Knob("made", 1000, "how many TIME_WAIT are made to be measured", kernel=500),
         Knob("many", 60_000, "how many TIME_WAIT a server has: 60 for every connection that it closes in a second"),
         Knob("budget", 100, "MB that may be called much"),
     ),
