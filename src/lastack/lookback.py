@@ -53,6 +53,8 @@ def check(
     return replace(
         report,
         source=replace(report.source, taken_ns=moment.at, filter=str(both)),
+        # How much of a limit is used cannot be told by a part of the connections.
+        headroom=() if moment.chosen else report.headroom,
         unseen=(*report.unseen, *moment.unseen),
     )
 

@@ -32,30 +32,32 @@ _MOST: Final = 1 << 14
 class Chooser:
     """Leaves out of steps what is not wanted. `places`: the namespaces watched; `lives`: what the steps lead to."""
 
-    def __init__(self, where: Filter, lives: Lives, places: Sequence[Namespace]) -> None:
-        """Raises KernelError as `snapshot.take` does; with an empty filter nothing is looked at."""
-        self._where = where
+    def __init__(self, where: Filter | None, lives: Lives, places: Sequence[Namespace]) -> None:
+        """Raises KernelError as `snapshot.take` does; without a filter nothing is looked at."""
+        self._where = where if where is not None and where.condition is not None else None
         self._lives = lives
         self._listeners: dict[int, tuple[int, bytes]] = {}
         self._places: dict[int, cgroups.Place] = {}
-        if where.condition is not None:
+        if self._where is not None:
             for snapshot in take(places):
                 self._learn(snapshot.connections)
             self._listen()
 
     def chosen(self, step: Step) -> Step:
-        """The step with those changes only whose connection the filter holds of."""
-        changes = step.changes
-        if self._where.condition is None or not len(changes):
+        """The step with those changes, and those ended lives, only whose connection the filter holds of."""
+        changes, ended = step.changes, step.ended
+        if self._where is None or not (len(changes) or len(ended)):
             return step
         if State.LISTEN in changes["after"]:
             self._listen()
-        table, now = self._table(changes, step.ended), int(changes["at"].max())
+        now = int(max(changes["at"].max(initial=0), ended["changed"].max(initial=0)))
+        table = self._table(changes, self._lives.owners(changes, ended))
         kept = np.zeros(len(changes), np.bool_)
         for name in ("before", "after"):
             known = changes[name] != UNKNOWN
             kept |= known & self._where.matches(table.with_columns({"local_state": changes[name]}), now)
-        return Step(changes[kept], step.stayed[kept], step.ended)
+        over = self._where.matches(self._table(ended, ended).with_columns({"local_state": ended["former"]}), now)
+        return Step(changes[kept], step.stayed[kept], ended[over])
 
     def _learn(self, table: ConnectionTable) -> None:
         held = table.select(table.valid("pid"))
@@ -70,10 +72,10 @@ class Chooser:
         owners = zip(listening["pid"].tolist(), listening["command"].tolist(), strict=True)
         self._listeners = dict(zip(chains.endpoints(listening).tolist(), owners, strict=True))
 
-    def _table(self, changes: Array, ended: Array) -> ConnectionTable:
-        """The changes as connections, without states."""
+    def _table(self, changes: Array, lives: Array) -> ConnectionTable:
+        """The rows, changes or lives, as connections without states; `lives` are those that they are of."""
         connected = changes["remote_port"] != 0
-        owners = self._owners(changes, ended)
+        owners = self._owners(changes, lives)
         pids = np.array([pid for pid, _ in owners], np.int32)
         places = [self._place(pid) for pid in pids.tolist()]
         return ConnectionTable(
@@ -93,8 +95,7 @@ class Chooser:
             },
         )
 
-    def _owners(self, changes: Array, ended: Array) -> list[tuple[int, bytes]]:
-        lives = self._lives.owners(changes, ended)
+    def _owners(self, changes: Array, lives: Array) -> list[tuple[int, bytes]]:
         owners = list(zip(lives["pid"].tolist(), lives["command"].tolist(), strict=True))
         nobody = np.flatnonzero(lives["pid"] == 0)
         for wildcard in chains.ANYWHERE:

@@ -19,7 +19,7 @@ from lastack.model.record import ConnectionTable
 from lastack.model.state import State
 
 from .flow import BOUNDS_NS
-from .groups import STATES, Group, by_listener, by_process, connected, whole
+from .groups import STATES, Group, connected, grouped, whole
 from .labels import NONE, Labels
 from .metrics import BY_NAME, COUNTER, GAUGE
 
@@ -36,8 +36,9 @@ PLACES: Final = 64
 
 Samples = dict[tuple[str, ...], float]
 
-_NAMES: Final = [state.name for state in sorted(State) if state is not State.LISTEN]
-_COUNTED: Final = {state: state.name for state in State}
+_NAMES: Final = [state.name for state in sorted(State) if state not in (State.LISTEN, State.CLOSED)]
+"""What connections can be in; those that are in none of these states are told all the same."""
+_COUNTED: Final[dict[int, str]] = {int(state): state.name for state in State}
 
 
 class Exporter:
@@ -109,12 +110,14 @@ class Exporter:
     def _families(self, seen: Seen) -> Iterator[Metric]:
         table = ConnectionTable.concatenate([connected(table) for table, _ in seen.look])
         everything = whole(table)
-        yield _info("lastack_build", version=__version__)
-        yield _info("lastack_source", name=seen.source, exact=str(seen.exact).lower())
+        yield _info("lastack_build", {"version": __version__})
+        yield _info("lastack_source", {"name": seen.source, "exact": str(seen.exact).lower()})
         yield _family("lastack_connections", _by_state((), everything, all_states=True))
         yield _family("lastack_oldest_seconds", _oldest(everything))
-        yield _family("lastack_process_connections", self._grouped(by_process(table), self._processes, seen.at))
-        yield _family("lastack_listener_connections", self._grouped(by_listener(table), self._listeners, seen.at))
+        yield _family("lastack_process_connections", self._grouped(grouped(table, "process"), self._processes, seen.at))
+        yield _family(
+            "lastack_listener_connections", self._grouped(grouped(table, "listener"), self._listeners, seen.at)
+        )
         yield from self._queues(seen)
         yield from _limits(seen)
         yield from _findings(seen)
@@ -152,11 +155,11 @@ class Exporter:
         metric = BY_NAME["lastack_state_seconds"]
         family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.labels)
         bounds = [*(f"{bound / 1e9:g}" for bound in BOUNDS_NS), "+Inf"]
-        for state in _COUNTED:
+        for state, name in _COUNTED.items():
             counts = np.cumsum(self._stayed[state]).tolist()
             if counts[-1]:
                 buckets = list(zip(bounds, counts, strict=True))
-                family.add_metric([state.name], buckets, float(self._seconds[state]))
+                family.add_metric([name], buckets, float(self._seconds[state]))
         return family
 
 
@@ -172,7 +175,7 @@ def _family(name: str, samples: Samples | Counter[tuple[str, ...]]) -> Metric:
     return family
 
 
-def _info(name: str, **values: str) -> Metric:
+def _info(name: str, values: dict[str, str]) -> Metric:
     from prometheus_client.core import InfoMetricFamily
 
     return InfoMetricFamily(name, BY_NAME[name].meaning, values)
@@ -188,7 +191,7 @@ def _oldest(group: Group) -> Samples:
 
 
 def _changes(counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> Samples:
-    named = {0: "unknown", **_COUNTED}
+    named: dict[int, str] = {0: "unknown", **_COUNTED}
     places = zip(*np.nonzero(counts), strict=True)
     return {
         (named.get(int(before), NONE), named.get(int(after), NONE)): int(counts[before, after])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from lastack.live.programs import program
-from lastack.live.transitions.record import is_birth
+from lastack.live.transitions.life import UNKNOWN
 from lastack.model.address import address_text
 from lastack.model.state import State
 
@@ -77,14 +77,15 @@ class Tally:
 
     def add(self, step: Step) -> None:
         """Take a step in."""
-        changes, ended = step.changes, step.ended
-        if len(changes):
-            np.add.at(self._changes, (changes["before"], changes["after"]), 1)
-            known = step.stayed >= 0
-            before, stayed = changes["before"][known], step.stayed[known]
-            np.add.at(self._stayed, (before, np.searchsorted(BOUNDS_NS, stayed)), 1)
-            np.add.at(self._seconds, before, stayed / 1e9)
-        born = changes[is_birth(changes) & (changes["after"] != State.LISTEN)]
+        # What the kernel has let go is told again, once a dump has shown what became of it.
+        certain = step.changes["after"] != UNKNOWN
+        changes, stayed, ended = step.changes[certain], step.stayed[certain], step.ended
+        np.add.at(self._changes, (changes["before"], changes["after"]), 1)
+        known = stayed >= 0
+        before, stayed = changes["before"][known], stayed[known]
+        np.add.at(self._stayed, (before, np.searchsorted(BOUNDS_NS, stayed)), 1)
+        np.add.at(self._seconds, before, stayed / 1e9)
+        born = changes[_born(changes)]
         died = ended[ended["former"] != State.LISTEN]
         self._born += len(born)
         self._died += len(died)
@@ -111,6 +112,17 @@ class Tally:
         into["listener"].update(dict(zip(*_each(accepted), strict=True)))
         for halves, count in zip(*_each(rows["remote_addr"]), strict=True):
             into["peer"][address_text(*halves)] += count
+
+
+def _born(changes: Array) -> Array:
+    """Which changes are a connection's first: a call of connect(), or the end of a listener's handshake.
+
+    Not every source tells of a listener's child before that; dumps may find it in any state.
+    """
+    before, after = changes["before"], changes["after"]
+    accepted = (before == State.SYN_RECEIVED) & (after == State.ESTABLISHED)
+    begun: Array = accepted | ((before == State.CLOSED) & ~np.isin(after, (State.LISTEN, State.SYN_RECEIVED)))
+    return begun
 
 
 def process_name(process: Process) -> str:

@@ -34,45 +34,61 @@ class Group(NamedTuple):
     pids: int = 0
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many they are."""
         return int(self.states.sum())
 
 
 def whole(table: ConnectionTable) -> Group:
     """All of them as one group."""
-    return _grouped(table, np.zeros(len(table), np.intp), ["all"])[0]
+    nothing = np.zeros(STATES, np.int64)
+    return next(iter(_grouped(table, np.zeros(len(table), np.intp), ["all"])), Group("all", nothing, nothing))
 
 
-def by_process(table: ConnectionTable) -> list[Group]:
-    """By the name of the process and, where that is an interpreter, of its program; most first."""
+def grouped(table: ConnectionTable, kind: str) -> list[Group]:
+    """By `process` (its name and, where that is an interpreter, its program), `listener` or `peer`; most first.
+
+    Those that came in by no listener are left out of the listeners.
+    """
+    which, names = _KEYS[kind](table)
+    return [group for group in _grouped(table, which, names) if group.name or kind == "process"]
+
+
+def members(table: ConnectionTable, kind: str, name: str) -> Array:
+    """Which rows are of the group of that name, as a boolean array."""
+    which, names = _KEYS[kind](table)
+    wanted = [number for number, each in enumerate(names) if each == name]
+    return np.isin(which, wanted)
+
+
+def connected(table: ConnectionTable) -> ConnectionTable:
+    """The table without the listening sockets."""
+    return table.select(~table.in_state(State.LISTEN))
+
+
+def _processes(table: ConnectionTable) -> tuple[Array, list[str]]:
     commands, programs = _codes(table, "command"), _codes(table, "program")
     width = len(table.column("program").strings) + 1
     keys, which = np.unique(commands * width + programs, return_inverse=True)
     named = [(_string(table, "command", key // width), _string(table, "program", key % width)) for key in keys.tolist()]
-    return _grouped(table, which, [" ".join(filter(None, each)) for each in named])
+    return which, [" ".join(filter(None, each)) for each in named]
 
 
-def by_listener(table: ConnectionTable) -> list[Group]:
-    """By the listening socket that they came in by, those that did; most first."""
-    table = table.select(table.valid("listener"))
-    return _grouped(table, _codes(table, "listener"), [NOBODY, *table.column("listener").strings])
+def _listeners(table: ConnectionTable) -> tuple[Array, list[str]]:
+    return _codes(table, "listener"), [NOBODY, *table.column("listener").strings]
 
 
-def by_peer(table: ConnectionTable) -> list[Group]:
-    """By the address of the other end; most first."""
+def _peers(table: ConnectionTable) -> tuple[Array, list[str]]:
     remote = table.values("remote_addr")
     order = np.lexsort((remote["low"], remote["high"]))
     fresh = np.ones(len(table), np.bool_)
     fresh[1:] = (np.diff(remote["high"][order]) != 0) | (np.diff(remote["low"][order]) != 0)
     which = np.empty(len(table), np.intp)
     which[order] = np.cumsum(fresh) - 1
-    return _grouped(table, which, [address_text(*halves) for halves in remote[order[fresh]].tolist()])
+    return which, [address_text(*halves) for halves in remote[order[fresh]].tolist()]
 
 
-def connected(table: ConnectionTable) -> ConnectionTable:
-    """The table without the listening sockets."""
-    return table.select(~table.in_state(State.LISTEN))
+_KEYS: Final = {"process": _processes, "listener": _listeners, "peer": _peers}
 
 
 def _grouped(table: ConnectionTable, which: Array, names: Sequence[str]) -> list[Group]:
@@ -86,7 +102,7 @@ def _grouped(table: ConnectionTable, which: Array, names: Sequence[str]) -> list
     pids = np.unique(np.stack((which, table.values("pid")), axis=1)[table.valid("pid")], axis=0)
     processes = np.bincount(pids[:, 0], minlength=len(names)) if len(pids) else np.zeros(len(names), np.int64)
     found = zip(names, counts, oldest.reshape(-1, STATES), processes.tolist(), strict=False)
-    return sorted((Group(*each) for each in found if each[1].any()), key=lambda group: -group.count)
+    return sorted((Group(*each) for each in found if each[1].any()), key=lambda group: -group.size)
 
 
 def _codes(table: ConnectionTable, name: str) -> Array:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from lastack.model.time import MINUTE, Nanos
@@ -17,11 +14,11 @@ from lastack.report.escape import visible
 
 from .exporter import Exporter
 from .looker import Asked, Looker
+from .stop import signalled
 
 if TYPE_CHECKING:
     from lastack.archive.writer import Recorder
 
-    from .looker import Seen
 
 _DAY: Nanos = 1440 * MINUTE
 
@@ -41,22 +38,24 @@ def serve(
     *,
     at: tuple[str, int] | None = None,
     kept: Kept | None = None,
-    tell: Callable[[str], None] | None = None,
+    lasting: Nanos | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Watch until SIGINT or SIGTERM; `at`: serve Prometheus there; `kept`: record.
+    """Watch until a signal ends it, or for so many ns; `at`: serve Prometheus there; `kept`: record.
 
-    `tell` is given sentences for people (None: they go to stderr). Raises CallError where an address, a directory or a
-    package cannot be had, KernelError where the kernel refuses.
+    How it is watched is told on stderr, unless `quiet`; what goes wrong always is. Raises CallError where an address, a
+    directory or a package cannot be had, KernelError where the kernel refuses.
     """
-    say = tell or _to_stderr
     with ExitStack() as open_:
-        stop = open_.enter_context(until_signal())
+        stop = open_.enter_context(signalled())
         exporter = open_.enter_context(Exporter(*at)) if at is not None else None
-        recorder = open_.enter_context(_recorder(kept, say)) if kept is not None else None
+        recorder = open_.enter_context(_recorder(kept)) if kept is not None else None
         looker = open_.enter_context(Looker(asked))
-        _introduce(looker, exporter, say)
+        if not quiet:
+            _introduce(looker, exporter)
         next_record = 0
-        for seen in looker.looks(stop):
+        end = None if lasting is None else time.monotonic_ns() + lasting
+        for seen in looker.looks(stop, end):
             if exporter is not None:
                 exporter.update(seen)
             if recorder is not None and kept is not None and seen.at >= next_record:
@@ -64,37 +63,21 @@ def serve(
                 next_record = seen.at - seen.at % kept.every + kept.every
 
 
-@contextmanager
-def until_signal() -> Iterator[Event]:
-    """Something that is set when SIGINT or SIGTERM comes, which then does nothing else."""
-    stop = Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-def _recorder(kept: Kept, say: Callable[[str], None]) -> Recorder:
+def _recorder(kept: Kept) -> Recorder:
     from lastack.archive.writer import Recorder
 
-    return Recorder(kept.directory, most_octets=kept.most_octets, most_age=kept.most_age, tell=say)
+    return Recorder(kept.directory, most_octets=kept.most_octets, most_age=kept.most_age, tell=_say)
 
 
-def _introduce(looker: Looker, exporter: Exporter | None, say: Callable[[str], None]) -> None:
+def _introduce(looker: Looker, exporter: Exporter | None) -> None:
     """Say what is used, and why nothing better is."""
     source = looker.watcher.source
-    say(f"changes of state come from {source.name}{'' if source.exact else ', by comparing dumps'}")
+    _say(f"changes of state come from {source.name}{'' if source.exact else ', by comparing dumps'}")
     for reason in source.reasons:
-        say(reason)
+        _say(reason)
     if exporter is not None:
-        say(f"metrics are at {exporter.url}")
+        _say(f"metrics are at {exporter.url}")
 
 
-def _to_stderr(said: str) -> None:
+def _say(said: str) -> None:
     print(f"lastack: {visible(said)}", file=sys.stderr, flush=True)

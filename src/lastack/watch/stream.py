@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from lastack.errors import CallError
@@ -20,8 +18,8 @@ from lastack.model.time import SECOND, Nanos
 
 from .choose import Chooser
 from .outlet import Outlet
+from .stop import signalled
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE: Final = SECOND // 5
 _TOLD: Final = SECOND
 """So often losses are told of at most."""
@@ -45,7 +43,7 @@ def stream(
     places = namespaces.choose(netns)
     inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in places)
     with ExitStack() as open_:
-        told = open_.enter_context(_signalled())
+        told = open_.enter_context(signalled()).fileno()
         descriptor = _opened(file)
         open_.callback(os.close, descriptor)
         watcher = open_.enter_context(Watcher(inodes, source))
@@ -110,22 +108,3 @@ class Losses:
         if lost > self._known:
             self._outlet.tell("lost", changes=lost - self._known)
             self._known = lost
-
-
-@contextmanager
-def _signalled() -> Iterator[int]:
-    """A descriptor that is readable once one of the signals has come; at the next one KeyboardInterrupt is raised."""
-    told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        if select.select([told], [], [], 0)[0]:
-            raise KeyboardInterrupt
-        os.eventfd_write(told, 1)
-
-    former = {number: signal.signal(number, tell) for number in _SIGNALS}
-    try:
-        yield told
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-        os.close(told)
