@@ -28,14 +28,16 @@ def check(
     where: Filter | str | None = None,
     thresholds: Thresholds | None = None,
     pause_ns: Nanos = SECOND,
+    watch_ns: Nanos = 0,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """What is wrong with the closing of connections, whose it is, why, and what to do: here, or in `captures`.
 
     Of this host: `netns` is `own`, `all`, or one namespace's name, inode or process id; suspect CLOSE_WAIT are looked
-    at again after `pause_ns`. Of captures: `memory` bounds the octets kept of live connections, `progress` is told how
-    many octets were read. `where` restricts what is judged (the language of `docs/filters.md`).
+    at again after `pause_ns`; for `watch_ns` it is watched first who closes connections (BPF). Of captures: `memory`
+    bounds the octets kept of live connections, `progress` is told how many octets were read. `where` restricts what is
+    judged (the language of `docs/filters.md`).
     Raises KernelError where the kernel refuses or is not Linux, CaptureError where no capture can be read, FilterError
     for a bad filter.
     """
@@ -47,7 +49,7 @@ def check(
     from .live.second_look import Look
 
     thresholds, wanted = thresholds or Thresholds(), _filter(where)
-    snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns))
+    snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns), watch_ns=watch_ns)
     return judge([(each.connections, each.facts) for each in snapshots], wanted, thresholds)
 
 
@@ -99,10 +101,14 @@ def connections(
     *captures: str | Path,
     netns: str = "own",
     where: Filter | str | None = None,
+    watch_ns: Nanos = 0,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> ConnectionTable:
-    """The connections of this host, listening sockets included, or of captures, as a table. Raises as `check` does."""
+    """The connections of this host, listening sockets included, or of captures, as a table.
+
+    The arguments are those of `check`, and it raises as that does.
+    """
     from .model.record import ConnectionTable
 
     wanted = _filter(where)
@@ -110,7 +116,7 @@ def connections(
         from .recorded import analyse, kept
 
         return kept(analyse(captures, memory=memory, progress=progress), wanted)
-    tables = [chosen(each.connections, each.facts, wanted) for each in _snapshots(netns, None, wanted)]
+    tables = [chosen(each.connections, each.facts, wanted) for each in _snapshots(netns, None, wanted, watch_ns)]
     return ConnectionTable.concatenate(numbered(tables))
 
 
@@ -136,12 +142,22 @@ def chosen(table: ConnectionTable, facts: HostFacts, where: Filter | None) -> Co
     return table if where is None else table.select(where.matches(table, facts.taken_ns, facts.ephemeral))
 
 
-def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None) -> list[Snapshot]:
+def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None, watch_ns: Nanos = 0) -> list[Snapshot]:
     """One look at every namespace asked for; `wanted` None: at the connections in every state."""
     from .linux import namespaces
     from .live.snapshot import take
 
-    return take(namespaces.choose(netns), look, None if wanted is None else wanted.states)
+    places, states = namespaces.choose(netns), None if wanted is None else wanted.states
+    if not watch_ns:
+        return take(places, look, states)
+    import time
+
+    from .live.transitions.tap import Tap
+
+    # What the tap learns, the look finds as it would find it of any other watch.
+    with Tap(frozenset(place.inode for place in places)):
+        time.sleep(watch_ns / SECOND)
+        return take(places, look, states)
 
 
 def numbered(tables: list[ConnectionTable]) -> list[ConnectionTable]:

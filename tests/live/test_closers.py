@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lastack.api import connections
+from lastack.api import check, connections
+from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.live import cgroups, closers, sockdiag
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Process
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
+from lastack.model.time import SECOND
 
 from .peer import Peer
 
@@ -61,19 +64,20 @@ def client(listener: socket.socket, name: bytes, count: int = 1, **options: Any)
     return subprocess.Popen([sys.executable, "-c", CLIENT, *words], stdin=subprocess.PIPE, **options)
 
 
-def in_time_wait() -> ConnectionTable:
+def in_time_wait(count: int = 1) -> ConnectionTable:
     deadline = time.monotonic() + 5
     while True:
         table = connections(where="state time-wait")
-        if len(table) or time.monotonic() > deadline:
+        if len(table) >= count:
             return table
+        assert time.monotonic() < deadline, f"{len(table)} of {count} in TIME_WAIT"
         time.sleep(0.01)
 
 
 def test_every_time_wait_made_during_a_watch_names_its_process(tap: Tap, listener: socket.socket) -> None:
     with client(listener, b"first", 40) as one, client(listener, b"second", 60) as other:
         close_all(listener, 100)
-        table = in_time_wait()
+        table = in_time_wait(100)
         owners = {key: len(rows) for key, rows in table.groups("pid", "command")}
         one.communicate(b"")
         other.communicate(b"")
@@ -143,6 +147,55 @@ def test_what_a_watch_knew_goes_with_it(private_network: Namespace, listener: so
         time.sleep(0.01)
 
 
+WATCH = """
+import sys
+from lastack.live.transitions.tap import Tap
+with Tap(frozenset({int(sys.argv[1])})):
+    print("watching", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_watch_of_another_process_is_found_and_leaves_nothing_when_it_is_killed(
+    private_network: Namespace, listener: socket.socket
+) -> None:
+    command = [sys.executable, "-c", WATCH, str(private_network.inode)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == b"watching\n"
+        with client(listener, b"known") as process:
+            close_all(listener, 1)
+            process.communicate(b"")
+        [row] = in_time_wait().rows()
+        watch.kill()
+    assert (row["pid"], row["command"]) == (process.pid, "known")
+    deadline = time.monotonic() + 5
+    while in_time_wait().valid("pid").any():
+        assert time.monotonic() < deadline, "the watch has left something behind"
+        time.sleep(0.01)
+
+
+FEW = """
+import socket, sys
+from lastack.api import connections
+from lastack.live.transitions.tap import Tap
+with Tap(None), socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+    accepted.close()
+    print([row["pid"] for row in connections(where=f"dport = :{listener.getsockname()[1]}").rows()])
+"""
+
+
+@pytest.mark.tool("setpriv")
+def test_two_capabilities_are_enough_for_a_watch_and_for_its_own_looks(private_network: Namespace) -> None:
+    limits = ["--inh-caps", "-all", "--bounding-set", "-all,+cap_38,+cap_39"]  # CAP_PERFMON, CAP_BPF
+    command = ["setpriv", *limits, sys.executable, "-c", FEW]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said, _ = process.communicate()
+    assert said == f"[{process.pid}]\n"
+
+
 def test_of_two_watches_either_may_know(private_network: Namespace, listener: socket.socket) -> None:
     here = frozenset({private_network.inode})
     with Tap(here), client(listener, b"first") as process:
@@ -178,7 +231,7 @@ def test_a_number_that_another_process_has_now_is_not_taken_for_it(tap: Tap, lis
         process.communicate(b"")
     table = sockdiag.read(time.time_ns())
     found = closers.of(table)
-    later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns(), unit="other.service")
+    later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns() + SECOND, unit="other.service")
     named = closers.with_closers(table, found, {process.pid: later}, time.time_ns())
     [row] = named.select(found.rows).rows()
     assert (row["command"], row["unit"]) == ("the first", None)
@@ -189,6 +242,51 @@ def test_a_live_socket_keeps_its_holder(tap: Tap, listener: socket.socket) -> No
         opened.shutdown(socket.SHUT_WR)
         [row] = connections(where="state fin-wait-1 or state fin-wait-2").rows()
     assert (row["pid"], row["fd"] is not None) == (os.getpid(), True)
+
+
+def test_a_look_can_watch_first_and_leaves_nothing_behind(private_network: Namespace, listener: socket.socket) -> None:
+    done = threading.Event()
+
+    def visit() -> None:
+        with namespaces.entered(private_network):
+            while not done.is_set():
+                with socket.create_connection(listener.getsockname()):
+                    accepted, _ = listener.accept()
+                accepted.close()
+                done.wait(0.01)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        table = connections(where="state time-wait", watch_ns=SECOND // 5)
+        report = check(watch_ns=SECOND // 5, pause_ns=0)
+    finally:
+        done.set()
+        visitor.join()
+    for seen in (table, report.connections.select(report.connections.in_state(State.TIME_WAIT))):
+        assert np.count_nonzero(seen.valid("pid")) >= 5
+        assert set(seen.values("pid")[seen.valid("pid")].tolist()) == {os.getpid()}
+
+
+def test_show_says_who_closed(tap: Tap, listener: socket.socket) -> None:
+    with client(listener, b"hasty") as process:
+        close_all(listener, 1)
+        process.communicate(b"")
+    [row] = in_time_wait().rows()
+    said = subprocess.run(
+        [sys.executable, "-m", "lastack", "show", str(row["cookie"])], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"hasty, pid {process.pid}" in said
+    assert "closed by" in said
+
+
+def test_only_a_host_can_be_watched_first() -> None:
+    command = [sys.executable, "-m", "lastack", "check", "--for", "1s", "some.pcap"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "lastack: --for watches this host: it is not for captures or a recording\n",
+    )
 
 
 def test_without_a_watch_nothing_is_known(private_network: Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .options import captures, duration, one_source, out, output, paper, recorded, wanted, where
+from .options import captures, duration, one_source, out, output, paper, recorded, waiting, wanted, watched, where
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ GRAVITIES = ("info", "warning", "error")
 @captures
 @recorded
 @where
+@watched
 @click.option(
     "--min-age",
     metavar="TIME",
@@ -61,6 +62,7 @@ def check(
     process: str,
     unit: str,
     container: str,
+    watch: int,
     min_age: int,
     pause: int,
     fail_on: str,
@@ -77,6 +79,7 @@ def check(
     from lastack.diagnose.thresholds import Thresholds
 
     one_source(paths, recorded, at=at)
+    waiting(watch, bool(paths or recorded), quiet)
     chosen, thresholds = wanted(expression, process, unit, container), Thresholds(min_age_ns=min_age)
     if recorded is not None:
         from lastack.lookback import check as look_back
@@ -92,6 +95,7 @@ def check(
                 where=chosen,
                 thresholds=thresholds,
                 pause_ns=pause,
+                watch_ns=watch,
                 memory=memory,
                 progress=told,
             )

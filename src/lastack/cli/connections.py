@@ -13,7 +13,21 @@ import click
 
 from lastack.errors import CallError
 
-from .options import captures, duration, moment, one_source, out, output, paper, recorded, wanted, where, writing
+from .options import (
+    captures,
+    duration,
+    moment,
+    one_source,
+    out,
+    output,
+    paper,
+    recorded,
+    waiting,
+    wanted,
+    watched,
+    where,
+    writing,
+)
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -31,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--since", metavar="TIME", callback=moment, help="Of a recording: all that were seen from then on.")
 @click.option("--until", metavar="TIME", callback=moment, help="Of a recording: all that were seen until then.")
 @where
+@watched
 @click.option(
     "--min-age", metavar="TIME", callback=duration, default="0s", help="Only those at least as long in their state."
 )
@@ -49,6 +64,7 @@ def connections(
     process: str,
     unit: str,
     container: str,
+    watch: int,
     min_age: int,
     everything: bool,
     wide: bool,
@@ -65,6 +81,7 @@ def connections(
     from lastack.model.filters.values import duration_text
 
     one_source(paths, recorded, at=at, since=since, until=until)
+    waiting(watch, bool(paths or recorded))
     chosen = wanted(expression, process, unit, container)
     # As with ss: listening sockets are shown to who asks for them, or names states.
     if not paths and not everything and not re.search(r"\bstate\b", expression, re.IGNORECASE):
@@ -89,7 +106,7 @@ def connections(
         table, now = _look_back(recorded, at, since, until, netns, chosen)
     else:
         with progress(not paths) as told:
-            table = read(*paths, netns=netns, where=chosen, memory=memory, progress=told)
+            table = read(*paths, netns=netns, where=chosen, watch_ns=watch, memory=memory, progress=told)
     if form == "parquet" and file is not None:
         with writing(file):
             table.write_parquet(file)

@@ -86,6 +86,29 @@ def recorded(command: Command) -> Command:
     )(command)
 
 
+def watched(command: Command) -> Command:
+    """The option that watches first, for so long."""
+    return click.option(
+        "--for",
+        "watch",
+        metavar="TIME",
+        callback=duration,
+        default="0s",
+        help="Of this host: first watch for so long who closes connections (BPF, root), so that TIME_WAIT has an "
+        "owner. Where `lastack watch` runs, it knows without.",
+    )(command)
+
+
+def waiting(watch: Nanos, elsewhere: bool, quiet: bool = False) -> None:
+    """Say on a terminal's standard error what is waited for. Raises CallError where it is not this host's."""
+    if watch and elsewhere:
+        raise CallError("--for watches this host: it is not for captures or a recording")
+    if watch and not quiet and sys.stderr.isatty():
+        from lastack.model.time import spoken
+
+        print(f"lastack: watching for {spoken(watch)} who closes connections", file=sys.stderr)
+
+
 def one_source(paths: tuple[str, ...], directory: Path | None, **needs_one: Nanos | None) -> None:
     """Raises CallError where captures and a recording are both named, or a moment without a recording."""
     if paths and directory is not None:

@@ -195,14 +195,15 @@ class Instance:
         with suppress(OSError):  # Linux 5.0 and later: readable as soon as there is anything
             self._write("buffer_percent", "0")
         rings = [path.name for path in (self._path / "per_cpu").glob("cpu*")]
-        self._write("buffer_size_kb", str(max(octets // len(rings), 4 * _SUB_BUFFER_KIB << 10) >> 10))
+        each = max(octets // len(rings) >> 10, 4 * _SUB_BUFFER_KIB)
+        self._write("buffer_size_kb", str(each))
         self._page = self._page_octets()
         for ring in rings:
             path = self._path / "per_cpu" / ring / "trace_pipe_raw"
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._pages[int(ring[3:])] = descriptor
             self._epoll.register(descriptor, select.EPOLLIN)
-        self._most = octets // len(rings) // self._page + 1
+        self._most = (each << 10) // self._page + 1
         self._enabled = True
         self._write(f"events/{self._event}/enable", "1")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from lastack.model.time import SECOND, Nanos
 
 from . import cgroups
 from .programs import program
+from .transitions.clock import UnixOffset
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
@@ -42,12 +44,11 @@ class Closers:
 
     def __init__(self, rows: Array, found: Array) -> None:
         """`found`: as many records of CLOSER."""
-        booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.rows = rows
         self.pids: Array = found["pid"].astype(np.int32)
         self.cgroups: Array = found["cgroup"]
         self.commands: Array = found["command"]
-        self.at: Array = found["at"].astype(np.int64) + booted
+        self.at: Array = found["at"].astype(np.int64) + UnixOffset(time.CLOCK_BOOTTIME).now()
         self.states: Array = found["state"]
 
     def groups(self) -> tuple[Array, Array]:
@@ -72,8 +73,10 @@ def of(table: ConnectionTable) -> Closers:
     if len(rows):
         cookies = table.values("cookie")[rows]
         for kept in _kept():
-            there = kept[cookies & np.uint64(len(kept) - 1)]
-            same = there["cookie"] == cookies
+            place = cookies & np.uint64(len(kept) - 1)
+            there = kept[place]
+            # What was overwritten while it was copied has lost its cookie by now.
+            same = (there["cookie"] == cookies) & (kept["cookie"][place] == cookies)
             found[same] = there[same]
     known = found["cookie"] != 0
     return Closers(rows[known], found[known])
@@ -142,15 +145,16 @@ def _with_texts(table: ConnectionTable, name: str, rows: Array, texts: list[str 
     return Values(column, valid, tuple(strings))
 
 
-def _kept() -> list[Array]:
+def _kept() -> Iterator[Array]:
     """What each of the watches that run now keeps, as an array of CLOSER that it goes on filling."""
     from lastack.linux.bpf.loader import TRACING, running
     from lastack.linux.bpf.maps import ARRAY, Array
 
     from .transitions.program import CLOSER, CLOSERS, Part
+    from .transitions.tap import closers_here
 
-    found = []
-    try:
+    yield from closers_here()
+    with suppress(KernelError):
         for each in running():
             info = each.info()
             # Only who may trace the kernel can load a program of this kind: what it keeps can be believed.
@@ -160,7 +164,4 @@ def _kept() -> list[Array]:
                 with Array.of(number) as kept:
                     its = kept.info()
                     if (its.name, its.kind, its.value) == (CLOSERS, ARRAY, CLOSER.itemsize):
-                        found.append(np.frombuffer(kept.memory(its.value * its.entries), CLOSER))
-    except KernelError:
-        return []
-    return found
+                        yield np.frombuffer(kept.memory(its.value * its.entries), CLOSER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -50,12 +50,13 @@ def owners(inodes: Collection[int] | None, proc: Path = PROC, pids: Collection[i
     """
     require_linux("finding the owners of sockets")
     wanted = None if inodes is None else frozenset(inodes)
-    if wanted is not None and not wanted and not pids:
-        return Owners(Holders.of([]), {}, 0)
     reader = _Reader(proc)
     try:
-        found = _by_iterator(reader, wanted, pids) if wanted is not None and len(wanted) >= _MANY else None
-        holders, processes, unreadable = found or _by_scan(reader, proc, wanted, pids)
+        found = _by_iterator(reader, wanted) if wanted is not None and len(wanted) >= _MANY else None
+        if found is None and wanted != frozenset():
+            found = _by_scan(reader, proc, wanted)
+        holders, processes, unreadable = found or (Holders.of([]), {}, 0)
+        reader.add({*pids} - processes.keys(), processes)
         reader.add_ancestors(processes)
     except OSError as error:
         raise KernelError(f"cannot read {proc}: {error.strerror}") from error
@@ -65,23 +66,20 @@ def owners(inodes: Collection[int] | None, proc: Path = PROC, pids: Collection[i
 _Found = tuple[Holders, dict[int, Process], int]
 
 
-def _by_iterator(reader: _Reader, wanted: frozenset[int], pids: Collection[int]) -> _Found | None:
+def _by_iterator(reader: _Reader, wanted: frozenset[int]) -> _Found | None:
     """The owners without a look at every descriptor in /proc; None where that is not allowed."""
     try:
         descriptors = iterators.tcp_descriptors()
     except KernelError:
         return None
     descriptors = descriptors[np.isin(descriptors["inode"], np.fromiter(wanted, np.uint64, len(wanted)))]
-    processes = {}
-    for pid in {*np.unique(descriptors["pid"]).tolist(), *pids}:
-        process = reader.one(pid)
-        if process is not None:
-            processes[pid] = process
+    processes: dict[int, Process] = {}
+    reader.add(np.unique(descriptors["pid"]).tolist(), processes)
     there = descriptors[np.isin(descriptors["pid"], list(processes))]
     return Holders(there["inode"], there["pid"], there["fd"]), processes, 0
 
 
-def _by_scan(reader: _Reader, proc: Path, wanted: frozenset[int] | None, pids: Collection[int]) -> _Found:
+def _by_scan(reader: _Reader, proc: Path, wanted: frozenset[int] | None) -> _Found:
     """The owners by every descriptor of every process in /proc. Raises OSError."""
     holding: list[tuple[int, int, int]] = []
     processes: dict[int, Process] = {}
@@ -90,7 +88,7 @@ def _by_scan(reader: _Reader, proc: Path, wanted: frozenset[int] | None, pids: C
         try:
             with procfs.directory(f"{proc}/{pid}") as home:
                 found, descriptors = _sockets(home, wanted)
-                process = reader.process(pid, home, descriptors) if found or pid in pids else None
+                process = reader.process(pid, home, descriptors) if found else None
         except GONE:
             continue
         except PermissionError:
@@ -144,11 +142,18 @@ class _Reader:
             frozen=self._is_frozen(groups),
         )
 
+    def add(self, pids: Iterable[int], processes: dict[int, Process]) -> None:
+        """Add the processes of these numbers, as far as they live and may be looked into."""
+        for pid in pids:
+            process = self._one(pid)
+            if process is not None:
+                processes[pid] = process
+
     def add_ancestors(self, processes: dict[int, Process]) -> None:
         """Add the parents of the processes, and theirs, up to the first of all."""
         chain = list(processes.values())
         for child in chain:
-            parent = processes.get(child.ppid) or self.one(child.ppid)
+            parent = processes.get(child.ppid) or self._one(child.ppid)
             if parent is None:
                 continue
             if parent.started_ns > child.started_ns:
@@ -158,8 +163,7 @@ class _Reader:
                 processes[parent.pid] = parent
                 chain.append(parent)
 
-    def one(self, pid: int) -> Process | None:
-        """The process of this number, its descriptors counted; None where it has gone or may not be looked into."""
+    def _one(self, pid: int) -> Process | None:
         try:
             with procfs.directory(f"{self._proc}/{pid}") as home:
                 return self.process(pid, home, _count(home))

@@ -180,7 +180,8 @@ def _fin_note(row: Row, received: int) -> str:
 def _owner(row: Row) -> tuple[Fact, ...]:
     process = []
     if row.get("pid") is not None:
-        process.append(Fact("process", f"{row.get('command') or '?'}, pid {row['pid']}"))
+        name = "process" if row.get("inode") else "closed by"
+        process.append(Fact(name, f"{row.get('command') or '?'}, pid {row['pid']}"))
     elif row.get("inode") == 0:
         process.append(Fact("process", "none: never accepted, or closed by its process already"))
     told = ((label, name, row.get(name)) for name, label in _OWNER)

@@ -58,6 +58,7 @@ class Lines:
 
 def _parts(changes: Array, stayed: Array) -> tuple[tuple[bytes, Array], ...]:
     """The columns of the lines, each with the text before it."""
+    # The seconds of a Unix time have ten digits, since 2001 and until 2286.
     seconds = changes["at"] // _SECOND
     remote = _addresses(changes["remote_addr"])
     remote[changes["remote_port"] == 0] = _NULL.ljust(remote.itemsize)

@@ -23,7 +23,7 @@ from lastack.live.transitions.watcher import Watcher
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
-from .choose import chosen as chosen_changes
+from .choose import Chooser
 from .flow import Flow, Tally
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Looker:
         places = namespaces.choose(asked.netns)
         everywhere = asked.netns == namespaces.ALL
         self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
+        self._chooser = Chooser(asked.where, self.watcher.lives, places)
         self._tally = Tally()
         self._follow = 0
         self._changes = none()
@@ -161,9 +162,7 @@ class Looker:
 
     def _drain(self, patience: Nanos, stop: Stop) -> None:
         self.watcher.wait(patience, stop.fileno())
-        step = self.watcher.step()
-        if self.asked.where is not None:
-            step = chosen_changes(step, self.watcher.lives, self.asked.where)
+        step = self._chooser.chosen(self.watcher.step())
         self._tally.add(step)
         if self._follow:
             mine = step.changes[step.changes["cookie"] == self._follow]

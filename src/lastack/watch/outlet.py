@@ -103,7 +103,7 @@ class Outlet:
             self._write(lines.of(item.changes, item.stayed))
             with self._news:
                 self._count -= len(item.changes)
-                self.written += len(item.changes)
+                self.written += 0 if self.broken else len(item.changes)
 
     def _write(self, text: bytes | memoryview) -> None:
         rest = memoryview(text)

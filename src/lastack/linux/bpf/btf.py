@@ -6,6 +6,9 @@ Source: Documentation/bpf/btf.rst, include/uapi/linux/btf.h.
 from __future__ import annotations
 
 import struct
+import sys
+from bisect import bisect_left
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -47,10 +50,15 @@ class Kind(IntEnum):
     ENUM64 = 19
 
 
-_WORDS_BEHIND: Final = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
-_WORDS_EACH: Final = {Kind.STRUCT: 3, Kind.UNION: 3, Kind.ENUM: 2, Kind.FUNC_PROTO: 2, Kind.DATASEC: 3, Kind.ENUM64: 3}
-_FIXED: Final = tuple(_TYPE_WORDS + {int(k): n for k, n in _WORDS_BEHIND.items()}.get(kind, 0) for kind in range(32))
-_EACH: Final = tuple({int(k): n for k, n in _WORDS_EACH.items()}.get(kind, 0) for kind in range(32))
+_WORDS_BEHIND: Final[Mapping[int, int]] = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
+_WORDS_EACH: Final[Mapping[int, int]] = {
+    Kind.STRUCT: 3,
+    Kind.UNION: 3,
+    Kind.ENUM: 2,
+    Kind.FUNC_PROTO: 2,
+    Kind.DATASEC: 3,
+    Kind.ENUM64: 3,
+}
 _LAST: Final = 19
 _ALIASES: Final = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 _COMPOUND: Final = frozenset({Kind.STRUCT, Kind.UNION})
@@ -77,9 +85,9 @@ class Btf:
         if size + max(types_at + types_size, strings_at + strings_size) > len(data) or types_size % 4:
             raise DecodeError("BTF is cut", at=len(data))
         self._strings = data[size + strings_at : size + strings_at + strings_size]
-        self._words = memoryview(data[size + types_at : size + types_at + types_size]).cast("I")
+        self._types = data[size + types_at : size + types_at + types_size]
+        self._words = memoryview(self._types).cast("I")
         self._places = _places(self._words)
-        self._names = [self._words[at] for at in self._places]
 
     @staticmethod
     def of_kernel(path: Path = KERNEL) -> Btf:
@@ -94,14 +102,12 @@ class Btf:
 
     def find(self, kind: Kind, name: str) -> int:
         """The number of the type of this kind and name. Raises KernelError where there is none."""
-        place = self._strings.find(b"\0" + name.encode() + b"\0") + 1
-        number = 0
-        while place:
-            try:
-                number = self._names.index(place, number) + 1
-            except ValueError:
-                break
-            if self._kind(number) == kind:
+        offset = self._strings.find(b"\0" + name.encode() + b"\0") + 1
+        wanted, at = offset.to_bytes(4, sys.byteorder), -1
+        # Types begin with their name's offset: the few places that hold this number are soon looked through.
+        while offset and (at := self._types.find(wanted, at + 1)) >= 0:
+            number = bisect_left(self._places, at / 4) + 1
+            if number <= len(self._places) and 4 * self._places[number - 1] == at and self._kind(number) == kind:
                 return number
         raise KernelError(f"this kernel's BTF has no {kind.name.lower()} {name}")
 
@@ -172,15 +178,25 @@ class Btf:
 def _places(words: memoryview[int]) -> list[int]:
     """Where each type begins, in words; the first has number 1."""
     found: list[int] = []
-    at, end = 0, len(words)
-    add, fixed, each = found.append, _FIXED, _EACH
-    while at + _TYPE_WORDS <= end:
-        add(at)
-        info = words[at + 1]
+    at, end = 0, len(words) - _TYPE_WORDS
+    add, steps = found.append, _Steps()
+    try:
+        while at <= end:
+            add(at)
+            at += steps[words[at + 1]]
+    except KeyError:
+        raise DecodeError(f"BTF has a type of the unknown kind {words[at + 1] >> 24 & 0x1F}", at=4 * at) from None
+    if at != len(words):
+        raise DecodeError("BTF's last type is cut", at=4 * min(at, len(words)))
+    return found
+
+
+class _Steps(dict[int, int]):
+    """How many words a type has, by its second: there are 100,000 types, but few that differ in this."""
+
+    def __missing__(self, info: int) -> int:
         kind = info >> 24 & 0x1F
         if kind > _LAST:
-            raise DecodeError(f"BTF has a type of the unknown kind {kind}", at=4 * at)
-        at += fixed[kind] + each[kind] * (info & 0xFFFF)
-    if at != end:
-        raise DecodeError("BTF's last type is cut", at=4 * min(at, end))
-    return found
+            raise KeyError(info)
+        self[info] = steps = _TYPE_WORDS + _WORDS_BEHIND.get(kind, 0) + _WORDS_EACH.get(kind, 0) * (info & 0xFFFF)
+        return steps

@@ -9,6 +9,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
 from lastack.errors import KernelError
@@ -33,6 +34,7 @@ _MISSES_AT: Final = 208
 _LICENCE: Final = b"Dual BSD/GPL"
 """The kernel keeps most helpers for programs whose licence is compatible with its own."""
 _MOST_MAPS: Final = 64
+_PATIENCE: Final = 5
 _LOG_OCTETS: Final = 1 << 18
 _PIECE: Final = 1 << 20
 
@@ -67,10 +69,10 @@ class Program(Descriptor):
             )
 
         try:
-            return cls(bpf(_PROG_LOAD, attributes(0))[0])
+            return cls(_load(attributes(0)))
         except OSError:
             try:
-                return cls(bpf(_PROG_LOAD, attributes(1))[0])
+                return cls(_load(attributes(1)))
             except OSError as error:
                 said = " / ".join(log.value.decode(errors="replace").strip().splitlines()[-4:])
                 problem = refused(f"load the BPF program {name}", error)
@@ -111,6 +113,14 @@ class Program(Descriptor):
         kind, *_, count, _, name = _PROG_INFO.unpack_from(told.raw)
         misses = struct.unpack_from("=Q", told.raw, _MISSES_AT)[0]
         return Info(name.rstrip(b"\0").decode(errors="replace"), kind, tuple(maps[: min(count, _MOST_MAPS)]), misses)
+
+
+def _load(attributes: bytes) -> int:
+    """The descriptor of the program. A signal makes the verifier give up, so that it has to be asked again."""
+    for _ in range(_PATIENCE):
+        with suppress(BlockingIOError):
+            return bpf(_PROG_LOAD, attributes)[0]
+    return bpf(_PROG_LOAD, attributes)[0]
 
 
 def running() -> Iterator[Program]:

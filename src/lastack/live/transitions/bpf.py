@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from lastack.linux.bpf.ring import Ring
 
+from .clock import UnixOffset
 from .record import TRANSITION
 from .source import Namespaces, TransitionSource
 from .tap import Tap
@@ -28,6 +27,7 @@ class BpfSource(TransitionSource):
 
     def __init__(self, namespaces: Namespaces, octets: int = _RING_OCTETS) -> None:
         """Watch these namespaces; `octets` (a power of two) is the ring's size. Raises KernelError."""
+        self._booted = UnixOffset(time.CLOCK_BOOTTIME)
         self._ring = Ring("lastack_changes", TRANSITION, octets)
         try:
             self._tap = Tap(namespaces, self._ring)
@@ -47,8 +47,7 @@ class BpfSource(TransitionSource):
     def read(self) -> Array:
         """What has happened since the last call; see TransitionSource."""
         changes = self._ring.read()
-        booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        changes["at"] += np.int64(booted)
+        changes["at"] += self._booted.now()
         return changes
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""From the kernel's monotonic clock, by which events are stamped, to Unix time."""
+"""From the kernel's clocks, by which events are stamped, to Unix time."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ _STEP: Final = 10 * MILLISECOND
 
 
 class UnixOffset:
-    """What is to be added to CLOCK_MONOTONIC to get Unix time, in ns.
+    """What is to be added to one of the kernel's clocks to get Unix time, in ns.
 
     It stays what it is, so that durations are exact, until the system's clock has been set to another time.
     """
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_clock", "_offset")
 
-    def __init__(self) -> None:
-        self._offset = _measured()
+    def __init__(self, clock: int) -> None:
+        """`clock`: time.CLOCK_MONOTONIC, or time.CLOCK_BOOTTIME, which goes on while the machine sleeps."""
+        self._clock = clock
+        self._offset = _measured(clock)
 
     def now(self) -> Nanos:
         """The offset at present."""
-        measured = _measured()
+        measured = _measured(self._clock)
         if abs(measured - self._offset) > _STEP:
             self._offset = measured
         return self._offset
 
 
-def _measured() -> Nanos:
+def _measured(clock: int) -> Nanos:
     # The middle of two readings: this thread may be stopped in between.
-    before = time.monotonic_ns()
+    before = time.clock_gettime_ns(clock)
     unix = time.time_ns()
-    return unix - (before + time.monotonic_ns()) // 2
+    return unix - (before + time.clock_gettime_ns(clock)) // 2

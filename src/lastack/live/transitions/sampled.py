@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EVERY: Final = SECOND // 5
 """From one dump to the next, where dumps are cheap."""
+_SHARE: Final = 10
+"""All that is known comes of these dumps, so they may take a tenth of a processor."""
 
 
 class SampledSource(TransitionSource):
@@ -41,7 +43,7 @@ class SampledSource(TransitionSource):
         places = Places(namespaces)
         self._lives = Lives()
         self._lives.look(seen.look(places.present(), sockdiag.ALL), first=True)
-        self._sampler = Sampler(places, sockdiag.ALL, every)
+        self._sampler = Sampler(places, sockdiag.ALL, every, _SHARE)
 
     @property
     def lost(self) -> int:

@@ -6,7 +6,6 @@ import os
 import queue
 import threading
 import time
-from typing import Final
 
 from lastack.errors import LastackError
 from lastack.model.time import SECOND, Nanos
@@ -15,20 +14,19 @@ from . import seen
 from .places import Places
 from .seen import Look
 
-_SHARE: Final = 50
-"""A dump may take one in so many parts of the time: with many sockets the next one comes later."""
-
 
 class Sampler:
     """Looks into `places` for sockets in `states` (bits of `1 << state`), every `every` ns or more rarely.
 
+    Looking may take one in `share` parts of a processor's time: with many sockets the next look comes later.
     `fileno` is readable while there is a look to be taken. `ask` has the next one come at once, and cover other states.
     """
 
-    def __init__(self, places: Places, states: int, every: Nanos) -> None:
+    def __init__(self, places: Places, states: int, every: Nanos, share: int) -> None:
         self._places = places
         self._states = states
         self._every = every
+        self._share = share
         self._asked = 0
         self._looks: queue.SimpleQueue[Look | LastackError] = queue.SimpleQueue()
         self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
@@ -78,7 +76,7 @@ class Sampler:
             if self._over:
                 return
             asked, self._asked = self._asked, 0
-            begun = time.monotonic_ns()
+            begun = time.thread_time_ns()
             found: Look | LastackError
             try:
                 found = seen.look(self._places.present(), self._states | asked)
@@ -89,4 +87,4 @@ class Sampler:
             self._looks.put(found)
             if isinstance(found, LastackError):
                 return
-            pause = max(self._every, (_SHARE - 1) * (time.monotonic_ns() - begun))
+            pause = max(self._every, self._share * (time.thread_time_ns() - begun))

@@ -61,8 +61,10 @@ class Shelf:
     def take(self, places: Array) -> Array:
         """Take lives out; they come back."""
         gone = copied(self.lives, places)
-        for keys in (gone["key"], gone["cookie"][gone["cookie"] != gone["key"]]):
-            deque(map(self._place.pop, keys.tolist(), repeat(None)), maxlen=0)
+        for name in ("key", "cookie"):
+            # A key may have passed to a new life meanwhile.
+            theirs = gone[name][self.find(gone[name]) == places]
+            deque(map(self._place.pop, theirs.tolist(), repeat(None)), maxlen=0)
         self.lives["key"][places] = 0
         self._free.extend(places.tolist())
         return gone

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
 
 from lastack.linux import sysctl
+from lastack.linux.bpf import maps
 from lastack.linux.bpf.btf import Btf
-from lastack.linux.bpf.maps import PERCPU_ARRAY, Array, Map
 from lastack.linux.bpf.ring import Ring
 from lastack.linux.bpf.syscall import require_first_pids
 
 from .program import CLOSER, CLOSERS, COUNTS, UNTOLD, Outlets, Part, load
 from .source import Namespaces
 
+if TYPE_CHECKING:
+    from lastack.model.record import Array
+
 _FEWEST: Final = 1 << 16
 _MOST: Final = 1 << 20
 
 
 class Tap:
-    """The programs, attached from when this is made until `stop`. Any process can find the closers that it keeps."""
+    """The programs, attached from when this is made until `stop`.
+
+    `closers`: who has closed which socket, an array of CLOSER that they go on filling. Whoever has CAP_SYS_ADMIN can
+    find it from another process.
+    """
 
     def __init__(self, namespaces: Namespaces, ring: Ring | None = None) -> None:
         """Tell of these namespaces, and put changes of state into `ring`, if one is given. Raises KernelError."""
         require_first_pids()
         with ExitStack() as made:
             count = _closers()
-            closers = made.enter_context(Array.make(CLOSERS, CLOSER.itemsize, count))
-            counts = made.enter_context(Array.make("lastack_counts", COUNTS.size, 1))
+            closers = made.enter_context(maps.Array.make(CLOSERS, CLOSER.itemsize, count))
+            self.closers: Array = np.frombuffer(closers.memory(count * CLOSER.itemsize), CLOSER)
+            counts = made.enter_context(maps.Array.make("lastack_counts", COUNTS.size, 1))
             self._counts = made.enter_context(counts.memory(COUNTS.size))
-            untold = made.enter_context(Map.create(PERCPU_ARRAY, "lastack_untold", 4, UNTOLD, 1))
+            untold = made.enter_context(maps.Map.create(maps.PERCPU_ARRAY, "lastack_untold", 4, UNTOLD, 1))
             told = None if ring is None else ring.fileno()
             outlets = Outlets(closers.fileno(), count, told, counts.fileno(), untold.fileno())
             programs = load(Btf.of_kernel(), namespaces, outlets)
@@ -40,6 +50,7 @@ class Tap:
             self._links = [made.enter_context(program.attach()) for program in programs.values()]
             self._open: ExitStack | None = made.pop_all()
         self._lost = 0
+        _OPEN.append(self)
 
     @property
     def lost(self) -> int:
@@ -62,6 +73,8 @@ class Tap:
             _ = self.lost
             self._open.close()
             self._open = None
+            self.closers = np.empty(0, CLOSER)
+            _OPEN.remove(self)
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +83,14 @@ class Tap:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_OPEN: Final[list[Tap]] = []
+
+
+def closers_here() -> list[Array]:
+    """The closers that taps of this very process keep: to find them takes no permission."""
+    return [tap.closers for tap in _OPEN]
 
 
 def _closers() -> int:

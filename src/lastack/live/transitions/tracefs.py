@@ -67,7 +67,7 @@ class TracefsSource(TransitionSource):
         self._instance = tracefs.Instance(_EVENT, octets, _FIELDS)
         self._origins = Origins(namespaces)
         self._tasks = Tasks(tracefs.root() / "saved_cmdlines")
-        self._offset = UnixOffset()
+        self._offset = UnixOffset(time.CLOCK_MONOTONIC)
         self._sockets: dict[int, tuple[int, int]] = {}
         self._next = 1
         self._held = tracefs.Batch(np.empty(0, self._instance.layout), np.empty(0, np.int64))

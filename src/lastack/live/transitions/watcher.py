@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EVERY: Final = SECOND
 """From one dump of the mini-sockets to the next, where they are cheap."""
+_SHARE: Final = 50
+"""Dumps of mini-sockets may take a fiftieth of a processor."""
 _SETTLE: Final = SECOND // 20
 """From one step to the next at least: a fraction of the time that it takes to fill a ring."""
 _REPAIR: Final = 10 * SECOND
@@ -52,7 +54,7 @@ class Watcher:
             self.lives.look(seen.look(self._places.present(), sockdiag.ALL), first=True)
             self._waiting.register(self.source.fileno(), select.EPOLLIN)
             if self.source.exact:
-                self._sampler = Sampler(self._places, seen.MINI, every)
+                self._sampler = Sampler(self._places, seen.MINI, every, _SHARE)
                 self._waiting.register(self._sampler.fileno(), select.EPOLLIN)
         except BaseException:
             self.close()
