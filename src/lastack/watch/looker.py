@@ -132,6 +132,11 @@ class Looker:
         self._thread.shutdown(cancel_futures=True)
         self.watcher.close()
 
+    @property
+    def following(self) -> int:
+        """The cookie of the connection that is followed, or 0."""
+        return self._follow
+
     def follow(self, cookie: int) -> None:
         """Tell of the connection with this cookie more closely from now on; 0: of none. Any thread may call this."""
         self._follow, self._life, self._changes = cookie, None, none()

@@ -26,6 +26,12 @@ class Lines(OptionList):
         """What the line with the cursor stands for."""
         return self._keys[self.highlighted] if self.highlighted is not None else ""
 
+    def forget(self) -> None:
+        """What is shown next is another list: the cursor begins at its top."""
+        self._keys = []
+        self.highlighted = None
+        self.scroll_to(y=0, animate=False)
+
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines from now on."""
         key, place, offset = self.key, self.highlighted, self.scroll_offset.y

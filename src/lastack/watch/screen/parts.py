@@ -86,7 +86,7 @@ def head(seen: Seen, width: int, paused: bool, filter_: str) -> Text:
 
 def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) -> list[Text]:
     """A heading and a line a state: how many, how many came and went a second, the oldest, and the last looks."""
-    room = max(width - 46, 8)
+    room = max(width - 48, 8)
     span = memory.times[-1] - memory.times[max(len(memory.times) - room, 0)]
     past = f"LAST {brief(span)}" if span else ""
     lines = [Text(f"{'STATE':<12} {'NOW':>8} {'IN/s':>7} {'OUT/s':>7} {'OLDEST':>7}  {past}", "bold")]
@@ -105,6 +105,8 @@ def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) ->
         lines.append(line)
     if len(lines) == 1:
         lines.append(Text("no connections"))
+    for line in lines:
+        line.truncate(width)
     return lines
 
 
