@@ -22,10 +22,10 @@ from lastack.live import cgroups, closers, sockdiag
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Process
 from lastack.model.record import ConnectionTable
-from lastack.model.state import State
+from lastack.model.state import State, bits
 from lastack.model.time import SECOND
 
-from .peer import Peer
+from .peer import ACK, FIN, Peer
 
 pytestmark = pytest.mark.root
 
@@ -84,6 +84,23 @@ def test_every_time_wait_made_during_a_watch_names_its_process(tap: Tap, listene
     assert owners == {(one.pid, "first"): 40, (other.pid, "second"): 60}
     assert not table.valid("fd").any()
     assert not table.valid("holders").any()
+
+
+def test_a_server_that_closes_first_is_named(tap: Tap, listener: socket.socket) -> None:
+    here = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    with here:
+        pid = os.fork()
+        if not pid:
+            Path("/proc/self/comm").write_text("the server")
+            here.close()
+            accepted.shutdown(socket.SHUT_RDWR)
+            os._exit(0)
+        accepted.close()
+        os.waitpid(pid, 0)
+        assert not here.recv(1)
+    [row] = in_time_wait().rows()
+    assert (row["pid"], row["command"], row["local_port"]) == (pid, "the server", listener.getsockname()[1])
 
 
 def test_a_process_that_has_ended_is_still_named(tap: Tap, listener: socket.socket) -> None:
@@ -206,19 +223,22 @@ def test_of_two_watches_either_may_know(private_network: Namespace, listener: so
     assert row["command"] == "first"
 
 
-def test_orphans_and_the_age_of_a_close_under_way_are_known(tap: Tap) -> None:
-    """A peer that never acknowledges: the socket stays in FIN_WAIT_1, with no time of entry of the kernel's own."""
+@pytest.mark.parametrize("state", [State.FIN_WAIT_1, State.LAST_ACK])
+def test_of_a_close_that_nobody_acknowledges_the_maker_and_the_age_are_known(tap: Tap, state: State) -> None:
+    """The kernel keeps no time of entry of these states, and no process of an orphan."""
     with Peer() as peer, socket.create_server(("10.9.0.1", 80)) as listener:
         line = peer.line(4, 5_000, 80)
         line.connect()
         accepted, _ = listener.accept()
+        if state is State.LAST_ACK:
+            line.send(FIN | ACK)
+            assert not accepted.recv(1)
         begun = time.time_ns()
         accepted.close()
-        table = sockdiag.read(time.time_ns())
-        rows = table.select(table.in_state(State.FIN_WAIT_1))
-        [row] = connections(where="state fin-wait-1").rows()
+        [row] = connections(where=f"state {state.name}").rows()
         took = time.time_ns() - begun
-    assert not rows.valid("age_ns").any(), "the kernel tells by itself"
+        alone = sockdiag.read(time.time_ns(), bits(state))
+    assert not alone.valid("age_ns").any(), "the kernel tells by itself"
     assert (row["pid"], row["inode"]) == (os.getpid(), 0)
     assert row["age_ns"] == row["age_most_ns"]
     assert isinstance(row["age_ns"], int)

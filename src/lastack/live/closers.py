@@ -69,17 +69,20 @@ def of(table: ConnectionTable) -> Closers:
     from .transitions.program import CLOSER
 
     rows = np.flatnonzero(table.in_state(*FIN_SENT) & (table.values("inode") == 0))
-    found = np.zeros(len(rows), CLOSER)
-    if len(rows):
-        cookies = table.values("cookie")[rows]
-        for kept in _kept():
-            place = cookies & np.uint64(len(kept) - 1)
-            there = kept[place]
-            # What was overwritten while it was copied has lost its cookie by now.
-            same = (there["cookie"] == cookies) & (kept["cookie"][place] == cookies)
-            found[same] = there[same]
-    known = found["cookie"] != 0
-    return Closers(rows[known], found[known])
+    cookies = table.values("cookie")[rows]
+    # Copied as plain octets; by its fields NumPy would copy one field at a time.
+    octets = np.dtype((np.void, CLOSER.itemsize))
+    found = np.zeros(len(rows), octets)
+    sought = np.arange(len(rows))
+    for kept in _kept() if len(rows) else ():
+        place = cookies[sought] & np.uint64(len(kept) - 1)
+        there = kept.view(octets)[place]
+        # What was overwritten while it was copied has lost its cookie by now.
+        same = (there.view(CLOSER)["cookie"] == cookies[sought]) & (kept["cookie"][place] == cookies[sought])
+        found[sought[same]] = there[same]
+        sought = sought[~same]
+    known = np.flatnonzero(found.view(CLOSER)["cookie"])
+    return Closers(rows[known], found[known].view(CLOSER))
 
 
 def with_closers(
@@ -149,12 +152,14 @@ def _kept() -> Iterator[Array]:
     """What each of the watches that run now keeps, as an array of CLOSER that it goes on filling."""
     from lastack.linux.bpf.loader import TRACING, running
     from lastack.linux.bpf.maps import ARRAY, Array
+    from lastack.linux.bpf.syscall import require_first_pids
 
     from .transitions.program import CLOSER, CLOSERS, Part
     from .transitions.tap import closers_here
 
     yield from closers_here()
     with suppress(KernelError):
+        require_first_pids()
         for each in running():
             info = each.info()
             # Only who may trace the kernel can load a program of this kind: what it keeps can be believed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _FEWEST: Final = 1 << 16
 _MOST: Final = 1 << 20
+_BATCH: Final = 4096
+"""COOKIE_LOCAL_BATCH."""
 
 
 class Tap:
@@ -94,7 +97,11 @@ def closers_here() -> list[Array]:
 
 
 def _closers() -> int:
-    """How many closers are kept, a power of two: for twice as many sockets as may be in TIME_WAIT, 3 to 48 MiB."""
+    """How many closers are kept, a power of two, at 48 octets each: for twice as many sockets as may be in TIME_WAIT.
+
+    Each processor gives out cookies of a batch of its own (include/linux/cookie.h), so that those of one time lie as
+    far apart as all batches are long: fewer would drive each other out.
+    """
     most = sysctl.read("net.ipv4.tcp_max_tw_buckets") or ""
-    wanted = 2 * int(most) if most.isdecimal() else 0
-    return min(max(1 << max(wanted - 1, 0).bit_length(), _FEWEST), _MOST)
+    wanted = max(2 * int(most) if most.isdecimal() else 0, 2 * _BATCH * (os.cpu_count() or 1), _FEWEST)
+    return min(1 << (wanted - 1).bit_length(), _MOST)
