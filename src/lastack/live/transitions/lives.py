@@ -182,7 +182,9 @@ class Lives:
 
     def _seed(self, rows: Array) -> None:
         fresh = _fresh(rows, np.zeros(len(rows), np.bool_))
-        fresh["state"], fresh["since"], fresh["changed"] = rows["after"], rows["at"], rows["at"]
+        # Only a TIME_WAIT tells when it began; how long others have been in their state is not known.
+        fresh["since"] = np.where(rows["after"] == State.TIME_WAIT, rows["at"], 0)
+        fresh["state"], fresh["changed"] = rows["after"], rows["at"]
         fresh["sampled"] = np.left_shift(1, rows["after"], dtype=np.uint16)
         fresh["first_closer"] = chains.CLOSER_SEEN[rows["after"]]
         self._shelf.put(fresh)
