@@ -101,6 +101,7 @@ class _Taken(NamedTuple):
     took: Nanos
     look: tuple[tuple[ConnectionTable, HostFacts], ...]
     report: Report
+    follow: int
     socket: LiveSocket | None
 
 
@@ -197,13 +198,14 @@ class Looker:
             followed=self._followed(taken) if self._follow else None,
         )
 
-    def _followed(self, taken: _Taken) -> Followed:
+    def _followed(self, taken: _Taken) -> Followed | None:
+        if taken.follow != self._follow:
+            return None  # the look had begun before it was asked for
         live = self.watcher.lives.current()
         now = live[live["cookie"] == self._follow]
         self._life = now[-1] if len(now) else self._life
-        socket, row, info = taken.socket, None, None
-        if socket is not None and int(socket.connection.values("cookie")[0]) == self._follow:
-            row, info = socket.connection, socket.info
+        socket = taken.socket
+        row, info = (None, None) if socket is None else (socket.connection, socket.info)
         return Followed(self._follow, row, info, self._life, self._changes, taken.at)
 
 
@@ -215,7 +217,7 @@ def _take(asked: Asked, follow: int) -> _Taken:
     report = judge(everything, asked.where, asked.thresholds)
     look = tuple((chosen(table, facts, asked.where), facts) for table, facts in everything)
     socket = next(filter(None, (_closely(each, follow) for each in snapshots)), None)
-    return _Taken(at, time.monotonic_ns() - began, look, report, socket)
+    return _Taken(at, time.monotonic_ns() - began, look, report, follow, socket)
 
 
 def _closely(snapshot: Snapshot, cookie: int) -> LiveSocket | None:

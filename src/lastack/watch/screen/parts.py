@@ -40,6 +40,9 @@ LIFE_ORDER: Final = (
 )
 """The states of a connection, as it goes through them: opening, open, closed here first, closed there first."""
 
+_WIDE: Final = 130
+"""Cells from which there is room for whole sentences."""
+
 ROWS: Final = 500
 """So many rows a list has at most."""
 
@@ -136,7 +139,8 @@ def _finding(told: Told, now: Nanos, width: int) -> Text:
     since = f"for {brief(now - told.since)}" if cleared is None else f"cleared {brief(now - cleared)} ago"
     word = str(remark.severity).upper() if cleared is None else "gone"
     netns = f" [{remark.netns}]" if remark.netns else ""
-    title = set_cell_size(remark.title + netns, max(width - 9 - 20, 10))
+    said = remark.summary if width >= _WIDE else remark.title
+    title = set_cell_size(said + netns, max(width - 9 - 20, 10))
     return Text.assemble(
         (f"{word:<8} ", _STYLES[remark.severity] if cleared is None else "dim"),
         (title, "dim" if cleared is not None else ""),
