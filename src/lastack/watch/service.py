@@ -21,7 +21,6 @@ from .looker import Asked, Looker
 if TYPE_CHECKING:
     from lastack.archive.writer import Recorder
 
-    from .looker import Seen
 
 _DAY: Nanos = 1440 * MINUTE
 
