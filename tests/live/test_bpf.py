@@ -27,7 +27,7 @@ from lastack.linux.bpf.ring import Ring
 from lastack.linux.namespaces import Namespace
 from lastack.live import iterators, processes
 from lastack.live.transitions.bpf import BpfSource
-from lastack.live.transitions.program import CLOSER, COUNTS, UNTOLD, Outlets, Part, load
+from lastack.live.transitions.program import COUNTS, NOTE, UNTOLD, Outlets, Part, load
 from lastack.live.transitions.record import TRANSITION
 from lastack.live.transitions.tap import Tap
 from lastack.model.address import address_text
@@ -227,12 +227,12 @@ def test_in_a_storm_every_change_is_told_once(source: BpfSource) -> None:
 def test_what_the_program_is_skipped_for_its_relief_tells(private_network: Namespace) -> None:
     """As when the kernel skips it, the program that tells is not called, and those around it are."""
     with ExitStack() as kept:
-        closers = kept.enter_context(Array.make("test_closers", CLOSER.itemsize, 1 << 10))
+        notes = kept.enter_context(Array.make("test_notes", NOTE.itemsize, 1 << 10))
         counts = kept.enter_context(Array.make("test_counts", COUNTS.size, 1))
         untold = kept.enter_context(Map.create(PERCPU_ARRAY, "test_untold", 4, UNTOLD, 1))
         ring = Ring("test_ring", TRANSITION, 1 << 16)
         kept.callback(ring.close)
-        outlets = Outlets(closers.fileno(), 1 << 10, ring.fileno(), counts.fileno(), untold.fileno())
+        outlets = Outlets(notes.fileno(), 1 << 10, ring.fileno(), counts.fileno(), untold.fileno())
         programs = load(Btf.of_kernel(), frozenset({private_network.inode}), outlets)
         for program in programs.values():
             kept.enter_context(program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,19 @@ import pytest
 from lastack.api import check, connections
 from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
-from lastack.live import cgroups, closers, sockdiag
+from lastack.live import cgroups, notes, sockdiag
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Process
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State, bits
-from lastack.model.time import SECOND
+from lastack.model.time import MILLISECOND, SECOND
 
 from .peer import ACK, FIN, Peer
 
 pytestmark = pytest.mark.root
+
+CLOCK: int = 5 * MILLISECOND
+"""What two readings of two clocks may lie apart."""
 
 CLIENT = """
 import socket, sys
@@ -245,15 +250,55 @@ def test_of_a_close_that_nobody_acknowledges_the_maker_and_the_age_are_known(tap
     assert 0 <= row["age_ns"] <= took
 
 
+def test_the_age_and_the_opening_of_what_is_held_are_known_too(tap: Tap) -> None:
+    """Of CLOSE_WAIT the kernel keeps no time of entry, and without its listener nothing tells who opened it."""
+    begun = time.time_ns()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    with accepted:
+        opened = time.time_ns()
+        client.close()
+        assert not accepted.recv(1)
+        [row] = connections(where="state close-wait").rows()
+        looked = time.time_ns()
+        [waiting] = connections(where="state fin-wait-2").rows()
+    assert row["age_ns"] == row["age_most_ns"]
+    assert isinstance(row["age_ns"], int)
+    assert isinstance(row["first_ns"], int)
+    assert 0 <= row["age_ns"] <= looked - opened + CLOCK
+    assert begun - CLOCK <= row["first_ns"] <= opened + CLOCK
+    assert (row["opened_by"], waiting["opened_by"]) == ("REMOTE", "LOCAL")
+
+
+def test_a_second_life_of_a_socket_is_dated_anew(tap: Tap, listener: socket.socket) -> None:
+    """connect() to AF_UNSPEC ends a connection, and the socket, with its cookie, can make another."""
+    with socket.socket() as again, ExitStack() as kept:
+        for life in range(2):
+            begun = time.time_ns()
+            again.connect(listener.getsockname())
+            kept.enter_context(listener.accept()[0])
+            [row] = connections(where=f"dport = :{listener.getsockname()[1]} state established").rows()
+            assert isinstance(row["first_ns"], int)
+            assert begun - CLOCK <= row["first_ns"] <= time.time_ns(), life
+            disconnect(again)
+
+
+def disconnect(connected: socket.socket) -> None:
+    unspecified = ctypes.create_string_buffer(16)
+    if ctypes.CDLL(None, use_errno=True).connect(connected.fileno(), unspecified, 16):
+        raise OSError(ctypes.get_errno(), "connect")
+
+
 def test_a_number_that_another_process_has_now_is_not_taken_for_it(tap: Tap, listener: socket.socket) -> None:
     with client(listener, b"the first") as process:
         close_all(listener, 1)
         process.communicate(b"")
     table = sockdiag.read(time.time_ns())
-    found = closers.of(table)
+    found = notes.of(table)
     later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns() + SECOND, unit="other.service")
-    named = closers.with_closers(table, found, {process.pid: later}, time.time_ns())
-    [row] = named.select(found.rows).rows()
+    named = notes.with_closers(table, found, {process.pid: later})
+    [row] = named.select(found.rows[found.closed]).rows()
     assert (row["command"], row["unit"]) == ("the first", None)
 
 
@@ -298,6 +343,7 @@ def test_show_says_who_closed(tap: Tap, listener: socket.socket) -> None:
     ).stdout
     assert f"hasty, pid {process.pid}" in said
     assert "closed by" in said
+    assert "by connect()" in said
 
 
 def test_only_a_host_can_be_watched_first() -> None:
@@ -310,5 +356,5 @@ def test_only_a_host_can_be_watched_first() -> None:
 
 
 def test_without_a_watch_nothing_is_known(private_network: Namespace) -> None:
-    assert not len(closers.of(ConnectionTable()).rows)
-    assert not np.any(closers.of(sockdiag.read(time.time_ns())).pids)
+    assert not len(notes.of(ConnectionTable()).rows)
+    assert not notes.of(sockdiag.read(time.time_ns())).pids
