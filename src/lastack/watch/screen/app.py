@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 VIEWS: Final = ("process", "listener", "peer", "connection")
 _TITLES: Final = ("processes", "listeners", "peers", "connections")
+_KEYS: Final = "? help  q quit  1-4 lists  s sort  / filter  enter look into  p pause"
 _SMALL: Final = 30
 """Lines of a terminal, below which states and findings are kept short."""
 
@@ -66,6 +67,7 @@ class Watch(App[str]):
         self._sort = 0
         self._within: tuple[str, str] | None = None
         self._paused = False
+        self._complaint = ""
 
     # -- life of the application
 
@@ -141,9 +143,7 @@ class Watch(App[str]):
         self._show("#heading", Text(shown.heading, "bold underline"))
         self.screen_stack[0].query_one("#list", Lines).show(shown.lines)
         more = f"  {shown.left_out:,} more are not listed: choose some with /" if shown.left_out else ""
-        self._show(
-            "#under", Text(f"? help  q quit  1-4 lists  s sort  / filter  enter look into  p pause{more}", "dim")
-        )
+        self._show("#under", Text(self._complaint, "bold") if self._complaint else Text(_KEYS + more, "dim"))
 
     def _show(self, which: str, text: Text) -> None:
         self.screen_stack[0].query_one(which, Static).update(text)
@@ -171,7 +171,11 @@ class Watch(App[str]):
 
     def action_view(self, number: int) -> None:
         """Show another list."""
-        self._view, self._within = number, None
+        self._go(number, None)
+
+    def _go(self, view: int, within: tuple[str, str] | None) -> None:
+        self._view, self._within = view, within
+        self.query_one("#list", Lines).forget()
         self.draw()
 
     def action_sort(self) -> None:
@@ -194,8 +198,7 @@ class Watch(App[str]):
         if self.query_one("#filter").has_focus:
             self._close_filter()
         elif self._within is not None:
-            self._view, self._within = VIEWS.index(self._within[0]), None
-            self.draw()
+            self._go(VIEWS.index(self._within[0]), None)
 
     def action_help(self) -> None:
         """Show the keys, and what is seen by which means."""
@@ -214,12 +217,14 @@ class Watch(App[str]):
         try:
             where = parse(event.value)
         except FilterError as error:
-            self._show("#under", Text(visible(str(error).partition("\n")[0]), "bold"))
+            self._complaint = visible(str(error).partition("\n")[0])
+            self.draw()
             return
         self.looker.asked = replace(self.looker.asked, where=None if where.condition is None else where)
         self._close_filter()
 
     def _close_filter(self) -> None:
+        self._complaint = ""
         self.query_one("#filter").remove_class("open")
         self.query_one("#list").focus()
         self.draw()
@@ -237,8 +242,7 @@ class Watch(App[str]):
             self.looker.follow(int(key))
             self.push_screen(LifePage(), lambda _: self.looker.follow(0))
         else:
-            self._within, self._view = (VIEWS[self._view], key), 3
-            self.draw()
+            self._go(3, (VIEWS[self._view], key))
 
 
 def run(asked: Asked, lasting: Nanos | None = None) -> None:
