@@ -353,6 +353,40 @@ def test_tracefs_tells_numbers_of_its_own_and_no_address_of_the_kernel(private_n
     assert len(np.unique(rows["cookie"])) == 7  # the listener and both ends of three
 
 
+SHORT_LIVED = r"""
+import os, socket, sys
+for number in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        with open("/proc/self/comm", "w") as name:
+            name.write("\x1b[31m\"short")
+        socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.parametrize("which", EXACT)
+def test_a_storm_of_processes_that_connect_and_end_is_told_with_their_pids(
+    scenes: Callable[[str], Scene], which: str
+) -> None:
+    scene = scenes(which)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        port = listener.getsockname()[1]
+        command = [sys.executable, "-c", SHORT_LIVED, "200", str(port)]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    pids = list(map(int, answer.stdout.split()))
+    scene.seen(S.SYN_SENT, len(pids))
+    changes = scene.changes()
+    # Where nobody can be asked any more tracefs does not know the namespace, and tells of all.
+    callers = changes[np.isin(changes["after"], (S.SYN_SENT, S.FIN_WAIT_1)) & (changes["remote_port"] == port)]
+    assert sorted(callers["pid"].tolist()) == sorted(2 * pids)
+    names = set(callers["command"].tolist())
+    assert names <= {b'\x1b[31m"short', b""}
+    assert b'\x1b[31m"short' in names
+
+
 # -- what is left behind, and what is done where something is not allowed
 
 WATCHING = """

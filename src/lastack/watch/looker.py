@@ -113,7 +113,11 @@ class Looker:
         places = namespaces.choose(asked.netns)
         everywhere = asked.netns == namespaces.ALL
         self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
-        self._chooser = Chooser(asked.where, self.watcher.lives, places)
+        try:
+            self._chooser = Chooser(asked.where, self.watcher.lives, places)
+        except BaseException:
+            self.watcher.close()
+            raise
         self._tally = Tally()
         self._follow = 0
         self._changes = none()

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 
-from lastack.errors import LastackError
+from lastack.errors import KernelError, LastackError
 from lastack.model.time import SECOND, Nanos
 
 from . import seen
@@ -92,6 +92,8 @@ class Sampler:
                 found = seen.look(self._places.present(), self._states | asked)
             except LastackError as error:
                 found = error
+            except OSError as error:
+                found = KernelError(f"cannot look at the sockets: {error.strerror}")
             # In this order: who takes a look can then be sure to read a one.
             os.eventfd_write(self._ready, 1)
             self._looks.put(found)
