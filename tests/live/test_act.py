@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lastack.linux import namespaces
+from lastack.linux import namespaces, sock_destroy
 from lastack.linux.namespaces import Namespace
 from lastack.live import sockdiag
 from lastack.live.act import Target, destroy, shut
@@ -405,24 +405,36 @@ def test_a_descriptor_that_leads_to_a_file_by_now_ends_nothing(stage: Stage) -> 
     assert shut([nothing], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
 
 
+def replaced(kept: ExitStack) -> tuple[Target, sock_destroy.Identity]:
+    """A connection as it was seen, and what the kernel called it; since then another has taken its ports."""
+    listener = kept.enter_context(socket.create_server((LOOPBACK, 0)))
+
+    def connect(port: int) -> tuple[socket.socket, socket.socket]:
+        client = socket.create_connection(listener.getsockname(), source_address=(LOOPBACK, port))
+        return kept.enter_context(client), kept.enter_context(listener.accept()[0])
+
+    client, server = connect(0)
+    port = client.getsockname()[1]
+    old = held_here(server, State.ESTABLISHED)
+    _, identity = sockdiag.identities([old.cookie])[old.cookie]
+    assert destroy([old], namespaces.own()) == [CLOSED]
+    client.close()
+    connect(port)
+    return old, identity
+
+
 @pytest.mark.parametrize("act", [shut, destroy])
 def test_the_same_ports_of_a_newer_connection_are_not_touched(stage: Stage, act: Act) -> None:
-    with ExitStack() as kept, socket.create_server((LOOPBACK, 0)) as listener:
+    with ExitStack() as kept:
+        old, _ = replaced(kept)
+        assert outcomes(act([old], namespaces.own())) == [Outcome.VANISHED]
+        assert stage.count(State.ESTABLISHED) == 2
 
-        def connected(port: int) -> tuple[socket.socket, socket.socket]:
-            client = kept.enter_context(
-                socket.create_connection(listener.getsockname(), source_address=(LOOPBACK, port))
-            )
-            return client, kept.enter_context(listener.accept()[0])
 
-        client, server = connected(0)
-        port = client.getsockname()[1]
-        old = held_here(server, State.ESTABLISHED)
-        assert destroy([old], namespaces.own()) == [CLOSED]
-        client.close()
-        connected(port)
-        old = old._replace(holders=(Holder(os.getpid(), server.fileno()),))
-        assert act([old], namespaces.own())[0].outcome is Outcome.VANISHED
+def test_the_kernel_itself_compares_the_cookie(stage: Stage) -> None:
+    with ExitStack() as kept, sock_destroy.Destroyer() as destroyer:
+        _, identity = replaced(kept)
+        assert destroyer.destroy(identity) is False
         assert stage.count(State.ESTABLISHED) == 2
 
 

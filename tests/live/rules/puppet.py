@@ -113,6 +113,16 @@ def read() -> None:
             pass
 
 
+def nibble(pause: float) -> None:
+    """From now on read an octet of the first connection every so often, on a thread of its own."""
+
+    def forever() -> None:
+        while connections[0].recv(1):
+            time.sleep(pause)
+
+    threading.Thread(target=forever, daemon=True).start()
+
+
 def keep_coming(address: str, port: int, pause: float) -> None:
     """From now on make a connection every so often on a thread of its own, and close one direction of it at once."""
 
