@@ -16,7 +16,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos, spoken
 
 from .ages import histogram
 from .context import Context, Mask
-from .doing import doing
+from .doing import code, doing
 from .joins import found_in, keys
 from .owners import by_owner, owners_of, whereabouts
 
@@ -47,6 +47,7 @@ def fin_wait_2(context: Context) -> Iterator[Finding]:
                 Evidence("oldest, at least", spoken(int(rows.values("age_ns").max())), "", "tcp_info"),
                 *_other_end(context, rows),
                 *whereabouts(rows),
+                *code(context, rows),
                 *doing(context, rows),
             ),
             advice=(

@@ -30,7 +30,11 @@ def doing(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
         named = ", ".join(runtime.value for runtime in known)
         yield Evidence("runtime", named, "", "/proc/PID/exe, /proc/PID/cmdline")
     yield from _waiting(context, rows)
-    where = _places(context.facts, held)
+
+
+def code(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
+    """Where in the program the threads of the rows' owner are, as far as that can be told."""
+    where = _places(context.facts, _held(rows))
     if where:
         yield Evidence("its Python threads are at", where, "", "py-spy")
 
