@@ -154,15 +154,18 @@ def test_a_server_of_java_that_keeps_its_sockets(stage: Stage, scene: Scene, tmp
     assert "java Leak" in found.summary
 
 
-@pytest.mark.rule("close-wait-not-closed")
+@pytest.mark.rule("close-wait-eof-unread")
 @pytest.mark.tool("nginx")
 def test_an_nginx_that_waits_for_its_backend(stage: Stage, scene: Scene, tmp_path: Path) -> None:
-    with socket.create_server((LOOPBACK, 0)) as backend:
+    with ExitStack() as kept, socket.create_server((LOOPBACK, 0)) as backend:
         config = tmp_path / "nginx.conf"
         config.write_text(NGINX.format(home=tmp_path, port=PORT, backend=backend.getsockname()[1]))
         scene.start("nginx", "-c", str(config), "-p", str(tmp_path), "-e", str(tmp_path / "errors"))
-        scene.visit(2, b"GET / HTTP/1.0\r\n\r\n")
-        found = stage.until_told("close-wait-not-closed", 2)
+        visitor = kept.enter_context(socket.create_connection((LOOPBACK, PORT)))
+        visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        kept.enter_context(backend.accept()[0])  # so the request has been read, and the end of file has not
+        visitor.shutdown(socket.SHUT_WR)
+        found = stage.until_told("close-wait-eof-unread", 1)
         assert evidence(found)["runtime"] == "nginx"
         assert "proxy_ignore_client_abort" in found.advice[0].do
 
