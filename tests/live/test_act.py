@@ -19,6 +19,7 @@ from lastack.linux import namespaces, sock_destroy
 from lastack.linux.namespaces import Namespace
 from lastack.live import sockdiag
 from lastack.live.act import Target, destroy, shut
+from lastack.live.options import options
 from lastack.live.processes import owners
 from lastack.model.ending import Ending, Means, Outcome
 from lastack.model.host import Holder
@@ -506,6 +507,26 @@ def test_connections_that_end_by_the_hundred_meanwhile_harm_none_of_those_that_c
         assert new <= {target.cookie for target in seen(stage, State.ESTABLISHED)}
         server.do("close")
         client.do("close")
+
+
+# -- asked, and nothing done
+
+
+def test_the_options_of_another_process_are_asked_of_its_socket(stage: Stage) -> None:
+    server, _, _ = stage.connected(1)
+    server.do("keep_alive", 600)
+    (target,) = seen(stage, State.ESTABLISHED, server)
+    (holder,) = target.holders
+    found = options(holder.pid, holder.fd, target.cookie)
+    assert found is not None
+    assert (found.keepalive, found.keepalive_idle_ns) == (True, 600 * SECOND)
+    assert (found.user_timeout_ns, found.linger_ns) == (None, None)
+    server.do("set_option", socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    changed = options(holder.pid, holder.fd, target.cookie)
+    assert changed is not None and changed.user_timeout_ns == 30 * SECOND
+    assert options(holder.pid, holder.fd, target.cookie + 1) is None
+    assert options(2**22 + 1, holder.fd, target.cookie) is None
+    assert as_nobody(lambda: [str(options(holder.pid, holder.fd, target.cookie))]) == ["None"]
 
 
 # -- rights

@@ -224,6 +224,11 @@ def keep_alive(idle: int) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
 
 
+def set_option(level: int, option: int, value: int) -> None:
+    for connection in connections:
+        connection.setsockopt(level, option, value)
+
+
 def watch(row: int) -> None:
     """An epoll set that watches one connection for reading."""
     epoll.append(select.epoll())
