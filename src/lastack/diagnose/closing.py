@@ -56,7 +56,12 @@ def fin_wait_2(context: Context) -> Iterator[Finding]:
                     f"the kernel's tcp_fin_timeout ({_fin_timeout(context.facts)} s) runs from the close() on",
                     "an answer slower than the time-out is lost",
                 ),
-                Advice("Or mend the peer: it has not closed (its side is in CLOSE_WAIT)", "ends at once"),
+                Advice("Mend the peer: it has not closed (its side is in CLOSE_WAIT)", "ends at once"),
+                Advice(
+                    "Until then: lastack end --reset ends them",
+                    "at once; their descriptors stay taken until the process closes them",
+                    "the process gets ECONNABORTED, the peer a RST; an answer on its way is lost",
+                ),
             ),
             useless=(
                 "tcp_fin_timeout: it does nothing for a socket that a process still holds",
@@ -82,7 +87,7 @@ def _orphaned(context: Context, rows: ConnectionTable) -> Finding:
         advice=(
             Advice("Mend the peer: its application does not close (CLOSE_WAIT there)", "they end with its FIN"),
             Advice(
-                "Or lower tcp_fin_timeout (TCP_LINGER2 for one socket)",
+                "Lower tcp_fin_timeout (TCP_LINGER2 for one socket)",
                 f"their number falls in proportion: half of {seconds} s, half of {len(rows):,}",
                 "the peer's late data and FIN then meet a RST",
             ),
