@@ -25,6 +25,11 @@ def doing(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
         named = ", ".join(map(str, descriptors[:_NAMED].tolist()))
         more = f" and {len(descriptors) - _NAMED:,} more" if len(descriptors) > _NAMED else ""
         yield Evidence("descriptor" if len(descriptors) == 1 else "descriptors", named + more, "", "/proc/PID/fd")
+    if rows.valid("first_ns").any():
+        ages = context.facts.taken_ns - rows.values("first_ns")[rows.valid("first_ns")]
+        first, last = spoken(int(ages.max())), spoken(int(ages.min()))
+        said = f"{first} ago" if first == last else f"from {first} to {last} ago"
+        yield Evidence("opened", said, "", "BPF, a running watch")
     known = runtimes(context, rows)
     if known:
         named = ", ".join(runtime.value for runtime in known)

@@ -26,7 +26,7 @@ _FRAMES: Final = 12
 
 def process_groups(row: Row, info: Info, doing: Doing | None, now: Nanos) -> Iterator[Group]:
     """Groups of facts on the process of a socket, given its row (text made safe) and its tcp_info."""
-    yield "Use", (*_opened(row, info), *_last_read(row, now), *(_use(doing.wait) if doing and doing.wait else ()))
+    yield "Use", (*_opened(row, info, now), *_last_read(row, now), *(_use(doing.wait) if doing and doing.wait else ()))
     if doing is None:
         return
     if doing.options is not None and row.get("local_state") != State.LISTEN.name:
@@ -45,8 +45,8 @@ def process_groups(row: Row, info: Info, doing: Doing | None, now: Nanos) -> Ite
         yield "And", (Fact("at other places", counted(sum(map(len, order[_STACKS:])), "thread")),)
 
 
-def _opened(row: Row, info: Info) -> Iterator[Fact]:
-    """By which call, and when: the kernel's clocks of data start when the connection is made."""
+def _opened(row: Row, info: Info, now: Nanos) -> Iterator[Fact]:
+    """By which call, and when: as a watch has seen it; else the kernel's clocks of data start with the connection."""
     if row.get("local_state") in (State.LISTEN.name, State.SYN_SENT.name, State.SYN_RECEIVED.name):
         return
     if row.get("opened_by") == "REMOTE":
@@ -54,6 +54,10 @@ def _opened(row: Row, info: Info) -> Iterator[Fact]:
         yield Fact("opened by", f"accept(){f' at {listener}' if listener else ''}")
     elif row.get("opened_by") == "LOCAL":
         yield Fact("opened by", "connect()")
+    seen = row.get("first_ns")
+    if isinstance(seen, int):
+        yield Fact("opened", f"{spoken(max(now - seen, 0))} ago", "BPF, a running watch")
+        return
     sent, received = (_ms(info, f"last_data_{way}") for way in ("sent", "recv"))
     if sent is None or received is None or "data_segs_in" not in info:
         return

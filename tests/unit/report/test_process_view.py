@@ -36,6 +36,10 @@ def test_a_direction_that_never_carried_data_tells_when_it_was_opened(info: dict
     assert facts(info={**INFO, **info})["opened"] == said
 
 
+def test_a_watch_that_saw_it_opened_tells_exactly_when() -> None:
+    assert facts(info={**INFO, "data_segs_out": 9}, first_ns=NOW - 90 * SECOND)["opened"] == "1 min 30 s ago"
+
+
 def test_without_tcp_info_nothing_is_said_of_when_it_was_opened() -> None:
     assert "opened" not in facts(info={})
 
