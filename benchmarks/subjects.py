@@ -75,6 +75,25 @@ def lastack_owners() -> Callable[[], int]:
     return lambda: read(sockdiag.ALL)
 
 
+def owners(again: bool = False, by_proc: bool = False) -> Callable[[], int]:
+    """Who holds each of the sockets, whose inodes are known."""
+    from lastack.errors import KernelError
+    from lastack.live import iterators, processes, sockdiag
+
+    def refuse() -> None:
+        raise KernelError("not for this benchmark")
+
+    table = sockdiag.read(time.time_ns())
+    inodes = table.values("inode")
+    wanted = set(inodes[inodes != 0].tolist())
+    processes.owners([0])
+    if by_proc:
+        iterators.tcp_descriptors = refuse  # type: ignore[assignment]
+    if again:
+        processes.owners(wanted)
+    return lambda: len(processes.owners(wanted).holders)
+
+
 def psutil() -> Callable[[], int]:
     """psutil.net_connections, which always looks for owners."""
     import psutil
@@ -102,6 +121,9 @@ SUBJECTS = {
     "floor-by-family": floor_by_family,
     "lastack": lastack,
     "lastack-owners": lastack_owners,
+    "owners-bpf": owners,
+    "owners-bpf-again": lambda: owners(again=True),
+    "owners-proc": lambda: owners(by_proc=True),
     "psutil": psutil,
     "pyroute2": pyroute2,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .live.snapshot import LiveSocket, Snapshot
     from .model.address import FourTuple
     from .model.filters import Filter
+    from .model.host import HostFacts
     from .model.record import ConnectionTable
 
 
@@ -26,14 +28,16 @@ def check(
     where: Filter | str | None = None,
     thresholds: Thresholds | None = None,
     pause_ns: Nanos = SECOND,
+    watch_ns: Nanos = 0,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """What is wrong with the closing of connections, whose it is, why, and what to do: here, or in `captures`.
 
     Of this host: `netns` is `own`, `all`, or one namespace's name, inode or process id; suspect CLOSE_WAIT are looked
-    at again after `pause_ns`. Of captures: `memory` bounds the octets kept of live connections, `progress` is told how
-    many octets were read. `where` restricts what is judged (the language of `docs/filters.md`).
+    at again after `pause_ns`; for `watch_ns` it is watched first who closes connections (BPF). Of captures: `memory`
+    bounds the octets kept of live connections, `progress` is told how many octets were read. `where` restricts what is
+    judged (the language of `docs/filters.md`).
     Raises KernelError where the kernel refuses or is not Linux, CaptureError where no capture can be read, FilterError
     for a bad filter.
     """
@@ -41,40 +45,55 @@ def check(
         from .recorded import check as check_captures
 
         return check_captures(captures, where=_filter(where), thresholds=thresholds, memory=memory, progress=progress)
+    from .diagnose.thresholds import Thresholds
+    from .live.second_look import Look
+
+    thresholds, wanted = thresholds or Thresholds(), _filter(where)
+    snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns), watch_ns=watch_ns)
+    return judge([(each.connections, each.facts) for each in snapshots], wanted, thresholds)
+
+
+def judge(
+    looked: Sequence[tuple[ConnectionTable, HostFacts]],
+    where: Filter | None = None,
+    thresholds: Thresholds | None = None,
+    kind: str = "host",
+) -> Report:
+    """The report on what was seen of some network namespaces: of each its connections and the facts beside them.
+
+    `where` restricts what is judged; `kind` is that of the report's source.
+    """
     from .diagnose.context import Context
     from .diagnose.headroom import headroom
     from .diagnose.run import run
     from .diagnose.thresholds import Thresholds
-    from .live.second_look import Look
     from .model.record import ConnectionTable
     from .model.state import State
 
     thresholds = thresholds or Thresholds()
-    wanted = _filter(where)
-    snapshots = _snapshots(netns, Look(thresholds.min_age_ns, pause_ns))
     findings, gauges = [], []
-    tables = _numbered([_kept(snapshot, wanted) for snapshot in snapshots])
-    for snapshot, table in zip(snapshots, tables, strict=True):
-        name = snapshot.facts.netns if len(snapshots) > 1 else None
-        findings += [replace(finding, netns=name) for finding in run(table, snapshot.facts, thresholds)]
-        gauges += [_labelled(g, name) for g in headroom(Context(snapshot.connections, snapshot.facts, thresholds))]
+    tables = numbered([chosen(table, facts, where) for table, facts in looked])
+    for (everything, facts), table in zip(looked, tables, strict=True):
+        name = facts.netns if len(looked) > 1 else None
+        findings += [replace(finding, netns=name) for finding in run(table, facts, thresholds)]
+        gauges += [_labelled(g, name) for g in headroom(Context(everything, facts, thresholds))]
     rows = ConnectionTable.concatenate([table.select(~table.in_state(State.LISTEN)) for table in tables])
-    facts = snapshots[0].facts
+    _, facts = looked[0]
     return Report(
         source=Source(
-            "host",
+            kind,
             facts.hostname,
             facts.taken_ns,
             facts.kernel,
-            tuple(s.facts.netns for s in snapshots),
+            tuple(facts.netns for _, facts in looked),
             __version__,
-            filter="" if wanted is None else str(wanted),
+            filter="" if where is None else str(where),
         ),
         findings=tuple(sorted(findings, key=lambda finding: -finding.severity)),
         connections=rows,
         states=_states(rows),
         headroom=tuple(gauges),
-        unseen=tuple(dict.fromkeys(line for s in snapshots for line in s.facts.unseen)),
+        unseen=tuple(dict.fromkeys(line for _, facts in looked for line in facts.unseen)),
     )
 
 
@@ -82,10 +101,14 @@ def connections(
     *captures: str | Path,
     netns: str = "own",
     where: Filter | str | None = None,
+    watch_ns: Nanos = 0,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> ConnectionTable:
-    """The connections of this host, listening sockets included, or of captures, as a table. Raises as `check` does."""
+    """The connections of this host, listening sockets included, or of captures, as a table.
+
+    The arguments are those of `check`, and it raises as that does.
+    """
     from .model.record import ConnectionTable
 
     wanted = _filter(where)
@@ -93,8 +116,8 @@ def connections(
         from .recorded import analyse, kept
 
         return kept(analyse(captures, memory=memory, progress=progress), wanted)
-    tables = [_kept(snapshot, wanted) for snapshot in _snapshots(netns, None, wanted)]
-    return ConnectionTable.concatenate(_numbered(tables))
+    tables = [chosen(each.connections, each.facts, wanted) for each in _snapshots(netns, None, wanted, watch_ns)]
+    return ConnectionTable.concatenate(numbered(tables))
 
 
 def socket(which: int | FourTuple, netns: str = "own") -> LiveSocket | None:
@@ -114,22 +137,30 @@ def _filter(where: Filter | str | None) -> Filter | None:
     return parse(where)
 
 
-def _kept(snapshot: Snapshot, wanted: Filter | None) -> ConnectionTable:
-    table, facts = snapshot.connections, snapshot.facts
-    if wanted is None:
-        return table
-    return table.select(wanted.matches(table, facts.taken_ns, facts.ephemeral))
+def chosen(table: ConnectionTable, facts: HostFacts, where: Filter | None) -> ConnectionTable:
+    """The connections of a network namespace that a filter leaves."""
+    return table if where is None else table.select(where.matches(table, facts.taken_ns, facts.ephemeral))
 
 
-def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None) -> list[Snapshot]:
+def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None, watch_ns: Nanos = 0) -> list[Snapshot]:
     """One look at every namespace asked for; `wanted` None: at the connections in every state."""
     from .linux import namespaces
     from .live.snapshot import take
 
-    return take(namespaces.choose(netns), look, None if wanted is None else wanted.states)
+    places, states = namespaces.choose(netns), None if wanted is None else wanted.states
+    if not watch_ns:
+        return take(places, look, states)
+    import time
+
+    from .live.transitions.tap import Tap
+
+    # What the tap learns, the look finds as it would find it of any other watch.
+    with Tap(None if netns == namespaces.ALL else frozenset(place.inode for place in places)):
+        time.sleep(watch_ns / SECOND)
+        return take(places, look, states)
 
 
-def _numbered(tables: list[ConnectionTable]) -> list[ConnectionTable]:
+def numbered(tables: list[ConnectionTable]) -> list[ConnectionTable]:
     """The tables with `id` counted on from one to the next, so that it names one row of all of them.
 
     Before the rules run: what they find is joined with the report's connections by it.

@@ -23,6 +23,10 @@ class CaptureError(LastackError):
     """A capture file that cannot be read; the text names the file and the place."""
 
 
+class RecordingError(LastackError):
+    """A recording that cannot be read; the text names the file, or what it holds instead."""
+
+
 class ScriptError(LastackError):
     """A script that cannot be read or did not go as it says; the text names file and line."""
 

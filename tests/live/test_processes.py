@@ -324,7 +324,8 @@ def test_without_root_the_processes_of_others_are_counted_and_ones_own_sockets_f
         said = as_nobody(look)
         assert isinstance(said, dict), said
         assert said["held"] == [[True]]
-        assert said["parent"] is None
+        # Not from a list, which may not be read: since Linux 6.2 the size of the directory tells, and anybody.
+        assert (said["parent"] is not None) is (Path("/proc/self/fd").stat().st_size > 0)
         # This process and its child at the least, and no kernel threads; other processes come and go meanwhile.
         assert 2 <= said["unreadable"] < running - kernel_threads() / 2
 

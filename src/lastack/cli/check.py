@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .options import captures, duration, out, output, paper, wanted, where
+from .options import captures, duration, one_source, out, output, paper, recorded, waiting, wanted, watched, where
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -19,10 +19,13 @@ GRAVITIES = ("info", "warning", "error")
 
 @click.command(
     short_help="What is wrong on this host, or in captures; whose it is, what to do.",
-    epilog="Example: lastack check --process nginx --min-age 5min; lastack check eth0.pcapng.gz",
+    epilog="Example: lastack check --process nginx --min-age 5min; lastack check eth0.pcapng.gz; "
+    "lastack check --recorded /var/lib/lastack --at 03:12",
 )
 @captures
+@recorded
 @where
+@watched
 @click.option(
     "--min-age",
     metavar="TIME",
@@ -52,11 +55,14 @@ GRAVITIES = ("info", "warning", "error")
 def check(
     paths: tuple[str, ...],
     memory: int | None,
+    recorded: Path | None,
+    at: int | None,
     netns: str,
     expression: str,
     process: str,
     unit: str,
     container: str,
+    watch: int,
     min_age: int,
     pause: int,
     fail_on: str,
@@ -68,21 +74,31 @@ def check(
 ) -> None:
     """Tell what is wrong with closing connections, whose they are, why, and what to do.
 
-    Of this host, or of the captures named (pcap, pcapng, compressed or not; - is standard input).
+    Of this host, of the captures named (pcap, pcapng, compressed or not; - is standard input), or of a recording.
     """
-    from lastack.api import check as run
     from lastack.diagnose.thresholds import Thresholds
 
-    with progress(quiet or not paths) as told:
-        report = run(
-            *paths,
-            netns=netns,
-            where=wanted(expression, process, unit, container),
-            thresholds=Thresholds(min_age_ns=min_age),
-            pause_ns=pause,
-            memory=memory,
-            progress=told,
-        )
+    one_source(paths, recorded, at=at)
+    waiting(watch, bool(paths or recorded), quiet)
+    chosen, thresholds = wanted(expression, process, unit, container), Thresholds(min_age_ns=min_age)
+    if recorded is not None:
+        from lastack.lookback import check as look_back
+
+        report = look_back(recorded, at=at, netns=netns, where=chosen, thresholds=thresholds)
+    else:
+        from lastack.api import check as run
+
+        with progress(quiet or not paths) as told:
+            report = run(
+                *paths,
+                netns=netns,
+                where=chosen,
+                thresholds=thresholds,
+                pause_ns=pause,
+                watch_ns=watch,
+                memory=memory,
+                progress=told,
+            )
     with output(file) as paper_:
         write(report, form, paper_, verbose, no_color)
     if file is not None and not quiet:

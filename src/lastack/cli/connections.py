@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lastack.errors import CallError
 
-from .options import captures, duration, out, output, paper, wanted, where, writing
+from .options import (
+    captures,
+    duration,
+    moment,
+    one_source,
+    out,
+    output,
+    paper,
+    recorded,
+    waiting,
+    wanted,
+    watched,
+    where,
+    writing,
+)
 from .progress import progress
+
+if TYPE_CHECKING:
+    from lastack.model.filters import Filter
+    from lastack.model.record import ConnectionTable
+    from lastack.model.time import Nanos
 
 
 @click.command(
-    epilog="Example: lastack connections -f 'state close-wait and age > 5min'; lastack connections -w eth0.pcap"
+    epilog="Example: lastack connections -f 'state close-wait and age > 5min'; lastack connections -w eth0.pcap; "
+    "lastack connections --recorded DIR --since 02:00 --until 03:00"
 )
 @captures
+@recorded
+@click.option("--since", metavar="TIME", callback=moment, help="Of a recording: all that were seen from then on.")
+@click.option("--until", metavar="TIME", callback=moment, help="Of a recording: all that were seen until then.")
 @where
+@watched
 @click.option(
     "--min-age", metavar="TIME", callback=duration, default="0s", help="Only those at least as long in their state."
 )
@@ -29,11 +55,16 @@ from .progress import progress
 def connections(
     paths: tuple[str, ...],
     memory: int | None,
+    recorded: Path | None,
+    at: int | None,
+    since: int | None,
+    until: int | None,
     netns: str,
     expression: str,
     process: str,
     unit: str,
     container: str,
+    watch: int,
     min_age: int,
     everything: bool,
     wide: bool,
@@ -41,11 +72,16 @@ def connections(
     file: Path | None,
     no_color: bool,
 ) -> None:
-    """List connections: this host's with states, ages, queues, owners; those of captures with how they ended."""
+    """List connections: this host's with states, ages, queues, owners; those of captures with how they ended.
+
+    Of a recording: as they were at one moment, or all that were seen, each as it was last seen.
+    """
     from lastack.api import connections as read
     from lastack.model.filters import condition, parse
     from lastack.model.filters.values import duration_text
 
+    one_source(paths, recorded, at=at, since=since, until=until)
+    waiting(watch, bool(paths or recorded))
     chosen = wanted(expression, process, unit, container)
     # As with ss: listening sockets are shown to who asks for them, or names states.
     if not paths and not everything and not re.search(r"\bstate\b", expression, re.IGNORECASE):
@@ -65,8 +101,12 @@ def connections(
             with output(file) as paper_:
                 write_tables(chain([first], tables), paper_, form)
         return
-    with progress(not paths) as told:
-        table = read(*paths, netns=netns, where=chosen, memory=memory, progress=told)
+    now = time.time_ns()
+    if recorded is not None:
+        table, now = _look_back(recorded, at, since, until, netns, chosen)
+    else:
+        with progress(not paths) as told:
+            table = read(*paths, netns=netns, where=chosen, watch_ns=watch, memory=memory, progress=told)
     if form == "parquet" and file is not None:
         with writing(file):
             table.write_parquet(file)
@@ -76,8 +116,26 @@ def connections(
             from lastack.report.listing import render_connections
 
             width, color = paper(paper_, no_color)
-            render_connections(table, paper_, now=time.time_ns(), width=None if wide else width, color=color)
+            render_connections(table, paper_, now=now, width=None if wide else width, color=color)
         else:
             from lastack.report.machine import write_connections
 
             write_connections(table, paper_, form)
+
+
+def _look_back(
+    directory: Path, at: Nanos | None, since: Nanos | None, until: Nanos | None, netns: str, where: Filter
+) -> tuple[ConnectionTable, Nanos]:
+    """The connections of a recording, and the moment that they are shown at; what could not be read goes to stderr."""
+    from lastack.lookback import connections, connections_between
+    from lastack.report.escape import visible
+
+    if at is None:
+        found = connections_between(directory, since, until, netns=netns, where=where)
+    elif since is None and until is None:
+        found = connections(directory, at=at, netns=netns, where=where)
+    else:
+        raise CallError("--at is one moment: give it, or --since and --until")
+    for line in found.unseen:
+        print(f"lastack: not seen: {visible(line)}", file=sys.stderr)
+    return found.connections, found.at or 0

@@ -18,6 +18,7 @@ from .script import script
 from .show import show
 from .tun import tun
 from .warm import warm
+from .watch import watch
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -42,6 +43,7 @@ app.add_command(script)
 app.add_command(show)
 app.add_command(tun)
 app.add_command(warm)
+app.add_command(watch)
 
 
 def main() -> None:

@@ -31,6 +31,20 @@ def duration(_context: click.Context, _parameter: click.Parameter, value: str) -
         raise click.BadParameter(str(error)) from None
 
 
+def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Nanos | None:
+    """An option's callback: `03:12`, `2026-11-21 03:12` or `2h` (ago) as ns since 1970."""
+    import time
+
+    from lastack.archive.when import moment as read
+
+    if value is None:
+        return None
+    try:
+        return read(value, time.time_ns())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     """An option's callback: `512M`, `2G` as octets."""
     if value is None:
@@ -54,6 +68,54 @@ def captures(command: Command) -> Command:
         "`connections` as JSON or CSV then writes each when it leaves, and keeps none.",
     )(command)
     return click.argument("paths", nargs=-1, metavar="[CAPTURE...]")(command)
+
+
+def recorded(command: Command) -> Command:
+    """The options that name a recording, and a moment of it."""
+    command = click.option(
+        "--at",
+        metavar="TIME",
+        callback=moment,
+        help="Of a recording: as it was then (03:12, yesterday 03:12, 2026-11-21 03:12, or 2h for so long ago).",
+    )(command)
+    return click.option(
+        "--recorded",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Look at what `lastack watch --record DIR` has recorded.",
+    )(command)
+
+
+def watched(command: Command) -> Command:
+    """The option that watches first, for so long."""
+    return click.option(
+        "--for",
+        "watch",
+        metavar="TIME",
+        callback=duration,
+        default="0s",
+        help="Of this host: first watch for so long who closes connections (BPF, root), so that TIME_WAIT has an "
+        "owner. Where `lastack watch` runs, it knows without.",
+    )(command)
+
+
+def waiting(watch: Nanos, elsewhere: bool, quiet: bool = False) -> None:
+    """Say on a terminal's standard error what is waited for. Raises CallError where it is not this host's."""
+    if watch and elsewhere:
+        raise CallError("--for watches this host: it is not for captures or a recording")
+    if watch and not quiet and sys.stderr.isatty():
+        from lastack.model.time import spoken
+
+        print(f"lastack: watching for {spoken(watch)} who closes connections", file=sys.stderr)
+
+
+def one_source(paths: tuple[str, ...], directory: Path | None, **needs_one: Nanos | None) -> None:
+    """Raises CallError where captures and a recording are both named, or a moment without a recording."""
+    if paths and directory is not None:
+        raise CallError("name captures or --recorded DIR, not both")
+    for name, value in needs_one.items():
+        if value is not None and directory is None:
+            raise CallError(f"--{name} is a moment of a recording: it needs --recorded DIR")
 
 
 def where(command: Command) -> Command:

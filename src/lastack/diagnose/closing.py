@@ -18,7 +18,7 @@ from .ages import histogram
 from .context import Context, Mask
 from .doing import code, doing
 from .joins import found_in, keys
-from .owners import by_owner, owners_of, whereabouts
+from .owners import by_owner, closed_by, owners_of, whereabouts
 
 _RTO_MIN: Final = SECOND // 5
 _RTO: Final = _RTO_MIN + 8 * MILLISECOND
@@ -81,6 +81,7 @@ def _orphaned(context: Context, rows: ConnectionTable) -> Finding:
         f"after tcp_fin_timeout ({seconds} s)",
         evidence=(
             Evidence("tcp_fin_timeout", seconds, "s", "sysctl"),
+            *closed_by(rows),
             *_other_end(context, rows),
             *whereabouts(rows),
         ),
@@ -144,6 +145,7 @@ def _pile_evidence(context: Context, rows: ConnectionTable, window_shut: int) ->
         yield Evidence("behind a zero window", window_shut, "connections", "sock_diag idiag_timer")
     orphaned = int(np.count_nonzero(rows.valid("inode") & (rows.values("inode") == 0)))
     yield Evidence("owned by no process", orphaned, "connections", "sock_diag idiag_inode")
+    yield from closed_by(rows)
     yield Evidence("given up after", spoken(orphan_patience(context.facts)), "", "tcp_orphan_retries")
     yield from whereabouts(rows)
 

@@ -20,7 +20,9 @@ def descriptors(context: Context) -> Iterator[Finding]:
         used, limit = process.descriptors, process.descriptor_limit
         if used is None or not limit or used / limit < context.thresholds.descriptors_warning:
             continue
-        rows = context.table.select(context.table.valid("pid") & (context.table.values("pid") == process.pid))
+        rows = context.table.select(
+            context.owned & context.table.valid("pid") & (context.table.values("pid") == process.pid)
+        )
         waiting = int(np.count_nonzero(rows.in_state(State.CLOSE_WAIT)))
         if not len(rows) and not any(process.pid in listener.pids for listener in context.listeners):
             continue

@@ -56,12 +56,23 @@ def owners_of(table: ConnectionTable) -> Iterator[tuple[Owner, NDArray[np.intp]]
         yield Owner(command, program, unit, container, tuple(int(pid) for pid in pids)), rows
 
 
+def closed_by(rows: ConnectionTable) -> Iterator[Evidence]:
+    """Evidence of who closed connections that no process has any more, where a watch has seen it."""
+    seen = rows.select(rows.valid("pid") & (rows.values("inode") == 0))
+    if not len(seen):
+        return
+    known = [f"{owner}: {len(index):,}" for owner, index in owners_of(seen)]
+    said = [*known[:_NAMED], *([f"{len(known) - _NAMED:,} others"] if len(known) > _NAMED else ())]
+    said += [f"not seen: {len(rows) - len(seen):,}"] if len(rows) > len(seen) else []
+    yield Evidence("closed by", "; ".join(said), "", "BPF at the close, a running watch")
+
+
 def likely_owner(context: Context, rows: ConnectionTable) -> Owner | None:
     """Who most live connections to the same destinations belong to: the likely maker of ownerless ones.
 
     A TIME_WAIT has no process; its living siblings (same remote address and port) have.
     """
-    live = context.table.select(context.table.valid("pid") & ~context.accepted)
+    live = context.table.select(context.table.valid("pid") & context.owned & ~context.accepted)
     destination = ("remote_addr", "remote_port")
     siblings = live.select(found_in(keys(live, *destination), keys(rows, *destination)))
     return next((owner for owner, _ in owners_of(siblings)), None)

@@ -15,7 +15,7 @@ from lastack.model.time import MILLISECOND, SECOND, TIME_WAIT_LENGTH, Nanos, spo
 
 from .ages import histogram
 from .context import Context
-from .owners import likely_owner, whereabouts
+from .owners import closed_by, likely_owner, whereabouts
 from .ports import PortUse, births_per_second, port_use
 
 OCTETS_EACH: Final = 256
@@ -105,6 +105,7 @@ def server_side(context: Context) -> Iterator[Finding]:
                 Evidence("made", round(births, 1), "a second", "their remaining timers"),
                 Evidence("memory", len(rows) * OCTETS_EACH, "octets", "256 octets each"),
                 *_bucket_evidence(context),
+                *closed_by(rows),
                 *whereabouts(rows),
             ),
             advice=(
@@ -176,8 +177,11 @@ def _ports_summary(use: PortUse, source: str, to: str, exhausted: bool) -> str:
 
 
 def _ports_evidence(context: Context, rows: ConnectionTable, use: PortUse, source: str, to: str) -> Iterator[Evidence]:
-    owner = likely_owner(context, rows)
-    yield Evidence("likely made by", str(owner) if owner else "unknown: none is left open", "", "live siblings")
+    seen = list(closed_by(rows.select(rows.in_state(State.TIME_WAIT))))
+    yield from seen
+    if not seen:
+        owner = likely_owner(context, rows)
+        yield Evidence("likely made by", str(owner) if owner else "unknown: none is left open", "", "live siblings")
     yield Evidence("ports taken", f"{use.used:,} of {use.size:,}", "", "sock_diag, ip_local_port_range")
     yield Evidence("in TIME_WAIT", use.waiting, "connections", "sock_diag")
     yield Evidence("made", round(use.births, 1), "a second", "their remaining timers")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from lastack.model.host import Holder, Listener, Process
 from lastack.model.record import ConnectionTable, Values, text_values
 from lastack.model.state import State
 
+from .holders import Holders
 from .programs import program
 
 _A_SERVERS: Final = 8
@@ -22,52 +23,51 @@ _A_SERVERS: Final = 8
 _ANY: Final = ("0.0.0.0", "::")
 
 
-def with_owners(
-    table: ConnectionTable, holders: Mapping[int, tuple[Holder, ...]], known: Mapping[int, Process]
-) -> ConnectionTable:
-    """The table with pid, command, program, fd, holders, unit and container of who holds each socket.
-
-    Only rows with an inode cost anything: a hundred thousand TIME_WAIT have none.
-    """
-    inode = table.values("inode")
-    held = np.flatnonzero(inode)
-    keepers = [holders.get(each, ()) for each in inode[held].tolist()]
-    held = held[[bool(each) for each in keepers]]
-    keepers = [each for each in keepers if each]
-    owner = [_last_holder(each, known) for each in keepers]
+def with_owners(table: ConnectionTable, holders: Holders, known: Mapping[int, Process]) -> ConnectionTable:
+    """The table with pid, command, program, fd, holders, unit and container of who holds each socket."""
+    held = np.flatnonzero(table.values("inode"))
+    first, count = holders.find(table.values("inode")[held])
+    held, first, count = (column[count > 0] for column in (held, first, count))
+    several = np.zeros(len(held), np.uint16)
+    chosen = first.copy()
+    for row in np.flatnonzero(count > 1).tolist():
+        its = slice(int(first[row]), int(first[row] + count[row]))
+        pids = holders.pids[its].tolist()
+        chosen[row] += _last_holder(pids, known)
+        several[row] = len(set(pids))
+    pid = holders.pids[chosen]
+    pids, which = np.unique(pid, return_inverse=True)
     valid = np.zeros(len(table), np.bool_)
     valid[held] = True
 
-    def spread(values: Sequence[int] | NDArray[np.int32], dtype: str) -> Values:
+    def spread(values: NDArray[Any], dtype: str) -> Values:
         column = np.zeros(len(table), dtype)
         column[held] = values
         return Values(column, valid)
 
-    def spread_text(of: Mapping[int, str | None]) -> Values:
-        few = text_values([of.get(holder.pid) for holder in owner])
-        named = np.zeros(len(table), np.bool_)
-        named[held] = True if few.valid is None else few.valid
-        return Values(spread(few.values, "i4").values, named, few.strings)
+    def spread_text(of: Callable[[Process], str | None]) -> Values:
+        few = text_values([of(known[each]) if each in known else None for each in pids.tolist()])
+        named = valid.copy()
+        named[held] = True if few.valid is None else few.valid[which]
+        return Values(spread(few.values[which], "i4").values, named, few.strings)
 
     return table.with_columns(
         {
-            "pid": spread([holder.pid for holder in owner], "i4"),
-            "fd": spread([holder.fd for holder in owner], "i4"),
-            "holders": spread([len({holder.pid for holder in each}) for each in keepers], "u2"),
-            "command": spread_text({pid: process.command for pid, process in known.items()}),
-            "program": spread_text({pid: program(process) for pid, process in known.items()}),
-            "unit": spread_text({pid: process.unit for pid, process in known.items()}),
-            "container": spread_text({pid: process.container for pid, process in known.items()}),
+            "pid": spread(pid, "i4"),
+            "fd": spread(holders.fds[chosen], "i4"),
+            "holders": spread(np.maximum(several, 1), "u2"),
+            "command": spread_text(lambda process: process.command),
+            "program": spread_text(program),
+            "unit": spread_text(lambda process: process.unit),
+            "container": spread_text(lambda process: process.container),
         }
     )
 
 
-def _last_holder(holders: Sequence[Holder], known: Mapping[int, Process]) -> Holder:
-    """Of several who hold a socket, the one that none of the others descends from it: the child, not its parent."""
-    if len(holders) <= 1:
-        return holders[0]
-    parents = {known[holder.pid].ppid for holder in holders if holder.pid in known}
-    return max(holders, key=lambda holder: (holder.pid not in parents, holder.pid))
+def _last_holder(pids: Sequence[int], known: Mapping[int, Process]) -> int:
+    """Of several who hold a socket, the place of the one that none of the others descends from: the child's."""
+    parents = {known[pid].ppid for pid in pids if pid in known}
+    return max(range(len(pids)), key=lambda place: (pids[place] not in parents, pids[place]))
 
 
 def listeners_of(

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from lastack.errors import KernelError
 from lastack.linux.required import require_linux
-from lastack.model.host import Holder, Process
+from lastack.model.host import Process
 from lastack.model.time import SECOND
 
-from . import cgroups, procfs
+from . import cgroups, iterators, procfs
+from .holders import Holders
 from .procfs import GONE, PROC
 
 _KERNEL_THREAD: Final = 0x0020_0000  # PF_KTHREAD (include/linux/sched.h)
+_MANY: Final = 8_000
+"""Wanted sockets from which a BPF iterator costs less than /proc; below, the making of its program does not pay."""
 _USER: Final = re.compile(rb"^Uid:\s+\d+\s+(\d+)", re.MULTILINE)
 _OPEN_FILES: Final = re.compile(rb"^Max open files\s+(\d+)", re.MULTILINE)
 
@@ -30,45 +35,69 @@ class Owners:
     `unreadable` counts the processes that may not be looked into (that needs root), kernel threads not among them.
     """
 
-    holders: Mapping[int, tuple[Holder, ...]]
+    holders: Holders
     processes: Mapping[int, Process]
     unreadable: int
 
 
-def owners(inodes: Collection[int] | None, proc: Path = PROC) -> Owners:
-    """Who holds the sockets of these inodes (None: any socket).
+def owners(inodes: Collection[int] | None, proc: Path = PROC, pids: Collection[int] = ()) -> Owners:
+    """Who holds the TCP sockets of these inodes (None: any socket).
 
-    The pass never ends early: a socket may have further holders, up to the last process. Processes and descriptors that
-    vanish meanwhile are left out. Raises KernelError where `proc` cannot be read at all, or this process has no
-    descriptor left to read with, or where the system is not Linux.
+    `pids`: processes that are wanted too, as far as they live. The pass never ends early: a socket may have further
+    holders, up to the last process. Processes and descriptors that vanish meanwhile are left out. Many sockets are
+    looked for by a BPF iterator, where that is allowed. Raises KernelError where `proc` cannot be read at all, or this
+    process has no descriptor left to read with, or where the system is not Linux.
     """
     require_linux("finding the owners of sockets")
     wanted = None if inodes is None else frozenset(inodes)
-    if wanted is not None and not wanted:
-        return Owners({}, {}, 0)
     reader = _Reader(proc)
-    holders: dict[int, list[Holder]] = {}
-    processes: dict[int, Process] = {}
-    unreadable = 0
     try:
-        for pid in _pids(proc):
-            try:
-                with procfs.directory(f"{proc}/{pid}") as home:
-                    found, descriptors = _sockets(home, wanted)
-                    process = reader.process(pid, home, descriptors) if found else None
-            except GONE:
-                continue
-            except PermissionError:
-                unreadable += not _holds_nothing(f"{proc}/{pid}")
-                continue
-            for inode, fd in found:
-                holders.setdefault(inode, []).append(Holder(pid, fd))
-            if process is not None:
-                processes[pid] = process
+        found = _by_iterator(reader, wanted) if wanted is not None and len(wanted) >= _MANY else None
+        if found is None and wanted != frozenset():
+            found = _by_scan(reader, proc, wanted)
+        holders, processes, unreadable = found or (Holders.of([]), {}, 0)
+        reader.add({*pids} - processes.keys(), processes)
         reader.add_ancestors(processes)
     except OSError as error:
         raise KernelError(f"cannot read {proc}: {error.strerror}") from error
-    return Owners({inode: tuple(held) for inode, held in holders.items()}, processes, unreadable)
+    return Owners(holders, processes, unreadable)
+
+
+_Found = tuple[Holders, dict[int, Process], int]
+
+
+def _by_iterator(reader: _Reader, wanted: frozenset[int]) -> _Found | None:
+    """The owners without a look at every descriptor in /proc; None where that is not allowed."""
+    try:
+        descriptors = iterators.tcp_descriptors()
+    except KernelError:
+        return None
+    descriptors = descriptors[np.isin(descriptors["inode"], np.fromiter(wanted, np.uint64, len(wanted)))]
+    processes: dict[int, Process] = {}
+    reader.add(np.unique(descriptors["pid"]).tolist(), processes)
+    there = descriptors[np.isin(descriptors["pid"], list(processes))]
+    return Holders(there["inode"], there["pid"], there["fd"]), processes, 0
+
+
+def _by_scan(reader: _Reader, proc: Path, wanted: frozenset[int] | None) -> _Found:
+    """The owners by every descriptor of every process in /proc. Raises OSError."""
+    holding: list[tuple[int, int, int]] = []
+    processes: dict[int, Process] = {}
+    unreadable = 0
+    for pid in _pids(proc):
+        try:
+            with procfs.directory(f"{proc}/{pid}") as home:
+                found, descriptors = _sockets(home, wanted)
+                process = reader.process(pid, home, descriptors) if found else None
+        except GONE:
+            continue
+        except PermissionError:
+            unreadable += not _holds_nothing(f"{proc}/{pid}")
+            continue
+        holding += [(inode, pid, fd) for inode, fd in found]
+        if process is not None:
+            processes[pid] = process
+    return Holders.of(holding), processes, unreadable
 
 
 class _Reader:
@@ -113,11 +142,18 @@ class _Reader:
             frozen=self._is_frozen(groups),
         )
 
+    def add(self, pids: Iterable[int], processes: dict[int, Process]) -> None:
+        """Add the processes of these numbers, as far as they live and may be looked into."""
+        for pid in pids:
+            process = self._one(pid)
+            if process is not None:
+                processes[pid] = process
+
     def add_ancestors(self, processes: dict[int, Process]) -> None:
         """Add the parents of the processes, and theirs, up to the first of all."""
         chain = list(processes.values())
         for child in chain:
-            parent = processes.get(child.ppid) or self._ancestor(child.ppid)
+            parent = processes.get(child.ppid) or self._one(child.ppid)
             if parent is None:
                 continue
             if parent.started_ns > child.started_ns:
@@ -127,7 +163,7 @@ class _Reader:
                 processes[parent.pid] = parent
                 chain.append(parent)
 
-    def _ancestor(self, pid: int) -> Process | None:
+    def _one(self, pid: int) -> Process | None:
         try:
             with procfs.directory(f"{self._proc}/{pid}") as home:
                 return self.process(pid, home, _count(home))
@@ -184,8 +220,13 @@ def _sockets_in(home: int, path: str, wanted: frozenset[int] | None) -> tuple[li
 
 
 def _count(home: int) -> int | None:
+    """How many descriptors a process has; None where that may not be known.
+
+    Since Linux 6.2 the size of the directory tells, which no other directory of a process in /proc has.
+    """
     try:
-        return len(procfs.names(home, "fd"))
+        size = 0 if os.fstat(home).st_size else os.stat("fd", dir_fd=home).st_size
+        return size or len(procfs.names(home, "fd"))
     except PermissionError:
         return None
 

@@ -26,8 +26,8 @@ def with_strays(
 
     `table` has its owners. Sockets that have merely been closed since are nobody's any more and do not count.
     """
-    inodes = table.values("inode").tolist()
-    lost = np.flatnonzero([inode != 0 and inode not in owners.holders for inode in inodes])
+    inodes = table.values("inode")
+    lost = np.flatnonzero((inodes != 0) & (owners.holders.find(inodes)[1] == 0))
     if not len(lost):
         return table, ()
     states = bits(*(State(state) for state in np.unique(table.values("local_state")[lost])))

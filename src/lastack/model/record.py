@@ -97,7 +97,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         for side in ("local", "remote")
         for state in _CLOSING
     ),
-    Column("pid", "int32", "", "process that holds the socket (host)"),
+    Column("pid", "int32", "", "process that holds the socket (host); where none does, who closed it, if watched"),
     Column("command", TEXT, "", "its name"),
     Column("program", TEXT, "", "what it runs, where it is an interpreter: script, jar, module"),
     Column("fd", "int32", "", "its descriptor"),

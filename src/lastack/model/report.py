@@ -28,9 +28,10 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was looked at: `kind` is `host` or `capture`, `name` a host name or a path, `taken_ns` Unix time.
+    """What was looked at: `kind` is `host`, `recording` (of a host) or `capture`; `name` a host's name or a path.
 
-    `filter`: the expression, if any, that chose the connections that were judged.
+    `taken_ns`: when, Unix time. `filter`: the expression, if any, that chose the connections that were
+    judged.
     """
 
     kind: str

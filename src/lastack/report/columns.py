@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lastack.model.address import address_text
@@ -41,6 +42,8 @@ HEADINGS: Final[tuple[Heading, ...]] = (
     Heading("unit", "UNIT", "systemd unit of the process"),
     Heading("container", "CONTAINER", "container of the process"),
     Heading("listener", "LISTENER", "the listening socket that it came in by"),
+    Heading("first_ns", "FIRST SEEN", "the first look that it was seen in"),
+    Heading("last_ns", "LAST SEEN", "the last look that it was seen in"),
 )
 CAPTURE_HEADINGS: Final[tuple[Heading, ...]] = (
     HEADINGS[0],
@@ -126,6 +129,9 @@ def listed(table: ConnectionTable, key: str, now: Nanos) -> tuple[Sequence[Cell]
         return ages, _each_once(ages, lambda age: brief(None if age is None else int(age)))
     if key == "timer":
         return _timers(table, now)
+    if key in ("first_ns", "last_ns"):
+        instants = cells(table, key)
+        return instants, _each_once(instants, lambda at: "-" if at is None else local_time(int(at)))
     if key == "lasted":
         spans = [int(span) for span in (table.values("last_ns") - table.values("first_ns")).tolist()]
         return spans, _each_once(spans, lambda span: brief(None if span is None else int(span)))
@@ -182,6 +188,11 @@ def _each_once(values: Sequence[Cell], show: Callable[[Cell], str]) -> list[str]
             text = known[value] = show(value)
         texts.append(text)
     return texts
+
+
+def local_time(at: Nanos) -> str:
+    """An instant in fourteen characters, in local time: `11-21 03:12:45`."""
+    return f"{datetime.fromtimestamp(at // SECOND).astimezone():%m-%d %H:%M:%S}"
 
 
 def brief(duration: Nanos | None) -> str:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 8_192
 _SACRIFICED: Final = (
-    *("container", "listener", "unit", "timer", "send_q", "recv_q", "netns"),
+    *("container", "listener", "unit", "timer", "send_q", "recv_q", "netns", "first_ns"),
     *("unseen", "local_state", "remote_state", "reset_cause", "octets_out", "octets_in"),
 )
 """What is left out of a narrow listing, in this order."""
 
 _AGE: Final = 6
+_INSTANT: Final = 14
 _PROCESS_LEAST: Final = 12
 _ENDPOINT_LEAST: Final = 14
 _COLOURS: Final = {
@@ -78,6 +79,8 @@ def _width(table: ConnectionTable, heading: Heading) -> int:
         content = widest(distinct("command")) + 1 + widest(distinct("pid"))
     elif heading.key in ("age", "lasted"):
         content = _AGE
+    elif heading.key in ("first_ns", "last_ns"):
+        content = _INSTANT
     elif heading.key == "timer":
         content = widest(distinct("timer")) + 1 + _AGE
     else:

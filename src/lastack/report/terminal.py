@@ -57,6 +57,13 @@ def render(report: Report, file: IO[str], *, width: int = 80, color: bool = Fals
     pen.finish()
 
 
+def render_remark(remark: Remark, file: IO[str], *, width: int = 80, color: bool = False) -> None:
+    """Write one finding in full to `file`, wrapped to `width` cells."""
+    pen = _Pen(file, width, color)
+    _write_remark(pen, remark, None)
+    pen.finish()
+
+
 def render_socket(
     table: ConnectionTable,
     info: Info | None,

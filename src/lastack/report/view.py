@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lastack.model.finding import Advice, Evidence, Finding, Histogram
     from lastack.model.record import Array, ConnectionTable
     from lastack.model.report import Gauge, Report, Source
+    from lastack.model.time import Nanos
 
     from .columns import Heading
 
@@ -149,6 +150,8 @@ def gravest_first(report: Report) -> list[Finding]:
 
 def _verdict(report: Report, remarks: tuple[Remark, ...], healthy: bool) -> str:
     place = f"{'in' if report.source.kind == 'capture' else 'on'} {visible(report.source.name)}"
+    if report.source.kind == "recording":
+        place += f" at {_instant(report.source.taken_ns)}"
     if not healthy:
         counts = [sum(remark.severity is severity for remark in remarks) for severity in _WORDS]
         said = [counted(count, word) for count, word in zip(counts, _WORDS.values(), strict=True) if count]
@@ -170,15 +173,19 @@ def counted(count: int, word: str) -> str:
 
 
 def _source(source: Source) -> str:
-    try:
-        taken = f"{datetime.fromtimestamp(source.taken_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (OverflowError, ValueError, OSError):
-        taken = ""
+    taken = _instant(source.taken_ns)
     kernel = f"Linux {visible(source.kernel)}" if source.kernel else ""
     spaces = "" if source.netns in ((), ("own",)) else f"network namespaces: {', '.join(map(visible, source.netns))}"
     version = f"lastack {visible(source.lastack)}" if source.lastack else ""
     chosen = f"only {visible(source.filter)}" if source.filter else ""
     return ", ".join(part for part in (visible(source.name), kernel, taken, spaces, version, chosen) if part)
+
+
+def _instant(at: Nanos) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return ""
 
 
 # -- one finding

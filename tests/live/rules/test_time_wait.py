@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from lastack.linux import sysctl
+from lastack.linux import namespaces, sysctl
 from lastack.live import facts as kernel
+from lastack.live.transitions.tap import Tap
 from lastack.model.finding import Severity
 from lastack.model.state import State
 
@@ -165,6 +166,15 @@ def test_reserved_ports_are_not_counted_as_free(stage: Stage, hasty: Puppet) -> 
     sysctl.write("net.ipv4.ip_local_reserved_ports", f"{FIRST}-{FIRST + 59}")
     visited(stage, hasty, 20)
     assert evidence(the_one(stage.check(**NOW), "time-wait-ports-filling"))["ports taken"] == "20 of 40"
+
+
+def test_who_has_closed_is_named_while_somebody_watches(stage: Stage, hasty: Puppet) -> None:
+    with Tap(frozenset({namespaces.own().inode})):
+        visited(stage, hasty, 60)
+        found = the_one(stage.check(**NOW), "time-wait-ports-filling")
+    facts = evidence(found)
+    assert facts["closed by"] == f"{hasty}: 60"
+    assert "likely made by" not in facts
 
 
 def test_who_still_has_a_connection_there_is_named_as_the_likely_maker(stage: Stage, hasty: Puppet) -> None:

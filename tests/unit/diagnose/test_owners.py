@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lastack.diagnose.joins import found_in, keys
-from lastack.diagnose.owners import Owner, by_owner, likely_owner, owners_of, whereabouts
+from lastack.diagnose.owners import Owner, by_owner, closed_by, likely_owner, owners_of, whereabouts
 from lastack.model.close import Closer
 from lastack.model.state import State
 
@@ -73,6 +73,25 @@ def test_the_likely_maker_of_time_wait_has_most_of_their_living_siblings() -> No
 def test_without_living_siblings_nobody_is_named() -> None:
     row = connection(State.TIME_WAIT, command=None, pid=None, opened_by=Closer.LOCAL)
     judged = context([row])
+    assert likely_owner(judged, judged.table) is None
+
+
+def test_who_closed_is_told_as_far_as_a_watch_has_seen_it() -> None:
+    nobodys: Row = {"inode": 0, "fd": None}
+    rows = [
+        *(connection(State.TIME_WAIT, n, command="hasty", pid=7, **nobodys) for n in range(3)),
+        connection(State.TIME_WAIT, 3, command="other", pid=8, unit="o.service", **nobodys),
+        connection(State.TIME_WAIT, 4, command=None, pid=None, **nobodys),
+        connection(State.FIN_WAIT_2, 5, command="holder", pid=9),
+    ]
+    [told] = closed_by(table(*rows))
+    assert told.value == "hasty (pid 7): 3; other (pid 8, o.service): 1; not seen: 2"
+    assert list(closed_by(table(*rows[4:]))) == []
+
+
+def test_who_closed_is_not_taken_for_a_living_sibling() -> None:
+    outgoing: Row = {"opened_by": Closer.LOCAL, "listener": None, "remote_addr": "10.9.9.9", "remote_port": 5432}
+    judged = context([connection(State.TIME_WAIT, command="gone", pid=1, inode=0, **outgoing)])
     assert likely_owner(judged, judged.table) is None
 
 

@@ -75,7 +75,7 @@ def test_every_socket_is_wanted_where_no_inodes_are_named(tmp_path: Path) -> Non
 
 def test_nothing_is_looked_at_where_nothing_is_wanted(tmp_path: Path) -> None:
     found = owners([], tmp_path / "missing")
-    assert (found.holders, found.processes, found.unreadable) == ({}, {}, 0)
+    assert (dict(found.holders), found.processes, found.unreadable) == ({}, {}, 0)
 
 
 def test_ancestors_are_told_and_strangers_are_not(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_process_that_goes_at_any_moment_holds_nothing(
     make(tmp_path, 77, "socket:[5]")
     refuse(monkeypatch, errno.ESRCH, ending)
     found = owners([5], tmp_path)
-    assert (found.holders, found.processes, found.unreadable) == ({}, {}, 0)
+    assert (dict(found.holders), found.processes, found.unreadable) == ({}, {}, 0)
 
 
 @pytest.mark.parametrize("name", ["status", "limits", "cgroup", "cmdline"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lastack.errors import CallError
 from lastack.model import COLUMN, COLUMNS, ConnectionTable, State, Values, arrow
 from lastack.model.address import address_halves
+from lastack.model.arrow_in import from_arrow
 from lastack.model.record import ADDRESS, TEXT, address_values, text_values
 
 from .tables import any_table, unhurried
@@ -212,3 +213,18 @@ def test_duckdb_takes_the_table_as_it_is() -> None:
     assert [row[2] for row in rows][:2] == [INSTANT, None]
     assert [row[4] for row in rows] == [0, 1, (1 << 64) - 1]
     assert len(connections) == 3
+
+
+@unhurried
+@given(any_table())
+def test_a_table_comes_back_from_arrow(table: ConnectionTable) -> None:
+    back = from_arrow(pyarrow.table(table) if table.names else pyarrow.table({}))
+    assert back.names == table.names
+    assert list(back.rows()) == [utf8(row) for row in table.rows()] or not table.names
+
+
+def test_values_that_are_none_of_their_column_are_refused() -> None:
+    for name, value in (("local_state", "DREAMING"), ("local_addr", "nowhere"), ("local_port", "http")):
+        with pytest.raises(ValueError):
+            from_arrow(pyarrow.table({name: [value]}))
+    assert from_arrow(pyarrow.table({"invented": [1], "local_port": [80]})).names == ("local_port",)
