@@ -22,6 +22,7 @@ from lastack.model.time import SECOND, Nanos
 from . import configured, facts, notes, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
 from .notes import Notes, with_closers, with_times
+from .options import options
 from .processes import Owners
 from .second_look import Look, again, held, programs, suspicious, waits
 from .strays import with_strays
@@ -155,8 +156,8 @@ def find(namespace: Namespace, which: int | FourTuple) -> LiveSocket | None:
 
 def _doing(row: ConnectionTable, known: HostFacts) -> Doing:
     runtimes, stacks = programs([row], known.processes)
-    pid = int(row.values("pid")[0])
-    return Doing(next(iter(waits(row)), None), runtimes.get(pid), stacks.get(pid, ()))
+    pid, fd, cookie = (int(row.values(name)[0]) for name in ("pid", "fd", "cookie"))
+    return Doing(next(iter(waits(row)), None), runtimes.get(pid), stacks.get(pid, ()), options(pid, fd, cookie))
 
 
 def _inodes(table: ConnectionTable) -> list[int]:
