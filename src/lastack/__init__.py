@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .api import check, connections, socket
     from .diagnose.thresholds import Thresholds
     from .drive.simulator import Simulator
+    from .ending import end
     from .errors import LastackError
     from .lab.together import experiment
     from .model.finding import Advice, Evidence, Finding, Severity
@@ -42,6 +43,7 @@ __all__ = [
     "__version__",
     "check",
     "connections",
+    "end",
     "experiment",
     "socket",
 ]
@@ -50,6 +52,7 @@ _HOME: Final = {
     "api": ("check", "connections", "socket"),
     "diagnose.thresholds": ("Thresholds",),
     "drive.simulator": ("Simulator",),
+    "ending": ("end",),
     "errors": ("LastackError",),
     "lab.together": ("experiment",),
     "model.finding": ("Advice", "Evidence", "Finding", "Severity"),

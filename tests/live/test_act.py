@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from lastack.linux import namespaces
+from lastack.linux import namespaces, sock_destroy
 from lastack.linux.namespaces import Namespace
 from lastack.live import sockdiag
 from lastack.live.act import Target, destroy, shut
+from lastack.live.options import options
 from lastack.live.processes import owners
 from lastack.model.ending import Ending, Means, Outcome
 from lastack.model.host import Holder
@@ -405,24 +406,36 @@ def test_a_descriptor_that_leads_to_a_file_by_now_ends_nothing(stage: Stage) -> 
     assert shut([nothing], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
 
 
+def replaced(kept: ExitStack) -> tuple[Target, sock_destroy.Identity]:
+    """A connection as it was seen, and what the kernel called it; since then another has taken its ports."""
+    listener = kept.enter_context(socket.create_server((LOOPBACK, 0)))
+
+    def connect(port: int) -> tuple[socket.socket, socket.socket]:
+        client = socket.create_connection(listener.getsockname(), source_address=(LOOPBACK, port))
+        return kept.enter_context(client), kept.enter_context(listener.accept()[0])
+
+    client, server = connect(0)
+    port = client.getsockname()[1]
+    old = held_here(server, State.ESTABLISHED)
+    _, identity = sockdiag.identities([old.cookie])[old.cookie]
+    assert destroy([old], namespaces.own()) == [CLOSED]
+    client.close()
+    connect(port)
+    return old, identity
+
+
 @pytest.mark.parametrize("act", [shut, destroy])
 def test_the_same_ports_of_a_newer_connection_are_not_touched(stage: Stage, act: Act) -> None:
-    with ExitStack() as kept, socket.create_server((LOOPBACK, 0)) as listener:
+    with ExitStack() as kept:
+        old, _ = replaced(kept)
+        assert outcomes(act([old], namespaces.own())) == [Outcome.VANISHED]
+        assert stage.count(State.ESTABLISHED) == 2
 
-        def connected(port: int) -> tuple[socket.socket, socket.socket]:
-            client = kept.enter_context(
-                socket.create_connection(listener.getsockname(), source_address=(LOOPBACK, port))
-            )
-            return client, kept.enter_context(listener.accept()[0])
 
-        client, server = connected(0)
-        port = client.getsockname()[1]
-        old = held_here(server, State.ESTABLISHED)
-        assert destroy([old], namespaces.own()) == [CLOSED]
-        client.close()
-        connected(port)
-        old = old._replace(holders=(Holder(os.getpid(), server.fileno()),))
-        assert act([old], namespaces.own())[0].outcome is Outcome.VANISHED
+def test_the_kernel_itself_compares_the_cookie(stage: Stage) -> None:
+    with ExitStack() as kept, sock_destroy.Destroyer() as destroyer:
+        _, identity = replaced(kept)
+        assert destroyer.destroy(identity) is False
         assert stage.count(State.ESTABLISHED) == 2
 
 
@@ -494,6 +507,26 @@ def test_connections_that_end_by_the_hundred_meanwhile_harm_none_of_those_that_c
         assert new <= {target.cookie for target in seen(stage, State.ESTABLISHED)}
         server.do("close")
         client.do("close")
+
+
+# -- asked, and nothing done
+
+
+def test_the_options_of_another_process_are_asked_of_its_socket(stage: Stage) -> None:
+    server, _, _ = stage.connected(1)
+    server.do("keep_alive", 600)
+    (target,) = seen(stage, State.ESTABLISHED, server)
+    (holder,) = target.holders
+    found = options(holder.pid, holder.fd, target.cookie)
+    assert found is not None
+    assert (found.keepalive, found.keepalive_idle_ns) == (True, 600 * SECOND)
+    assert (found.user_timeout_ns, found.linger_ns) == (None, None)
+    server.do("set_option", socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    changed = options(holder.pid, holder.fd, target.cookie)
+    assert changed is not None and changed.user_timeout_ns == 30 * SECOND
+    assert options(holder.pid, holder.fd, target.cookie + 1) is None
+    assert options(2**22 + 1, holder.fd, target.cookie) is None
+    assert as_nobody(lambda: [str(options(holder.pid, holder.fd, target.cookie))]) == ["None"]
 
 
 # -- rights

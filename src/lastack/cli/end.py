@@ -103,7 +103,8 @@ def _asked(told: Endings, now: Nanos, no_color: bool) -> bool:
             "nothing was ended: there is no terminal to ask at; say --yes, or --dry-run to see what would be"
         )
     _show(told, sys.stderr, now, no_color)
-    return click.confirm("Do it?", err=True)
+    count = told.plan.count(None)
+    return click.confirm(f"End {count:,} connection{'' if count == 1 else 's'}?", err=True)
 
 
 def _show(endings: Endings, file: IO[str], now: Nanos, no_color: bool) -> None:

@@ -20,7 +20,7 @@ from lastack.model.time import SECOND, spoken
 from .ages import births_per_second, histogram
 from .closewait_words import WORDS
 from .context import Context, Mask
-from .doing import doing, read_lately, runtimes
+from .doing import code, doing, read_lately, runtimes
 from .inherited import inherited
 from .owners import Owner, by_owner, whereabouts
 from .queues import owner_of
@@ -167,6 +167,9 @@ def _listener(context: Context, rows: ConnectionTable) -> str:
 
 
 def _evidence(context: Context, cause: str, owner: Owner, rows: ConnectionTable) -> Iterator[Evidence]:
+    not_read = cause in (EOF_UNREAD, DATA_UNREAD)
+    if not_read:  # where its threads are says why
+        yield from code(context, rows)
     queue = rows.values("recv_q")
     low, high = int(queue.min()), int(queue.max())
     yield Evidence("receive queue", low if low == high else f"{low:,} to {high:,}", "octets", "sock_diag idiag_rqueue")
@@ -177,6 +180,8 @@ def _evidence(context: Context, cause: str, owner: Owner, rows: ConnectionTable)
     yield from _owner_evidence(context, cause, owner, rows)
     yield from read_lately(context, rows)
     yield from doing(context, rows)
+    if not not_read:
+        yield from code(context, rows)
     look = context.facts.second_look
     cookies = {int(cookie) for cookie in rows.values("cookie")}
     if look is not None and cookies & look.cookies:

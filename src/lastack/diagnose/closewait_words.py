@@ -24,15 +24,10 @@ _FIN_TIMEOUT: Final = "tcp_fin_timeout, tcp_tw_reuse: they are about FIN_WAIT_2 
 _USUAL: Final = (_NO_SYSCTL, _KEEPALIVE, _FIN_TIMEOUT)
 
 _RESTART: Final = Advice(
-    "Until it is mended: restart the process, before its descriptors run out",
+    "Until it is mended: restart the process before its descriptors run out; or end these alone (lastack end --process "
+    "NAME), which leaves their descriptors taken",
     "all of them end at once; the leak starts anew",
-    "its other connections are cut",
-)
-
-_END: Final = Advice(
-    "Until it is mended, without a restart: lastack end --process NAME sends their FINs on the process's own sockets",
-    "each ends within one round trip; their descriptors stay taken until the process closes them",
-    "a write to one of them fails (EPIPE)",
+    "a restart cuts its other connections",
 )
 
 WORDS: Final[dict[str, Words]] = {
@@ -52,7 +47,6 @@ WORDS: Final[dict[str, Words]] = {
                 "a few more handshakes",
             ),
             _RESTART,
-            _END,
         ),
         _USUAL,
     ),
@@ -66,7 +60,6 @@ WORDS: Final[dict[str, Words]] = {
                 "none",
             ),
             _RESTART,
-            _END,
         ),
         _USUAL,
     ),
@@ -80,7 +73,6 @@ WORDS: Final[dict[str, Words]] = {
                 "the peer has usually given up: its requests are answered for nobody",
             ),
             _RESTART,
-            _END,
         ),
         (*_USUAL, "a longer backlog: these were accepted"),
     ),

@@ -25,12 +25,21 @@ def doing(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
         named = ", ".join(map(str, descriptors[:_NAMED].tolist()))
         more = f" and {len(descriptors) - _NAMED:,} more" if len(descriptors) > _NAMED else ""
         yield Evidence("descriptor" if len(descriptors) == 1 else "descriptors", named + more, "", "/proc/PID/fd")
+    if rows.valid("first_ns").any():
+        ages = context.facts.taken_ns - rows.values("first_ns")[rows.valid("first_ns")]
+        first, last = spoken(int(ages.max())), spoken(int(ages.min()))
+        said = f"{first} ago" if first == last else f"from {first} to {last} ago"
+        yield Evidence("opened", said, "", "BPF, a running watch")
     known = runtimes(context, rows)
     if known:
         named = ", ".join(runtime.value for runtime in known)
         yield Evidence("runtime", named, "", "/proc/PID/exe, /proc/PID/cmdline")
     yield from _waiting(context, rows)
-    where = _places(context.facts, held)
+
+
+def code(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
+    """Where in the program the threads of the rows' owner are, as far as that can be told."""
+    where = _places(context.facts, _held(rows))
     if where:
         yield Evidence("its Python threads are at", where, "", "py-spy")
 

@@ -122,8 +122,9 @@ _WORDS: Final[dict[Runtime, _Words]] = {
             _HANDSHAKES,
         ),
         Advice(
-            "In nginx: a worker that is blocked on a disk or in a module reads nothing: aio threads, no blocking Lua "
-            "or Perl; proxy_read_timeout bounds how long a backend may take",
+            "In nginx: with proxy_ignore_client_abort on, a client is not read while its backend works, which "
+            "proxy_read_timeout bounds. A worker that is blocked on a disk or in a module reads nobody: aio threads, "
+            "no blocking Lua or Perl",
             _SHOWS,
             "what takes longer fails",
         ),

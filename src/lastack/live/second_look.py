@@ -70,8 +70,14 @@ def programs(
     """By pid, what runs the owners of the rows, and what the threads of some of them are at."""
     groups = [group for rows in held for group in rows.groups("pid")]
     pids = [int(str(pid)) for (pid,), _ in sorted(groups, key=lambda group: -len(group[1]))]
-    found = {pid: runtime(processes[pid]) for pid in dict.fromkeys(pids) if pid in processes}
-    known = {pid: each for pid, each in found.items() if each is not None}
+    deadline = time.monotonic_ns() + _DEADLINE
+    known: dict[int, Runtime] = {}
+    for pid in dict.fromkeys(pids):
+        found = runtime(processes[pid]) if pid in processes else None
+        if found is not None:
+            known[pid] = found
+        if time.monotonic_ns() >= deadline:
+            break
     python = [pid for pid, each in known.items() if each is Runtime.PYTHON and not processes[pid].stopped]
     return known, {pid: stacks for pid in python[:_ASKED] if (stacks := python_stacks(pid, _PATIENCE_S))}
 

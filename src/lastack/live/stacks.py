@@ -5,11 +5,8 @@ It reads the memory of the process and does not stop it (`--nonblocking`); it ta
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +27,9 @@ def python_stacks(pid: int, patience_s: float) -> tuple[Stack, ...]:
     tool = _tool()
     if tool is None:
         return ()
+    import json
+    import subprocess  # neither is loaded where no Python program is suspect
+
     command = [tool, "dump", "--json", "--nonblocking", "--pid", str(pid)]
     try:
         with procfs.directory(f"{PROC}/{pid}") as home:
@@ -45,6 +45,8 @@ def python_stacks(pid: int, patience_s: float) -> tuple[Stack, ...]:
 
 def _tool() -> str | None:
     """py-spy, of the same environment as this Python, or of the path."""
+    import shutil
+
     beside = Path(sys.executable).parent
     return shutil.which("py-spy", path=os.pathsep.join((str(beside), os.environ.get("PATH", os.defpath))))
 

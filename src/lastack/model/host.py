@@ -124,12 +124,27 @@ class Stack(NamedTuple):
         return next(own, self.frames[0] if self.frames else None)
 
 
+class Options(NamedTuple):
+    """Options of a socket, as its process has set them: keepalive, TCP_USER_TIMEOUT, SO_LINGER (tcp(7), socket(7)).
+
+    `user_timeout_ns` is None where none is set, `linger_ns` where close() does not linger.
+    """
+
+    keepalive: bool
+    keepalive_idle_ns: Nanos
+    keepalive_interval_ns: Nanos
+    keepalive_probes: int
+    user_timeout_ns: Nanos | None
+    linger_ns: Nanos | None
+
+
 class Doing(NamedTuple):
     """What the process that has one socket is and does about it; None, or nothing, where that cannot be seen."""
 
     wait: Wait | None
     runtime: Runtime | None
     stacks: tuple[Stack, ...] = ()
+    options: Options | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ def _process(doing: Doing) -> dict[str, Any]:
             "threads_running": wait.threads_running,
             "waiting": dict(wait.waiting),
         },
+        "options": doing.options and doing.options._asdict(),
         "stacks": [
             {
                 "thread": stack.thread,

@@ -12,7 +12,7 @@ from .escape import visible
 from .view import Fact, counted
 
 if TYPE_CHECKING:
-    from lastack.model.host import Doing, Stack, Wait
+    from lastack.model.host import Doing, Options, Stack, Wait
     from lastack.model.time import Nanos
 
 Row = Mapping[str, str | int | bool | None]
@@ -26,9 +26,11 @@ _FRAMES: Final = 12
 
 def process_groups(row: Row, info: Info, doing: Doing | None, now: Nanos) -> Iterator[Group]:
     """Groups of facts on the process of a socket, given its row (text made safe) and its tcp_info."""
-    yield "Use", (*_opened(row, info), *_last_read(row, now), *(_use(doing.wait) if doing and doing.wait else ()))
+    yield "Use", (*_opened(row, info, now), *_last_read(row, now), *(_use(doing.wait) if doing and doing.wait else ()))
     if doing is None:
         return
+    if doing.options is not None and row.get("local_state") != State.LISTEN.name:
+        yield "Options", tuple(_options(doing.options))
     if doing.runtime is not None:
         yield "Program", (Fact("runtime", doing.runtime.value),)
     alike: dict[tuple[str, ...], list[Stack]] = {}
@@ -43,8 +45,8 @@ def process_groups(row: Row, info: Info, doing: Doing | None, now: Nanos) -> Ite
         yield "And", (Fact("at other places", counted(sum(map(len, order[_STACKS:])), "thread")),)
 
 
-def _opened(row: Row, info: Info) -> Iterator[Fact]:
-    """By which call, and when: the kernel's clocks of data start when the connection is made."""
+def _opened(row: Row, info: Info, now: Nanos) -> Iterator[Fact]:
+    """By which call, and when: as a watch has seen it; else the kernel's clocks of data start with the connection."""
     if row.get("local_state") in (State.LISTEN.name, State.SYN_SENT.name, State.SYN_RECEIVED.name):
         return
     if row.get("opened_by") == "REMOTE":
@@ -52,6 +54,10 @@ def _opened(row: Row, info: Info) -> Iterator[Fact]:
         yield Fact("opened by", f"accept(){f' at {listener}' if listener else ''}")
     elif row.get("opened_by") == "LOCAL":
         yield Fact("opened by", "connect()")
+    seen = row.get("first_ns")
+    if isinstance(seen, int):
+        yield Fact("opened", f"{spoken(max(now - seen, 0))} ago", "BPF, a running watch")
+        return
     sent, received = (_ms(info, f"last_data_{way}") for way in ("sent", "recv"))
     if sent is None or received is None or "data_segs_in" not in info:
         return
@@ -95,6 +101,21 @@ def _use(wait: Wait) -> Iterator[Fact]:
     asleep = ", ".join(f"{count:,} in {visible(where)}" for where, count in wait.waiting)
     running = f"{wait.threads_running:,} running" if wait.threads_running else ""
     yield Fact("its threads", f"{wait.threads:,}: {', '.join(part for part in (running, asleep) if part)}".rstrip(": "))
+
+
+def _options(options: Options) -> Iterator[Fact]:
+    """Whether a peer that has gone without a word is ever noticed, and what close() will do."""
+    idle, every = spoken(options.keepalive_idle_ns), spoken(options.keepalive_interval_ns)
+    probes = counted(options.keepalive_probes, "probe")
+    on = f"on: after {idle} without data a probe every {every}, given up after {probes}"
+    off = "off: while nothing is sent, a peer that has gone without a word is never noticed"
+    yield Fact("keepalive", on if options.keepalive else off, "SO_KEEPALIVE")
+    if options.user_timeout_ns is not None:
+        said = f"what is sent is given up after {spoken(options.user_timeout_ns)} without an ACK"
+        yield Fact("user time-out", said, "TCP_USER_TIMEOUT")
+    if options.linger_ns is not None:
+        said = f"close() waits {spoken(options.linger_ns)} at most" if options.linger_ns else "close() sends a RST"
+        yield Fact("linger", said, "SO_LINGER")
 
 
 def _title(same: list[Stack], blocked_by: int | None) -> str:

@@ -113,6 +113,16 @@ def read() -> None:
             pass
 
 
+def nibble(pause: float) -> None:
+    """From now on read an octet of the first connection every so often, on a thread of its own."""
+
+    def forever() -> None:
+        while connections[0].recv(1):
+            time.sleep(pause)
+
+    threading.Thread(target=forever, daemon=True).start()
+
+
 def keep_coming(address: str, port: int, pause: float) -> None:
     """From now on make a connection every so often on a thread of its own, and close one direction of it at once."""
 
@@ -212,6 +222,11 @@ def keep_alive(idle: int) -> None:
     for connection in connections:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+
+
+def set_option(level: int, option: int, value: int) -> None:
+    for connection in connections:
+        connection.setsockopt(level, option, value)
 
 
 def watch(row: int) -> None:

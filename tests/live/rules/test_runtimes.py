@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -18,7 +19,9 @@ from lastack.live.processes import owners
 from lastack.live.runtimes import runtime
 from lastack.model.host import Runtime
 from lastack.model.state import State
+from lastack.report.machine import write_socket
 from lastack.report.socket_view import socket_page
+from lastack.report.terminal import render, render_socket
 
 from .situations import LOOPBACK, Stage, advice, evidence, until
 
@@ -154,15 +157,18 @@ def test_a_server_of_java_that_keeps_its_sockets(stage: Stage, scene: Scene, tmp
     assert "java Leak" in found.summary
 
 
-@pytest.mark.rule("close-wait-not-closed")
+@pytest.mark.rule("close-wait-eof-unread")
 @pytest.mark.tool("nginx")
 def test_an_nginx_that_waits_for_its_backend(stage: Stage, scene: Scene, tmp_path: Path) -> None:
-    with socket.create_server((LOOPBACK, 0)) as backend:
+    with ExitStack() as kept, socket.create_server((LOOPBACK, 0)) as backend:
         config = tmp_path / "nginx.conf"
         config.write_text(NGINX.format(home=tmp_path, port=PORT, backend=backend.getsockname()[1]))
         scene.start("nginx", "-c", str(config), "-p", str(tmp_path), "-e", str(tmp_path / "errors"))
-        scene.visit(2, b"GET / HTTP/1.0\r\n\r\n")
-        found = stage.until_told("close-wait-not-closed", 2)
+        visitor = kept.enter_context(socket.create_connection((LOOPBACK, PORT)))
+        visitor.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        kept.enter_context(backend.accept()[0])  # so the request has been read, and the end of file has not
+        visitor.shutdown(socket.SHUT_WR)
+        found = stage.until_told("close-wait-eof-unread", 1)
         assert evidence(found)["runtime"] == "nginx"
         assert "proxy_ignore_client_abort" in found.advice[0].do
 
@@ -241,6 +247,34 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
         until(lambda: len(told()) == 3 and told()[0].endswith("which waits for this socket"), "all threads to be there")
         assert "waits_for_its_peer" in told()[0]
         assert told()[1].startswith("Stack of 3 threads, ")
+
+
+@pytest.mark.tool("py-spy")
+def test_a_hostile_name_of_a_file_is_harmless_where_the_code_is_named(
+    stage: Stage, scene: Scene, tmp_path: Path
+) -> None:
+    script = tmp_path / "\x1b[31mred\u202e.py"
+    script.write_text(PYTHON_NOT_CLOSED)
+    scene.start(sys.executable, "-I", "-S", str(script), str(PORT))
+    scene.visit(1, b"hello")
+    found = stage.until_told("close-wait-not-closed", 1)
+    assert "red" in str(evidence(found)["its Python threads are at"])
+    shown = io.StringIO()
+    render(stage.report, shown, verbose=True)
+    (cookie,) = found.connections.values("cookie").tolist()
+    one = lastack.socket(cookie)
+    assert one is not None
+    render_socket(one.connection, None, shown, now=one.taken_ns, doing=one.doing)
+    write_socket(one.connection, None, shown, one.doing)
+    assert "answer_and_forget" in shown.getvalue()
+    assert "\x1b" not in shown.getvalue() and "\u202e" not in shown.getvalue()
+
+
+@pytest.mark.tool("py-spy")
+def test_a_process_that_has_ended_has_no_stacks() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert stacks.python_stacks(process.pid, patience_s=5) == ()
 
 
 def test_without_py_spy_nothing_is_said_of_stacks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lastack.model.host import Doing, Frame, Runtime, Stack, Wait
+from lastack.model.host import Doing, Frame, Options, Runtime, Stack, Wait
 from lastack.model.time import SECOND
 from lastack.report.process_view import process_groups
 
@@ -34,6 +34,10 @@ def titles(doing: Doing) -> list[str]:
 )
 def test_a_direction_that_never_carried_data_tells_when_it_was_opened(info: dict[str, int], said: str) -> None:
     assert facts(info={**INFO, **info})["opened"] == said
+
+
+def test_a_watch_that_saw_it_opened_tells_exactly_when() -> None:
+    assert facts(info={**INFO, "data_segs_out": 9}, first_ns=NOW - 90 * SECOND)["opened"] == "1 min 30 s ago"
 
 
 def test_without_tcp_info_nothing_is_said_of_when_it_was_opened() -> None:
@@ -89,6 +93,20 @@ def test_who_waits_for_it_is_told(polled: bool | None, blocked: str | None, said
     found = facts(Doing(wait, None))
     assert (found["watched by epoll"], found["a thread waits for it"]) == said
     assert found["its threads"] == "8: 1 running, 6 in futex, 1 in read"
+
+
+def test_options_tell_whether_it_ends_by_itself_and_what_close_does() -> None:
+    off = Options(False, 7_200 * SECOND, 75 * SECOND, 9, None, None)
+    assert set(facts(Doing(None, None, (), off))) & {"keepalive", "user time-out", "linger"} == {"keepalive"}
+    assert facts(Doing(None, None, (), off))["keepalive"].startswith("off: ")
+    on = Options(True, 7_200 * SECOND, 75 * SECOND, 1, 30 * SECOND, 0)
+    told = facts(Doing(None, None, (), on))
+    assert told["keepalive"] == "on: after 2 h without data a probe every 1 min 15 s, given up after 1 probe"
+    assert told["user time-out"] == "what is sent is given up after 30 s without an ACK"
+    assert told["linger"] == "close() sends a RST"
+    waits = facts(Doing(None, None, (), on._replace(linger_ns=5 * SECOND)))
+    assert waits["linger"] == "close() waits 5.0 s at most"
+    assert "keepalive" not in facts(Doing(None, None, (), on), local_state="LISTEN")
 
 
 def stack(thread: str, tid: int, *functions: str) -> Stack:
