@@ -38,6 +38,7 @@ svg.ladder { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --grey: #c3c9d0; --
 .ladder .waiting { fill: var(--wait); } .ladder .state { font-weight: 600; font-size: 12px; }
 """
 
+_NEVER_ARRIVES: Final = ("lost", "damaged")
 _KINDS: Final = {
     **dict.fromkeys((State.SYN_SENT, State.SYN_RECEIVED, State.LISTEN), "opening"),
     State.ESTABLISHED: "open",
@@ -130,7 +131,7 @@ class _Drawing:
         start, tip = near + way * _BAR, far - way * _BAR
         y, end = self._y + 12, self._y + 12 + _SLOPE
         tone = "bad" if rung.segment.flags & RST else ""
-        lost = "lost" if rung.segment.fate else ""
+        lost = "lost" if rung.segment.fate.startswith(_NEVER_ARRIVES) else ""
         weight = ' style="stroke-width:2"' if rung.segment.flags & (SYN | FIN | RST) else ""
         self._parts.append(
             f'<line class="{tone} {lost}"{weight} x1="{start}" y1="{y}" x2="{tip - way * 6}" y2="{end}"/>'
