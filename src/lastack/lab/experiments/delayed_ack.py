@@ -109,14 +109,13 @@ EXPERIMENT = Experiment(
     source=Words("one of the articles", "其中一篇文章"),
     lesson=Words(
         "The end of a close waits for the other program's close(), not for the ACK: FIN_WAIT_1 only gets 40 ms shorter, "
-        "and FIN_WAIT_2 as much longer. Where the program closes at once, a quick ACK costs a fourth segment. Linux delays "
-        "the ACK of a FIN even with TCP_QUICKACK; the option works only when set again after the FIN has come. "
-        "One case gains: a close() that blocks because of SO_LINGER with a time waits for just this ACK (--set lingers=true). "
-        "Make the program close sooner instead.",
+        "and FIN_WAIT_2 as much longer. Make the program close sooner instead; where it does so at once, a quick ACK only "
+        "costs a fourth segment. Linux delays the ACK of a FIN even with TCP_QUICKACK, unless that is set after the FIN has come. "
+        "One case gains: a close() that blocks because of SO_LINGER with a time waits for just this ACK (--set lingers=true).",
         "关闭何时结束取决于对方程序何时 close()，而不是那个 ACK：立刻确认只是让 FIN_WAIT_1 短了 40 毫秒，FIN_WAIT_2 长了 40 毫秒。"
-        "如果程序本来就马上关闭，立刻确认只会多出第四个报文段。在 Linux 上，事先设置的 TCP_QUICKACK 对 FIN 的 ACK 不起作用，"
+        "不如让程序早些 close()；如果它本来就马上关闭，立刻确认只会多出第四个报文段。在 Linux 上，事先设置的 TCP_QUICKACK 对 FIN 的 ACK 不起作用，"
         "要在 FIN 到达之后再设一次。唯一有好处的情形：设了带时间的 SO_LINGER，"
-        "阻塞的 close() 等的正是这个 ACK（--set lingers=true）。与其如此，不如让程序早些 close()。",
+        "阻塞的 close() 等的正是这个 ACK（--set lingers=true）。",
     ),
     run=run,
     expected=Verdict.FALSE,

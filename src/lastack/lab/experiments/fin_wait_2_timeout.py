@@ -83,10 +83,10 @@ EXPERIMENT = Experiment(
         "The timer belongs to sockets that nobody holds. One that a program has shut down and keeps open waits for ever: set "
         "a time-out for reading after shutdown(). A value of tcp_fin_timeout above 60 is a trap: the kernel waits for the excess "
         "over 60 s, twice, and for nothing else: 61 gives 2 s, 90 gives 60 s, 180 gives 240 s (--set over=180). Leave it at 60, or "
-        "lower it, or set TCP_LINGER2 per socket. It has nothing to do with the length of TIME_WAIT.",
+        "lower it, or set TCP_LINGER2 per socket.",
         "这个定时器只管没有程序持有的套接字。程序 shutdown() 之后还开着的套接字会永远等下去：shutdown() 之后的读操作要设超时。"
         "tcp_fin_timeout 大于 60 是个陷阱：内核只等超出 60 秒的那部分，而且等两次：61 得 2 秒，90 得 60 秒，180 得 240 秒"
-        "（--set over=180）。保持 60，或者调小，或者对单个套接字用 TCP_LINGER2。它和 TIME_WAIT 的长短毫无关系。",
+        "（--set over=180）。保持 60，或者调小，或者对单个套接字用 TCP_LINGER2。",
     ),
     run=run,
     expected=Verdict.ONLY_IF,
