@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lastack.drive.faults import every, fin
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import LATE, seconds
+from lastack.lab.reading import seconds
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
-_ROUNDS = 8
-"""The quickest of so many at most counts: a busy machine only ever adds to a time, and to a count of segments."""
+_LEAST = 3
+_MOST = 8
+"""So many connections a scene: a busy machine only ever adds to a time, and to a count of segments."""
 _SOON: Nanos = 20 * MILLISECOND
-"""Less than this is no delayed ACK, and a close that took no longer has nothing to gain."""
+"""An ACK within this time is not delayed; what differs by less is no gain."""
 
 
 class _Close(NamedTuple):
@@ -41,37 +43,37 @@ def run(lab: Lab) -> Outcome:
     think = lab.seconds("think")
     late = _play(lab, "the ACK of the FIN is delayed", think, "")
     vain = _play(lab, "TCP_QUICKACK set before the FIN comes", think, "before")
-    soon = _play(lab, "TCP_QUICKACK set on reading the end of file", think, "after")
-    joined = _play(lab, "the program closes at once", 0, "")
+    soon = _play(lab, "TCP_QUICKACK set on reading the end of file", think, "after", lambda close: close.acked < _SOON)
+    joined = _play(lab, "the program closes at once", 0, "", lambda close: close.segments == 3)
     parted = _play(lab, "TCP_QUICKACK set on reading the end of file, and the program closes at once", 0, "after")
-    saved = late.acked - soon.acked if lab.flag("lingers") else late.ended - soon.ended
+    acked = [min(close.acked for close in closes) for closes in (late, vain, soon)]
+    # Sooner is what is so every time: the slowest of the one kind before the quickest of the other.
+    gained = min(close.ended for close in late) - max(close.ended for close in soon)
+    sooner = acked[0] - acked[2] > _SOON if lab.flag("lingers") else gained > _SOON
     facts = (
-        Fact("the ACK of the FIN is delayed", late.acked > _SOON),
-        Fact("it is so too with TCP_QUICKACK set before the FIN", vain.acked > _SOON),
-        Fact("it is so too with TCP_QUICKACK set on reading the end of file", soon.acked > _SOON),
-        Fact("ACK of the FIN, delayed, after", seconds(late.acked), "s", LATE),
-        Fact("ACK of the FIN, at once, after", seconds(soon.acked), "s", None),
-        Fact("end of the close, program's time left out, delayed", seconds(late.ended), "s", None),
-        Fact("end of the close, program's time left out, at once", seconds(soon.ended), "s", None),
-        Fact("the close ends sooner by 20 ms or more", late.ended - soon.ended > _SOON),
-        Fact("segments, delayed, where the program closes at once", joined.segments),
-        Fact("segments, at once, where the program closes at once", parted.segments),
+        Fact("the ACK of the FIN is delayed", acked[0] > _SOON),
+        Fact("it is so too with TCP_QUICKACK set before the FIN", acked[1] > _SOON),
+        Fact("it is so too with TCP_QUICKACK set on reading the end of file", acked[2] > _SOON),
+        Fact("ACK of the FIN, delayed, after", seconds(acked[0]), "s", None),
+        Fact("ACK of the FIN, at once, after", seconds(acked[2]), "s", None),
+        Fact("end of the close, program's time left out, delayed", seconds(min(one.ended for one in late)), "s", None),
+        Fact("end of the close, program's time left out, at once", seconds(min(one.ended for one in soon)), "s", None),
+        Fact("the close ends sooner by 20 ms or more", gained > _SOON),
+        Fact("segments, delayed, where the program closes at once", min(close.segments for close in joined)),
+        Fact("segments, at once, where the program closes at once", min(close.segments for close in parted)),
     )
-    return Outcome(Verdict.HOLDS if saved > _SOON else Verdict.FALSE, facts)
+    return Outcome(Verdict.HOLDS if sooner else Verdict.FALSE, facts)
 
 
-def _play(lab: Lab, title: str, think: Nanos, quick: str) -> _Close:
+def _play(
+    lab: Lab, title: str, think: Nanos, quick: str, seen: Callable[[_Close], bool] = lambda close: True
+) -> list[_Close]:
+    """Close some connections, and more until one is as it can be on an idle machine."""
+    closes: list[_Close] = []
     with lab.scene(title) as bench:
-        best = _close(bench, 80, think, quick)
-        for port in range(81, 80 + _ROUNDS):
-            if (
-                best.ended < _SOON
-                and (best.acked < _SOON or quick != "after")
-                and best.segments == 3 + bool(think or quick)
-            ):
-                break
-            best = _Close(*map(min, best, _close(bench, port, think, quick)))
-    return best
+        while len(closes) < _LEAST or (len(closes) < _MOST and not any(map(seen, closes))):
+            closes.append(_close(bench, 80 + len(closes), think, quick))
+    return closes
 
 
 def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:

@@ -26,7 +26,7 @@ def run(lab: Lab) -> Outcome:
         there.send(_ANSWER)
         there.close()
         bench.wait(500 * MILLISECOND)
-        read = all_read(bench, here, 2 * SECOND)
+        read = all_read(bench, here, 10 * SECOND)
         sent = bench.sent_by(bench.server)
         aborted = bench.server.counters().get("TCPAbortOnClose", 0)
     facts = (
