@@ -15,7 +15,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 _LEAST = 3
 _MOST = 8
-"""So many connections a scene: a busy machine only ever adds to a time, and to a count of segments."""
+"""So many connections of each kind: a busy machine only ever adds to a time, and to a count of segments."""
 _SOON: Nanos = 20 * MILLISECOND
 """An ACK within this time is not delayed; what differs by less is no gain."""
 
@@ -41,11 +41,20 @@ class _Close(NamedTuple):
 def run(lab: Lab) -> Outcome:
     """Close some connections with the delayed ACK and some with TCP_QUICKACK, the program thinking or not."""
     think = lab.seconds("think")
-    late = _play(lab, "the ACK of the FIN is delayed", think, "")
-    vain = _play(lab, "TCP_QUICKACK set before the FIN comes", think, "before")
-    soon = _play(lab, "TCP_QUICKACK set on reading the end of file", think, "after", lambda close: close.acked < _SOON)
-    joined = _play(lab, "the program closes at once", 0, "", lambda close: close.segments == 3)
-    parted = _play(lab, "TCP_QUICKACK set on reading the end of file, and the program closes at once", 0, "after")
+    late, vain, soon = _play(
+        lab,
+        "delayed; TCP_QUICKACK set before the FIN comes; set on reading the end of file",
+        think,
+        ("", "before", "after"),
+        lambda closes: closes[2].acked < _SOON,
+    )
+    joined, parted = _play(
+        lab,
+        "the program closes at once: delayed; TCP_QUICKACK set on reading the end of file",
+        0,
+        ("", "after"),
+        lambda closes: closes[0].segments == 3,
+    )
     acked = [min(close.acked for close in closes) for closes in (late, vain, soon)]
     # Sooner is what is so every time: the slowest of the one kind before the quickest of the other.
     gained = min(close.ended for close in late) - max(close.ended for close in soon)
@@ -66,14 +75,15 @@ def run(lab: Lab) -> Outcome:
 
 
 def _play(
-    lab: Lab, title: str, think: Nanos, quick: str, seen: Callable[[_Close], bool] = lambda close: True
-) -> list[_Close]:
-    """Close some connections, and more until one is as it can be on an idle machine."""
-    closes: list[_Close] = []
+    lab: Lab, title: str, think: Nanos, ways: tuple[str, ...], seen: Callable[[tuple[_Close, ...]], bool]
+) -> list[tuple[_Close, ...]]:
+    """Close in these ways by turns, until it was once as it can be on an idle machine: the closes of each way."""
+    rounds: list[tuple[_Close, ...]] = []
     with lab.scene(title) as bench:
-        while len(closes) < _LEAST or (len(closes) < _MOST and not any(map(seen, closes))):
-            closes.append(_close(bench, 80 + len(closes), think, quick))
-    return closes
+        while len(rounds) < _LEAST or (len(rounds) < _MOST and not any(map(seen, rounds))):
+            port = 80 + len(rounds) * len(ways)
+            rounds.append(tuple(_close(bench, port + place, think, way) for place, way in enumerate(ways)))
+    return list(zip(*rounds, strict=True))
 
 
 def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:
@@ -128,5 +138,5 @@ EXPERIMENT = Experiment(
     counter={"lingers": True},
     flips_to=Verdict.HOLDS,
     kernel_s=5.0,
-    picture=(2, 0),
+    picture=(0, 2),
 )

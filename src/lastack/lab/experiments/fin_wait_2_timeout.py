@@ -5,7 +5,7 @@ from __future__ import annotations
 from lastack.drive.faults import rst
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import seconds, spent
+from lastack.lab.reading import LATE, seconds, spent
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND
@@ -52,11 +52,11 @@ def run(lab: Lab) -> Outcome:
         long_life = spent(bench, bench.client, State.FIN_WAIT_2)
     facts = (
         Fact("tcp_fin_timeout", seconds(timeout), "s"),
-        Fact("FIN_WAIT_2 of the closed socket lasts", seconds(orphan_life), "s", 0.2),
-        Fact(f"FIN_WAIT_2 of the socket with TCP_LINGER2 of {_SHORT} s lasts", seconds(short_life), "s", 0.3),
+        Fact("FIN_WAIT_2 of the closed socket lasts", seconds(orphan_life), "s", LATE),
+        Fact(f"FIN_WAIT_2 of the socket with TCP_LINGER2 of {_SHORT} s lasts", seconds(short_life), "s", LATE),
         Fact("the socket that is only shut down, twice tcp_fin_timeout later", left.name),
         Fact("RSTs that answer the FIN of the peer afterwards", resets),
-        Fact(f"FIN_WAIT_2 of a closed socket, with tcp_fin_timeout at {over} s, lasts", seconds(long_life), "s", 0.3),
+        Fact(f"FIN_WAIT_2 of a closed socket, with tcp_fin_timeout at {over} s, lasts", seconds(long_life), "s", LATE),
     )
     ended = abs(orphan_life - timeout) < timeout / 2
     if not ended:

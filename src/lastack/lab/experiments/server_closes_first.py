@@ -34,7 +34,7 @@ def run(lab: Lab) -> Outcome:
     facts: list[Fact] = []
     told = True
     for way in _WAYS:
-        with lab.scene(way.title) as bench:
+        with lab.scene(way.title, delay=50 * MILLISECOND) as bench:
             listener = bench.server.listen(80)
             for _ in range(requests):
                 here = bench.client.connect(bench.server.address, 80)
@@ -54,7 +54,7 @@ def _close(bench: Bench, first: Sock, second: Sock) -> None:
     bench.until(lambda: second.receive() == b"")
     second.close()
     bench.ended(second, 5 * SECOND)
-    bench.wait(20 * MILLISECOND)
+    bench.wait(100 * MILLISECOND)
 
 
 EXPERIMENT = Experiment(
