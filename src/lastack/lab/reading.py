@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from lastack.drive.faults import Where, every
@@ -19,7 +18,11 @@ LATE: Final = 0.6
 
 def segments(bench: Bench, since: int = 0) -> tuple[str, ...]:
     """Who sent what, from packet number `since` on: `client FIN,ACK`, `server ACK,data`. PSH is left out."""
-    return tuple(f"{host} {words(segment)}" for _, host, segment in _segments(bench, since))
+    return tuple(
+        f"{host} {words(packet.segment)}"
+        for _, host, packet, _ in bench.packets()[since:]
+        if packet.segment is not None
+    )
 
 
 def words(segment: Segment) -> str:
@@ -74,12 +77,6 @@ def all_read(bench: Bench, sock: Sock, patience: Nanos) -> Read:
 
     bench.within(patience, over)
     return Read(octets, end or "nothing more")
-
-
-def _segments(bench: Bench, since: int) -> Iterator[tuple[Nanos, str, Segment]]:
-    for at, host, packet, _ in bench.packets()[since:]:
-        if packet.segment is not None:
-            yield at, host, packet.segment
 
 
 def _stays(bench: Bench, host: Host, number: int) -> list[tuple[State, Nanos, Nanos]]:

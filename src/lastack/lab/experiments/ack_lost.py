@@ -62,10 +62,10 @@ EXPERIMENT = Experiment(
     ),
     source=Words("several articles", "几篇文章"),
     lesson=Words(
-        "An ACK is never repeated by itself; it is asked for again by the repeated FIN, and the receiver's program reads "
-        "its end of file once only. If the server's own FIN comes before that repeat, it carries the same "
+        "An ACK is never repeated by itself; it is asked for again by the repeated FIN, of which the receiver's program "
+        "notices nothing. If the server's own FIN comes before that repeat, it carries the same "
         "acknowledgment and nothing at all is repeated. Nothing to do here: these ACKs need no tuning.",
-        "ACK 自己从不重传；是重传的 FIN 把它再要一次，接收方的程序只会读到一次 EOF。如果服务器自己的 FIN 赶在重传之前到达，"
+        "ACK 自己从不重传；是重传的 FIN 把它再要一次，接收方的程序毫无察觉。如果服务器自己的 FIN 赶在重传之前到达，"
         "它带着同样的确认号，就什么都不用重传。这里没有什么需要调优。",
     ),
     run=run,

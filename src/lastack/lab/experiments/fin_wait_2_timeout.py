@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lastack.drive.faults import rst
-from lastack.lab.bench import Bench, Sock
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import LATE, seconds
+from lastack.lab.reading import LATE, seconds, spent
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND
@@ -18,6 +17,7 @@ _CONDITION = Words(
 
 _SHORT = 2
 """TCP_LINGER2 of one socket, in seconds."""
+_PATIENCE = 1_000 * SECOND
 
 
 def run(lab: Lab) -> Outcome:
@@ -35,9 +35,10 @@ def run(lab: Lab) -> Outcome:
         held.shutdown()
         if not lab.flag("keeps"):
             held.close()
-        short_life = _life(bench, short, begin)
-        orphan_life = _life(bench, orphan, begin)
+        bench.ended(orphan, _PATIENCE)
+        bench.ended(short, _PATIENCE)
         bench.wait(100 * MILLISECOND)
+        orphan_life, short_life = (spent(bench, bench.client, State.FIN_WAIT_2, number) for number in (0, 1))
         peer.close()
         bench.wait(100 * MILLISECOND)
         resets = sum(map(rst, bench.sent_by(bench.client)))
@@ -46,29 +47,23 @@ def run(lab: Lab) -> Outcome:
     over = lab.number("over")
     with lab.scene(f"closed, with tcp_fin_timeout at {over} s", tcp_fin_timeout=over) as bench:
         here, _peer = bench.connection()
-        begin = bench.now
         here.close()
-        long_life = _life(bench, here, begin)
+        bench.ended(here, _PATIENCE)
+        long_life = spent(bench, bench.client, State.FIN_WAIT_2)
     facts = (
         Fact("tcp_fin_timeout", seconds(timeout), "s"),
-        Fact("FIN_WAIT_2 of the closed socket lasts", orphan_life, "s", 0.4),
-        Fact(f"FIN_WAIT_2 of the socket with TCP_LINGER2 of {_SHORT} s lasts", short_life, "s", LATE),
+        Fact("FIN_WAIT_2 of the closed socket lasts", seconds(orphan_life), "s", LATE),
+        Fact(f"FIN_WAIT_2 of the socket with TCP_LINGER2 of {_SHORT} s lasts", seconds(short_life), "s", LATE),
         Fact("the socket that is only shut down, twice tcp_fin_timeout later", left.name),
         Fact("RSTs that answer the FIN of the peer afterwards", resets),
-        Fact(f"FIN_WAIT_2 of a closed socket, with tcp_fin_timeout at {over} s, lasts", long_life, "s", LATE),
+        Fact(f"FIN_WAIT_2 of a closed socket, with tcp_fin_timeout at {over} s, lasts", seconds(long_life), "s", LATE),
     )
-    ended = abs(orphan_life * SECOND - timeout) < timeout / 2
+    ended = abs(orphan_life - timeout) < timeout / 2
     if not ended:
         return Outcome(Verdict.FALSE, facts)
     if left is State.CLOSED:
         return Outcome(Verdict.HOLDS, facts)
     return Outcome(Verdict.ONLY_IF, facts, _CONDITION)
-
-
-def _life(bench: Bench, sock: Sock, begin: int) -> float:
-    """How long after `begin` nothing is left of it, in seconds."""
-    bench.ended(sock, 1_000 * SECOND)
-    return seconds(bench.now - begin)
 
 
 EXPERIMENT = Experiment(
@@ -83,10 +78,10 @@ EXPERIMENT = Experiment(
         "The timer belongs to sockets that nobody holds. One that a program has shut down and keeps open waits for ever: set "
         "a time-out for reading after shutdown(). A value of tcp_fin_timeout above 60 is a trap: the kernel waits for the excess "
         "over 60 s, twice, and for nothing else: 61 gives 2 s, 90 gives 60 s, 180 gives 240 s (--set over=180). Leave it at 60, or "
-        "lower it, or set TCP_LINGER2 per socket. It has nothing to do with the length of TIME_WAIT.",
+        "lower it, or set TCP_LINGER2 per socket.",
         "这个定时器只管没有程序持有的套接字。程序 shutdown() 之后还开着的套接字会永远等下去：shutdown() 之后的读操作要设超时。"
         "tcp_fin_timeout 大于 60 是个陷阱：内核只等超出 60 秒的那部分，而且等两次：61 得 2 秒，90 得 60 秒，180 得 240 秒"
-        "（--set over=180）。保持 60，或者调小，或者对单个套接字用 TCP_LINGER2。它和 TIME_WAIT 的长短毫无关系。",
+        "（--set over=180）。保持 60，或者调小，或者对单个套接字用 TCP_LINGER2。",
     ),
     run=run,
     expected=Verdict.ONLY_IF,

@@ -30,8 +30,9 @@ def run(lab: Lab) -> Outcome:
         error, got, ended = _answer(bench, here, there, size, lab.flag("keeps"))
         there.close()
         bench.wait(500 * MILLISECOND)
-        closer, other = lane(bench, bench.client), lane(bench, bench.server)
-        resets = sum(map(rst, bench.sent_by(bench.client)))
+        # Afterwards a late copy of the FIN may still bring the end of TIME_WAIT.
+        closer, other = lane(bench, bench.client)[:3], lane(bench, bench.server)
+        reset = any(map(rst, bench.sent_by(bench.client)))
     whole = got == size and ended and asked == len(_REQUEST) and state is State.CLOSE_WAIT
     facts = (
         Fact("octets of the question read before its end of file", asked, "octets"),
@@ -39,7 +40,7 @@ def run(lab: Lab) -> Outcome:
         Fact("octets of the answer that were read", got, "octets"),
         Fact("the end of file came after them", ended),
         Fact("error of the server", error or "none"),
-        Fact("RSTs of the client", min(resets, 1)),
+        Fact("the client sent a RST", reset),
         Fact("states of the client", closer),
         Fact("states of the server", other),
     )
@@ -65,6 +66,7 @@ def _answer(bench: Bench, here: Sock, there: Sock, size: int, reads: bool) -> tu
             data = here.receive()
             got += len(data or b"")
             ended = data == b""
+        error = error or there.error or ""
         return ended or error != ""
 
     bench.within(10 * SECOND, step)

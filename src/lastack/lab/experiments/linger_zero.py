@@ -43,7 +43,7 @@ def run(lab: Lab) -> Outcome:
         here.set(**options)
         queued = there.send(b"a" * _SIZE)
         here.close()
-        bench.wait(500 * MILLISECOND)
+        bench.ended(there, 5 * SECOND)
         refused = there.attempt(lambda: there.send(b"a"))
     facts = (
         Fact("segments of the close", seen),

@@ -9,7 +9,7 @@ from lastack.lab.reading import segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, Nanos
 
-_TRIES = 3
+_TRIES = 5
 """A busy machine may be too late for the ACK to ride on the FIN."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 from lastack.drive.faults import bare_ack, fin
@@ -30,8 +31,11 @@ def run(lab: Lab) -> Outcome:
     with lab.scene("four segments, the last ACK is lost", delay=100 * MILLISECOND) as bench:
         four = _close(bench, 80, lab.seconds("think"))
     with lab.scene("three segments, the last ACK is lost", delay=100 * MILLISECOND) as bench:
-        tries = (_close(bench, port, 0) for port in range(80, 80 + _TRIES))
-        three = next(seen for seen in tries if seen.segments[1] == "server FIN,ACK")
+        three = _close(bench, 80, 0)
+        for port in range(81, 80 + _TRIES):
+            if three.segments[1] == "server FIN,ACK":
+                break
+            three = _close(bench, port, 0)
     facts = (
         Fact("segments, closed with four", four.segments),
         Fact("FIN repeated after, closed with four", seconds(four.repeated), "s", LATE),
@@ -56,7 +60,9 @@ def _close(bench: Bench, port: int, think: Nanos) -> _Seen:
     bench.ended(there, 5 * SECOND)
     fins = instants(bench, bench.server, fin)
     first = next(at for at, host, packet, _ in bench.packets()[before:] if host == bench.server.name and fin(packet))
-    return _Seen(segments(bench, before), fins[-1] - first if fins[-1] > first else None, there.state)
+    # A busy machine may repeat once more before the answer is there.
+    seen = tuple(segment for segment, _ in groupby(segments(bench, before)))
+    return _Seen(seen, fins[-1] - first if fins[-1] > first else None, there.state)
 
 
 EXPERIMENT = Experiment(

@@ -26,12 +26,12 @@ def run(lab: Lab) -> Outcome:
         there.send(_ANSWER)
         there.close()
         bench.wait(500 * MILLISECOND)
-        read = all_read(bench, here, 2 * SECOND)
+        read = all_read(bench, here, 10 * SECOND)
         sent = bench.sent_by(bench.server)
         aborted = bench.server.counters().get("TCPAbortOnClose", 0)
     facts = (
-        Fact("FINs of the server", min(sum(map(fin, sent)), 1)),
-        Fact("RSTs of the server", min(sum(map(rst, sent)), 1)),
+        Fact("the server sent a FIN", any(map(fin, sent))),
+        Fact("the server sent a RST", any(map(rst, sent))),
         Fact("TCPAbortOnClose of the server", aborted),
         Fact("octets of the answer that send() took", len(_ANSWER), "octets"),
         Fact("octets of the answer that the client could read", read.octets, "octets"),
