@@ -17,9 +17,18 @@ LATE: Final = 0.6
 """How near times of a second or less are on a busy machine, where a few of them are those of programs."""
 
 
-def segments(bench: Bench, since: int = 0) -> tuple[str, ...]:
+def segments(bench: Bench, since: int = 0, of: Sock | None = None) -> tuple[str, ...]:
     """Who sent what, from packet number `since` on: `client FIN,ACK`, `server ACK,data`. PSH is left out."""
-    return tuple(f"{host} {words(segment)}" for _, host, segment in _segments(bench, since))
+    return tuple(f"{host} {words(segment)}" for _, host, segment in passed(bench, since, of))
+
+
+def passed(bench: Bench, since: int = 0, of: Sock | None = None) -> Iterator[tuple[Nanos, str, Segment]]:
+    """The segments from packet number `since` on, when and who sent each; those `of` one connection, or all."""
+    ports = None if of is None else {of.four.local.port, of.four.remote.port}
+    for at, host, packet, _ in bench.packets()[since:]:
+        segment = packet.segment
+        if segment is not None and (ports is None or ports == {segment.src_port, segment.dst_port}):
+            yield at, host, segment
 
 
 def words(segment: Segment) -> str:
@@ -74,12 +83,6 @@ def all_read(bench: Bench, sock: Sock, patience: Nanos) -> Read:
 
     bench.within(patience, over)
     return Read(octets, end or "nothing more")
-
-
-def _segments(bench: Bench, since: int) -> Iterator[tuple[Nanos, str, Segment]]:
-    for at, host, packet, _ in bench.packets()[since:]:
-        if packet.segment is not None:
-            yield at, host, packet.segment
 
 
 def _stays(bench: Bench, host: Host, number: int) -> list[tuple[State, Nanos, Nanos]]:

@@ -8,10 +8,10 @@ from lastack.drive.faults import bare_ack
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
+from lastack.lab.reading import segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import SECOND
-from lastack.wire.flags import spelled
 
 _HANDSHAKE = ("client SYN", "server SYN,ACK", "client ACK")
 
@@ -54,9 +54,7 @@ def _open(lab: Lab, bench: Bench) -> _Opening:
     connected = bench.now
     bench.until(listener.accept, 60 * SECOND)
     accepted = bench.now
-    segments = [(host, packet.segment) for _, host, packet, _ in bench.packets()]
-    sent = tuple(f"{host} {spelled(segment.flags)}" for host, segment in segments if segment is not None)
-    return _Opening((connected - begin) / SECOND, (accepted - begin) / SECOND, sent)
+    return _Opening((connected - begin) / SECOND, (accepted - begin) / SECOND, segments(bench))
 
 
 EXPERIMENT = Experiment(

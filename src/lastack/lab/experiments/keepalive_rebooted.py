@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lastack.lab.experiment import Experiment, Knob
-from lastack.lab.keepalive import KNOBS, noticed, said, settings, watched
+from lastack.lab.keepalive import KNOBS, noticed, settings, watched
 from lastack.lab.lab import Lab
+from lastack.lab.reading import segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import SECOND
 
@@ -14,10 +15,10 @@ def run(lab: Lab) -> Outcome:
     enough = 2 * lab.seconds("idle")
     with lab.scene("the client has rebooted, nobody says anything", server=settings(lab)) as bench:
         [(_, there)] = watched(bench, lab.flag("keepalive"))
-        begin = bench.now
+        before, begin = len(bench.packets()), bench.now
         bench.client.reboot()
         idle, error = noticed(bench, there, begin, enough)
-        told = said(bench, there, begin)
+        told = segments(bench, before)
     with lab.scene("the client has rebooted, and the server has something to send", server=settings(lab)) as bench:
         [(_, there)] = watched(bench, lab.flag("keepalive"))
         bench.client.reboot()
@@ -25,7 +26,7 @@ def run(lab: Lab) -> Outcome:
         there.send(b"are you there?")
         busy, error_of_send = noticed(bench, there, begin, enough)
     facts = (
-        Fact("noticed when idle, after", idle, "s", near=0.2),
+        Fact("noticed when idle, after", idle, "s", near=0.4),
         Fact("the error", error),
         Fact("segments of the probe", told),
         Fact("noticed at once with something to send", busy < 1),
