@@ -33,10 +33,13 @@ def run(lab: Lab) -> Outcome:
     """Five programs watch a peer, each its own way, and the wire is cut; then the peer's program hangs."""
     watches = _watches(lab)
     sysctls = {**settings(lab), "tcp_retries2": lab.number("retries2")}
-    with lab.scene("the peer's machine is gone", delay=_FAR, server=sysctls) as bench:
+    order = "; ".join(watch.title for watch in watches)
+    with lab.scene(f"the peer's machine is gone; in this order: {order}", delay=_FAR, server=sysctls) as bench:
         gone = _play(bench, lab, watches, 2 * patience(lab), cut=True)
     default, tuned, deadline, no_deadline, _ = gone
-    with lab.scene("the peer's program hangs, its machine is up", delay=_FAR, server=sysctls) as bench:
+    with lab.scene(
+        "the peer's program hangs, its machine is up; in the same order", delay=_FAR, server=sysctls
+    ) as bench:
         hung = _play(bench, lab, watches, 3 * _tuned(lab) // 2, cut=False)
     facts = (
         *(
