@@ -101,11 +101,11 @@ def measure(subjects: Sequence[host.Subject], rounds: int, time_wait: int, live:
 
 def named() -> float:
     """The share of the TIME_WAIT of this namespace whose process is known."""
-    from lastack.live import closers, sockdiag
+    from lastack.live import notes, sockdiag
     from lastack.model.state import State, bits
 
     table = sockdiag.read(time.time_ns(), bits(State.TIME_WAIT), info=0)
-    return len(closers.of(table).rows) / max(len(table), 1)
+    return len(notes.of(table).closed) / max(len(table), 1)
 
 
 def show(case: str, figures: Figures, share: float) -> None:

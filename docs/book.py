@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
-from lastack.lab.run import run
-from lastack.lab.together import BOTH, rows
+from lastack.lab.together import BOTH, SIM, rows
 from lastack.model.lab import Run, Verdict
 from lastack.report.lab.words import judged, verdict
 from lastack.report.ladder.svg import render_svg
@@ -43,9 +42,9 @@ _WORDS = {
 
 
 @cache
-def played(experiment: Experiment) -> Run | None:
-    """The engine's run, None where it can have none."""
-    return None if experiment.side == "kernel" else run(experiment, "sim", {})
+def played() -> dict[str, Run]:
+    """The engine's runs, by the experiments' names; those that it can have."""
+    return {row.name: row.sim for row in rows(EXPERIMENTS, SIM, {}) if row.sim is not None}
 
 
 def recorded() -> dict[str, Any]:
@@ -74,7 +73,7 @@ def pictures() -> dict[str, str]:
     """The ladder of every experiment that has one, by file name below docs/."""
     found = {}
     for one in EXPERIMENTS:
-        ran = played(one)
+        ran = played().get(one.name)
         if ran is None or one.picture is None:
             continue
         scene, history = one.picture
@@ -85,7 +84,7 @@ def pictures() -> dict[str, str]:
 
 def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> list[str]:
     titles = _WORDS[language]
-    ran = played(one)
+    ran = played().get(one.name)
     said = judged(ran.outcome, language) if ran is not None else verdict(one.expected, language)
     if kernel is None:
         agreed = titles[4]
@@ -107,7 +106,7 @@ def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> l
         f"| {_cell(what)} | {_cell(facts.get(what, ''))} | {_cell(theirs.get(what, ''))} |"
         for what in dict.fromkeys([*facts, *theirs])
     ]
-    flips = " ".join(f"--set {name}={value}" for name, value in one.counter.items())
+    flips = " ".join(f"--set {name}={str(value).lower()}" for name, value in one.counter.items())
     lines += ["", f"{titles[2]} `{flips}`: {verdict(one.flips_to, language)}. {titles[3]}: {one.source.said(language)}"]
     return lines
 

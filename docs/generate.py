@@ -23,6 +23,7 @@ from lastack.model.record import COLUMNS
 from lastack.model.state import TRANSITIONS
 from lastack.report.schema import connection_schema, ending_schema, report_schema
 from lastack.script.calls import CALLS
+from lastack.watch.metrics import COUNTER, INFO, METRICS
 
 HERE = Path(__file__).parent
 MARK: Final = "<!-- From here on written by docs/generate.py. -->"
@@ -115,6 +116,17 @@ def scripts() -> str:
     )
 
 
+def metrics() -> str:
+    """The page on Prometheus: what stands above its mark is written by hand, the list of metrics below it is not."""
+    above, _, _ = (HERE / "metrics.md").read_text().partition(MARK)
+    added = {COUNTER: "_total", INFO: "_info"}
+    rows = [
+        (f"`{each.name}{added.get(each.kind, '')}`", each.kind, ", ".join(each.labels), each.meaning)
+        for each in METRICS
+    ]
+    return f"{above}{MARK}\n## Metrics\n\n" + table(("metric", "kind", "labels", "meaning"), rows)
+
+
 def script_row(path: Path) -> tuple[str, ...]:
     """What the head of a script says: what it shows, who says so, and why only one side can pass it."""
     title, source, *rest = (line.removeprefix("// ") for line in path.read_text().splitlines()[:3])
@@ -136,6 +148,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "connections.md": columns,
     "conformance.md": conformance,
     "scripts.md": scripts,
+    "metrics.md": metrics,
     f"{ASSETS}/report.schema.json": lambda: published(report_schema()),
     f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
     **{name: partial(book.page, language) for language, name in book.LANGUAGES.items()},

@@ -21,9 +21,13 @@ import pytest
 
 from lastack.errors import KernelError
 from lastack.linux import namespaces
+from lastack.linux.bpf.btf import Btf
+from lastack.linux.bpf.maps import PERCPU_ARRAY, Array, Map
+from lastack.linux.bpf.ring import Ring
 from lastack.linux.namespaces import Namespace
 from lastack.live import iterators, processes
 from lastack.live.transitions.bpf import BpfSource
+from lastack.live.transitions.program import COUNTS, NOTE, UNTOLD, Outlets, Part, load
 from lastack.live.transitions.record import TRANSITION
 from lastack.live.transitions.tap import Tap
 from lastack.model.address import address_text
@@ -218,6 +222,26 @@ def test_in_a_storm_every_change_is_told_once(source: BpfSource) -> None:
     whole = [life for life in lives.values() if life[0][0] in (State.CLOSED, State.SYN_RECEIVED)]
     assert sum(all(a[1] == b[0] for a, b in pairwise(life)) for life in whole) > 0.99 * len(whole)
     assert sum(life[0][0] == State.CLOSED for life in whole) >= count
+
+
+def test_what_the_program_is_skipped_for_its_relief_tells(private_network: Namespace) -> None:
+    """As when the kernel skips it, the program that tells is not called, and those around it are."""
+    with ExitStack() as kept:
+        notes = kept.enter_context(Array.make("test_notes", NOTE.itemsize, 1 << 10))
+        counts = kept.enter_context(Array.make("test_counts", COUNTS.size, 1))
+        untold = kept.enter_context(Map.create(PERCPU_ARRAY, "test_untold", 4, UNTOLD, 1))
+        ring = Ring("test_ring", TRANSITION, 1 << 16)
+        kept.callback(ring.close)
+        outlets = Outlets(notes.fileno(), 1 << 10, ring.fileno(), counts.fileno(), untold.fileno())
+        programs = load(Btf.of_kernel(), frozenset({private_network.inode}), outlets)
+        for program in programs.values():
+            kept.enter_context(program)
+        for part in (Part.MARK, Part.RELIEF):
+            kept.enter_context(programs[part].attach())
+        one_life("127.0.0.1")
+        changes = ring.read()
+        assert (len(changes), COUNTS.unpack(counts.memory(COUNTS.size)[:])[0]) == (11, 0)
+    assert len(set(zip(changes["cookie"].tolist(), moves(changes), strict=True))) == 11
 
 
 def test_a_ring_that_nobody_reads_stops_nobody_and_what_it_loses_is_counted(private_network: Namespace) -> None:

@@ -57,14 +57,15 @@ def with_holders(table: ConnectionTable, facts: HostFacts) -> HostFacts:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the model
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    names = _names(value.__class__)
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
@@ -77,14 +78,11 @@ def _built(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type's annotation,
         if value is None and types.NoneType in arguments:
             return None
         return _built(next(each for each in arguments if each is not types.NoneType), value)
-    if isinstance(kind, type) and is_dataclass(kind):
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _word(kind, value)
+    if isinstance(kind, type) and _names(kind) is not None:
         found = _expected(dict, value)
         return kind(**{name: _built(hint, found[name]) for name, hint in _hints(kind).items() if name in found})
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if isinstance(kind, type) and issubclass(kind, tuple):  # a NamedTuple
-        hints = _hints(kind).values()
-        return kind(*(_built(hint, item) for hint, item in zip(hints, _expected(list, value), strict=True)))
     if origin is tuple:
         items = _expected(list, value)
         if arguments[-1:] == (...,):
@@ -97,10 +95,25 @@ def _built(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type's annotation,
     return _expected(kind, value)
 
 
+def _word(kind: type[Enum], value: Any) -> Enum:  # noqa: ANN401 - as above
+    found = kind.__members__.get(_expected(str, value))
+    if found is None:
+        raise ValueError(f"{value!r} is no {kind.__name__}")
+    return found
+
+
 def _expected(kind: type, value: Any) -> Any:  # noqa: ANN401 - as above
     if type(value) is not kind:
         raise ValueError(f"{kind.__name__} expected, not {str(value)[:40]!r}")
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass or a named tuple; None for anything else."""
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
 
 
 @cache

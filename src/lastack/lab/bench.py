@@ -38,6 +38,14 @@ Option = int | bool | str | None
 """What a socket's option can be, under the names of SocketOptions: so_linger, tcp_user_timeout (ms), ..."""
 
 
+class Memory(NamedTuple):
+    """Octets of one TIME_WAIT, of one more local port in use, and of one open socket; None: not known."""
+
+    wait: float
+    port: int | None = None
+    socket: int | None = None
+
+
 class Seen(NamedTuple):
     """A socket as a dump of a host shows it; `owned` is False where no process has it (TIME_WAIT, orphans)."""
 
@@ -148,6 +156,10 @@ class Host(ABC):
     def setting(self, name: str) -> str | None:
         """What a sysctl is set to, or None where there is none of that name."""
 
+    @abstractmethod
+    def memory(self) -> Memory:
+        """What connections take. Raises CallError where that cannot be told, or there is no TIME_WAIT to measure."""
+
     def child(self, command: Sequence[str], *held: Sock | Listening) -> Popen[str]:
         """A process of the host's that inherits these sockets; their descriptors' numbers follow as arguments.
 
@@ -196,8 +208,8 @@ class Bench(ABC):
         """How long it takes until a condition is true, or None: not within that time."""
 
     @abstractmethod
-    def inject(self, packet: Packet, sender: Host) -> None:
-        """Put a packet on the wire as if `sender` had sent it."""
+    def inject(self, packet: Packet, sender: Host, note: str = "") -> None:
+        """Put a packet on the wire as if `sender` had sent it; the ladder has the note below it."""
 
     @abstractmethod
     def scene(self) -> Scene:

@@ -16,7 +16,7 @@ from lastack.model.time import Nanos
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.wire.packet import Packet, decode_packet
 
-from .bench import ADDRESSES, LOOPBACK, Bench, Host, Listening, Option, Seen, Sock
+from .bench import ADDRESSES, LOOPBACK, Bench, Host, Listening, Memory, Option, Seen, Sock
 from .seen import seen_in
 from .story import tell
 
@@ -130,6 +130,13 @@ class EngineHost(Host):
         value = getattr(self.held.settings, name, None)
         return " ".join(map(str, value)) if isinstance(value, tuple) else None if value is None else str(value)
 
+    def memory(self) -> Memory:
+        """Of the table of rows, its index included, each one's share."""
+        rows = self.held.stack.host.four
+        if not rows.count:
+            raise CallError("there is no TIME_WAIT to measure")
+        return Memory(rows.octets() / rows.count)
+
 
 @final
 class EngineBench(Bench):
@@ -176,11 +183,11 @@ class EngineBench(Bench):
             return None
         return self._sim.now - begin
 
-    def inject(self, packet: Packet, sender: Host) -> None:
+    def inject(self, packet: Packet, sender: Host, note: str = "") -> None:
         """Put it on the link."""
         channel = self.forth if sender is self.client else self.back
         told = channel.transmit(packet, self._sim.now)
-        self._sim.trace.packet(sender.name, told or "sent", packet, self._sim.now)
+        self._sim.trace.packet(sender.name, told or note or "sent", packet, self._sim.now)
 
     def packets(self) -> list[tuple[Nanos, str, Packet, str]]:
         """From the trace."""

@@ -140,9 +140,10 @@ class KernelBench(Bench):
             select.select(tuns, [], [], rest / SECOND)
             self._late = max(self._late, self.now - before - rest)
 
-    def inject(self, packet: Packet, sender: Host) -> None:
+    def inject(self, packet: Packet, sender: Host, note: str = "") -> None:
         """Put it on the wire."""
-        self._put(packet, packet.encode(), sender.name, self.forth if sender is self.client else self.back, self.now)
+        channel = self.forth if sender is self.client else self.back
+        self._put(packet, packet.encode(), sender.name, channel, self.now, note)
 
     def packets(self) -> list[tuple[Nanos, str, Packet, str]]:
         """What the wire was given."""
@@ -194,8 +195,8 @@ class KernelBench(Bench):
                 self._put(packet, raw, host.name, channel, now)
         return busy
 
-    def _put(self, packet: Packet, raw: bytes, sender: str, channel: Channel, now: Nanos) -> None:
-        self._sent.append((now, sender, raw, channel.transmit(packet, now)))
+    def _put(self, packet: Packet, raw: bytes, sender: str, channel: Channel, now: Nanos, note: str = "") -> None:
+        self._sent.append((now, sender, raw, channel.transmit(packet, now) or note))
 
     # -- the states
 

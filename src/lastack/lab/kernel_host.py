@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Final, TypeVar, final
 
@@ -21,7 +23,7 @@ from lastack.model.address import Endpoint, FourTuple
 from lastack.model.state import State
 from lastack.tcp.counters import Counters
 
-from .bench import Host, Listening, Option, Seen, Sock, moved
+from .bench import Host, Listening, Memory, Option, Seen, Sock, moved
 from .seen import seen_in
 
 T = TypeVar("T")
@@ -55,6 +57,12 @@ _OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
     "tcp_syncnt": (socket.IPPROTO_TCP, 7),
     "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
 }
+_CACHES: Final = (
+    ("tw_sock_TCP",),
+    ("tcp_bind_bucket", "tcp_bind2_bucket"),
+    ("TCP", "sock_inode_cache", "filp", "dentry"),
+)
+"""What a TIME_WAIT, a local port and an open socket are made of."""
 _REPAIR: Final = 19
 _REPAIR_QUEUE: Final = 20
 
@@ -260,6 +268,10 @@ class KernelHost(Host):
             value = sysctl.read(_path(name))
         return None if value is None else " ".join(value.split())
 
+    def memory(self) -> Memory:
+        """From the slab caches: an object of each that it needs, with its share of the pages."""
+        return Memory(*(sum(_octets(cache) for cache in caches) for caches in _CACHES))
+
     def close(self) -> None:
         """Remove the device, end the children, close what is open, and let go of the namespace."""
         self.tun.close()
@@ -296,6 +308,16 @@ def _small_table() -> Iterator[dict[str, int | str]]:
         with suppress(KernelError):
             sysctl.write("net.ipv4.tcp_child_ehash_entries", _BUCKETS)
         yield {name: value for name, value in usual.items() if value is not None}
+
+
+def _octets(cache: str) -> int:
+    """What an object of a slab cache takes. Raises CallError where the kernel does not tell."""
+    try:
+        about = Path(f"/sys/kernel/slab/{cache}")
+        order, objects = (int((about / name).read_text()) for name in ("order", "objs_per_slab"))
+    except OSError as error:
+        raise CallError(f"this kernel does not tell about its slab cache {cache}: {error.strerror}") from None
+    return (mmap.PAGESIZE << order) // objects
 
 
 def _write(name: str, value: int | str) -> None:

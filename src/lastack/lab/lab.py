@@ -10,6 +10,7 @@ from typing import final
 from lastack.errors import CallError
 from lastack.model.lab import Scene, Setting
 from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.stack.dice import Dice
 
 from .bench import Bench
 from .engine import EngineBench
@@ -42,6 +43,10 @@ class Lab:
                 self.knobs[name] = value
             else:
                 self._sysctls[name] = int(value) if isinstance(value, bool | float) else value
+
+    def dice(self) -> Dice:
+        """Chance from the seed, the same at every run."""
+        return Dice(self._seed)
 
     def seconds(self, name: str) -> Nanos:
         """A knob that is a duration, in ns."""

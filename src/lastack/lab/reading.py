@@ -14,7 +14,7 @@ from lastack.wire.segment import Segment
 from .bench import Bench, Host, Sock
 
 LATE: Final = 0.6
-"""How near times of a second or less are on a busy machine, where a few of them are those of programs."""
+"""How near to the engine's a kernel's times of a second or less come where the machine is busy."""
 
 
 def segments(bench: Bench, since: int = 0, of: Sock | None = None) -> tuple[str, ...]:

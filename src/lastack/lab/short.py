@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lastack.errors import CallError
 from lastack.model.state import State
 from lastack.model.time import SECOND
@@ -10,7 +12,10 @@ from lastack.wire.segment import Segment
 
 from .bench import Bench, Host, Listening, Option, Sock
 
-_SOON = 10 * SECOND
+STEADY: Final = 1
+"""tcp_rfc1337 of scenes that count TIME_WAIT: on a busy machine a FIN is sent twice now and then, and the RST that
+answers the answer would end one."""
+_SOON: Final = 10 * SECOND
 
 
 def opened(

@@ -65,7 +65,8 @@ def _history(
 ) -> History:
     bases: dict[str, int] = {}
     segments = []
-    fins: dict[tuple[str, int], int] = {}
+    marks: dict[tuple[str, int, int], int] = {}
+    """How often a host has sent this SYN or FIN."""
     for at, host, packet, fate in lines:
         segment = packet.segment
         assert segment is not None
@@ -74,10 +75,13 @@ def _history(
         other = HOSTS[1 - HOSTS.index(host)]
         notes = []
         if segment.flags & (FIN | SYN):
-            key = (host, segment.seq)
-            fins[key] = fins.get(key, 0) + 1
-            if fins[key] > 1:
-                notes.append(f"{'FIN' if segment.flags & FIN else 'SYN'} again, number {fins[key]}")
+            key = (host, segment.flags & (FIN | SYN), segment.seq)
+            if segment.flags & SYN and (host, FIN) in {mark[:2] for mark in marks}:
+                # Of the next connection.
+                marks.clear()
+            marks[key] = marks.get(key, 0) + 1
+            if marks[key] > 1:
+                notes.append(f"{'FIN' if segment.flags & FIN else 'SYN'} again, number {marks[key]}")
         segments.append(
             LadderSegment(
                 at,

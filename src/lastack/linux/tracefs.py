@@ -185,7 +185,10 @@ class Instance:
         os.close(self._lock)
 
     def _set_up(self, octets: int, fields: frozenset[str]) -> None:
-        self._number, self.layout = layout(self._read(f"events/{self._event}/format"))
+        try:
+            self._number, self.layout = layout(self._read(f"events/{self._event}/format"))
+        except DecodeError as error:
+            raise KernelError(f"the format of {self._event} cannot be understood: {error}") from error
         missing = fields - set(self.layout.names or ())
         if missing:
             raise KernelError(f"this kernel's {self._event} does not tell {', '.join(sorted(missing))}")
@@ -249,8 +252,6 @@ def sweep(base: Path) -> list[str]:
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with suppress(FileNotFoundError):
-                    (path / "events/enable").write_text("0")
                 path.rmdir()
                 removed.append(path.name)
             finally:

@@ -22,7 +22,7 @@ from .holders import Holders
 from .procfs import GONE, PROC
 
 _KERNEL_THREAD: Final = 0x0020_0000  # PF_KTHREAD (include/linux/sched.h)
-_MANY: Final = 5_000
+_MANY: Final = 8_000
 """Wanted sockets from which a BPF iterator costs less than /proc; below, the making of its program does not pay."""
 _USER: Final = re.compile(rb"^Uid:\s+\d+\s+(\d+)", re.MULTILINE)
 _OPEN_FILES: Final = re.compile(rb"^Max open files\s+(\d+)", re.MULTILINE)

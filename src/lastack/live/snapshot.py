@@ -19,9 +19,9 @@ from lastack.model.record import ConnectionTable
 from lastack.model.state import State, bits
 from lastack.model.time import SECOND, Nanos
 
-from . import closers, configured, facts, processes, sockdiag
+from . import configured, facts, notes, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
-from .closers import Closers, with_closers
+from .notes import Notes, with_closers, with_times
 from .processes import Owners
 from .second_look import Look, again, held, programs, suspicious, waits
 from .strays import with_strays
@@ -64,12 +64,12 @@ def take(chosen: Sequence[Namespace], look: Look | None = None, states: int | No
             if len(chosen) == 1:
                 raise
             gone.append(f"a network namespace: {error}")
-    closed = [closers.of(snapshot.connections) for snapshot in snapshots]
+    noted = [notes.of(snapshot.connections) for snapshot in snapshots]
     owners = processes.owners(
         {inode for snapshot in snapshots for inode in _inodes(snapshot.connections)},
-        pids={pid for each in closed for pid in each.pids.tolist()},
+        pids={pid for each in noted for pid in each.pids},
     )
-    snapshots = [_with_owners(*each, owners, gone) for each in zip(snapshots, closed, strict=True)]
+    snapshots = [_with_owners(*each, owners, gone) for each in zip(snapshots, noted, strict=True)]
     return snapshots if look is None else _looked_at(snapshots, started, look)
 
 
@@ -95,9 +95,9 @@ def _read(namespace: Namespace, machine: HostFacts, states: int | None) -> Snaps
     return Snapshot(namespace, table, known)
 
 
-def _with_owners(snapshot: Snapshot, closed: Closers, owners: Owners, gone: list[str]) -> Snapshot:
+def _with_owners(snapshot: Snapshot, noted: Notes, owners: Owners, gone: list[str]) -> Snapshot:
     table = with_owners(snapshot.connections, owners.holders, owners.processes)
-    table = with_closers(table, closed, owners.processes, snapshot.facts.taken_ns)
+    table = with_closers(table, noted, owners.processes)
     table, unseen = with_strays(table, snapshot.namespace, owners)
     known = replace(
         snapshot.facts,
@@ -106,7 +106,8 @@ def _with_owners(snapshot: Snapshot, closed: Closers, owners: Owners, gone: list
         holders=owners.holders,
         unseen=(*unseen, *gone),
     )
-    return Snapshot(snapshot.namespace, with_listeners(table, snapshot.namespace.label), known)
+    table = with_times(with_listeners(table, snapshot.namespace.label), noted, snapshot.facts.taken_ns)
+    return Snapshot(snapshot.namespace, table, known)
 
 
 def _looked_at(snapshots: list[Snapshot], started: Nanos, look: Look) -> list[Snapshot]:

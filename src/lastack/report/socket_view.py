@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from lastack.model.close import Closer
 from lastack.model.state import State
 from lastack.model.time import MICROSECOND, MILLISECOND, Nanos, spoken
 
@@ -143,6 +144,9 @@ def _times(row: Row, now: Nanos) -> tuple[Fact, ...]:
     if least is not None:
         longest = "" if most is None or spoken(most) == spoken(least) else f", {spoken(most)} at most"
         facts.append(Fact("in this state", f"{spoken(least)}{'' if most == least else ' at least'}{longest}"))
+    if (opened := _number(row, "first_ns")) is not None:
+        by = "connect()" if row.get("opened_by") == Closer.LOCAL.name else "the peer"
+        facts.append(Fact("opened", f"{spoken(max(now - opened, 0))} ago, by {by}"))
     timer, expires = row.get("timer"), _number(row, "timer_expires_ns")
     if timer is not None:
         when = f", expires in {spoken(max(expires - now, 0))}" if expires is not None and timer != "OFF" else ""

@@ -1,53 +1,118 @@
-"""The filter language applied to changes of state: one is wanted if the connection is, before it or after it."""
+"""The filter language applied to changes of state: one is wanted if the connection is, before it or after it.
+
+Whose a connection is: of the process that last called connect, shutdown or close on it; before that, of whoever held it
+when the watching began, or of the listener that it came in by.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lastack.linux.namespaces import Namespace
+from lastack.live import cgroups
+from lastack.live.snapshot import take
+from lastack.live.transitions import chains
 from lastack.live.transitions.life import UNKNOWN, Step
 from lastack.model.close import Viewpoint
 from lastack.model.record import ConnectionTable, Values, text_values
+from lastack.model.state import State
 
 if TYPE_CHECKING:
     from lastack.live.transitions.lives import Lives
     from lastack.model.filters import Filter
     from lastack.model.record import Array
 
-
-def chosen(step: Step, lives: Lives, where: Filter) -> Step:
-    """The changes of a step whose connection the filter holds of, and such lives; `lives` are those that it led to.
-
-    The process is the one that made the change, or else the last one that made any of this connection's.
-    """
-    changes, ended = step.changes, step.ended
-    if where.condition is None or not (len(changes) or len(ended)):
-        return step
-    now = int(max(changes["at"].max(initial=0), ended["changed"].max(initial=0)))
-    table = _table(changes, lives.owners(changes, ended))
-    kept = np.zeros(len(changes), np.bool_)
-    for name in ("before", "after"):
-        kept |= (changes[name] != UNKNOWN) & where.matches(table.with_columns({"local_state": changes[name]}), now)
-    over = where.matches(_table(ended, ended).with_columns({"local_state": ended["former"]}), now)
-    return Step(changes[kept], step.stayed[kept], ended[over])
+_MOST: Final = 1 << 14
 
 
-def _table(changes: Array, owners: Array) -> ConnectionTable:
-    """The rows, changes or lives, as connections; `owners`: of each the pid (0 unknown) and the command."""
-    connected, owned = changes["remote_port"] != 0, owners["pid"] != 0
-    names = [name.decode(errors="replace") if name else None for name in owners["command"].tolist()]
-    return ConnectionTable(
-        len(changes),
-        {
-            "viewpoint": np.full(len(changes), Viewpoint.HOST, np.uint8),
-            "family": changes["family"],
-            "local_addr": changes["local_addr"],
-            "local_port": changes["local_port"],
-            "remote_addr": Values(changes["remote_addr"], connected),
-            "remote_port": Values(changes["remote_port"], connected),
-            "cookie": changes["cookie"],
-            "pid": Values(owners["pid"].astype(np.int32), owned),
-            "command": text_values(names),
-        },
-    )
+class Chooser:
+    """Leaves out of steps what is not wanted. `places`: the namespaces watched; `lives`: what the steps lead to."""
+
+    def __init__(self, where: Filter | None, lives: Lives, places: Sequence[Namespace]) -> None:
+        """Raises KernelError as `snapshot.take` does; without a filter nothing is looked at."""
+        self._where = where if where is not None and where.condition is not None else None
+        self._lives = lives
+        self._listeners: dict[int, tuple[int, bytes]] = {}
+        self._places: dict[int, cgroups.Place] = {}
+        if self._where is not None:
+            for snapshot in take(places):
+                self._learn(snapshot.connections)
+            self._listen()
+
+    def chosen(self, step: Step) -> Step:
+        """The step with those changes, and those ended lives, only whose connection the filter holds of."""
+        changes, ended = step.changes, step.ended
+        if self._where is None or not (len(changes) or len(ended)):
+            return step
+        if State.LISTEN in changes["after"]:
+            self._listen()
+        now = int(max(changes["at"].max(initial=0), ended["changed"].max(initial=0)))
+        table = self._table(changes, self._lives.owners(changes, ended))
+        kept = np.zeros(len(changes), np.bool_)
+        for name in ("before", "after"):
+            known = changes[name] != UNKNOWN
+            kept |= known & self._where.matches(table.with_columns({"local_state": changes[name]}), now)
+        over = self._where.matches(self._table(ended, ended).with_columns({"local_state": ended["former"]}), now)
+        return Step(changes[kept], step.stayed[kept], ended[over])
+
+    def _learn(self, table: ConnectionTable) -> None:
+        held = table.select(table.valid("pid"))
+        column = held.column("command")
+        names = np.array([text.encode(errors="replace") for text in column.strings] or [b""], "S16")
+        self._lives.belong(held.values("cookie"), held.values("pid"), names[column.values])
+
+    def _listen(self) -> None:
+        """Whose the listening sockets are."""
+        lives = self._lives.current()
+        listening = lives[(lives["state"] == State.LISTEN) & (lives["pid"] != 0)]
+        owners = zip(listening["pid"].tolist(), listening["command"].tolist(), strict=True)
+        self._listeners = dict(zip(chains.endpoints(listening).tolist(), owners, strict=True))
+
+    def _table(self, changes: Array, lives: Array) -> ConnectionTable:
+        """The rows, changes or lives, as connections without states; `lives` are those that they are of."""
+        connected = changes["remote_port"] != 0
+        owners = self._owners(changes, lives)
+        pids = np.array([pid for pid, _ in owners], np.int32)
+        places = [self._place(pid) for pid in pids.tolist()]
+        return ConnectionTable(
+            len(changes),
+            {
+                "viewpoint": np.full(len(changes), Viewpoint.HOST, np.uint8),
+                "family": changes["family"],
+                "local_addr": changes["local_addr"],
+                "local_port": changes["local_port"],
+                "remote_addr": Values(changes["remote_addr"], connected),
+                "remote_port": Values(changes["remote_port"], connected),
+                "cookie": changes["cookie"],
+                "pid": Values(pids, pids != 0),
+                "command": text_values([name.decode(errors="replace") if pid else None for pid, name in owners]),
+                "unit": text_values([place.unit for place in places]),
+                "container": text_values([place.container for place in places]),
+            },
+        )
+
+    def _owners(self, changes: Array, lives: Array) -> list[tuple[int, bytes]]:
+        owners = list(zip(lives["pid"].tolist(), lives["command"].tolist(), strict=True))
+        nobody = np.flatnonzero(lives["pid"] == 0)
+        for wildcard in chains.ANYWHERE:
+            keys = chains.endpoints(changes[nobody], wildcard).tolist()
+            for row, key in zip(nobody.tolist(), keys, strict=True):
+                if not owners[row][0]:
+                    owners[row] = self._listeners.get(key, owners[row])
+        return owners
+
+    def _place(self, pid: int) -> cgroups.Place:
+        """Unit and container of a process, as long as it lives, and for a while after."""
+        if pid not in self._places:
+            if len(self._places) >= _MOST:
+                self._places.clear()
+            try:
+                text = Path(f"/proc/{pid}/cgroup").read_text() if pid else ""
+            except OSError:
+                text = ""
+            self._places[pid] = cgroups.place(text)
+        return self._places[pid]

@@ -23,7 +23,7 @@ from lastack.live.transitions.watcher import Watcher
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
-from .choose import chosen as chosen_changes
+from .choose import Chooser
 from .flow import Flow, Tally
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class _Taken(NamedTuple):
     took: Nanos
     look: tuple[tuple[ConnectionTable, HostFacts], ...]
     report: Report
+    follow: int
     socket: LiveSocket | None
 
 
@@ -112,6 +113,11 @@ class Looker:
         places = namespaces.choose(asked.netns)
         everywhere = asked.netns == namespaces.ALL
         self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
+        try:
+            self._chooser = Chooser(asked.where, self.watcher.lives, places)
+        except BaseException:
+            self.watcher.close()
+            raise
         self._tally = Tally()
         self._follow = 0
         self._changes = none()
@@ -130,6 +136,11 @@ class Looker:
         """Stop watching. A look that is under way is waited for."""
         self._thread.shutdown(cancel_futures=True)
         self.watcher.close()
+
+    @property
+    def following(self) -> int:
+        """The cookie of the connection that is followed, or 0."""
+        return self._follow
 
     def follow(self, cookie: int) -> None:
         """Tell of the connection with this cookie more closely from now on; 0: of none. Any thread may call this."""
@@ -161,9 +172,7 @@ class Looker:
 
     def _drain(self, patience: Nanos, stop: Stop) -> None:
         self.watcher.wait(patience, stop.fileno())
-        step = self.watcher.step()
-        if self.asked.where is not None:
-            step = chosen_changes(step, self.watcher.lives, self.asked.where)
+        step = self._chooser.chosen(self.watcher.step())
         self._tally.add(step)
         if self._follow:
             mine = step.changes[step.changes["cookie"] == self._follow]
@@ -189,13 +198,14 @@ class Looker:
             followed=self._followed(taken) if self._follow else None,
         )
 
-    def _followed(self, taken: _Taken) -> Followed:
+    def _followed(self, taken: _Taken) -> Followed | None:
+        if taken.follow != self._follow:
+            return None  # the look had begun before it was asked for
         live = self.watcher.lives.current()
         now = live[live["cookie"] == self._follow]
         self._life = now[-1] if len(now) else self._life
-        socket, row, info = taken.socket, None, None
-        if socket is not None and int(socket.connection.values("cookie")[0]) == self._follow:
-            row, info = socket.connection, socket.info
+        socket = taken.socket
+        row, info = (None, None) if socket is None else (socket.connection, socket.info)
         return Followed(self._follow, row, info, self._life, self._changes, taken.at)
 
 
@@ -207,7 +217,7 @@ def _take(asked: Asked, follow: int) -> _Taken:
     report = judge(everything, asked.where, asked.thresholds)
     look = tuple((chosen(table, facts, asked.where), facts) for table, facts in everything)
     socket = next(filter(None, (_closely(each, follow) for each in snapshots)), None)
-    return _Taken(at, time.monotonic_ns() - began, look, report, socket)
+    return _Taken(at, time.monotonic_ns() - began, look, report, follow, socket)
 
 
 def _closely(snapshot: Snapshot, cookie: int) -> LiveSocket | None:

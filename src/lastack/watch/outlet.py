@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from .lines import Lines
 
 if TYPE_CHECKING:
     from lastack.live.transitions.life import Step
+    from lastack.model.record import Array
 
 MOST: Final = 1 << 19
 """So many changes wait for the reader at most: about 50 MB."""
@@ -31,7 +33,7 @@ class Outlet:
     def __init__(self, descriptor: int, most: int = MOST) -> None:
         self._descriptor = descriptor
         self._most = most
-        self._waiting: deque[Step | bytes] = deque()
+        self._waiting: deque[tuple[Array, Array] | bytes] = deque()
         self._count = 0
         self._gap = 0
         self._over = False
@@ -55,7 +57,7 @@ class Outlet:
                 return
             self._close_gap()
             self._count += count
-            self._waiting.append(step)
+            self._waiting.append((step.changes, step.stayed))
             self._news.notify()
 
     def tell(self, event: str, **facts: object) -> None:
@@ -100,16 +102,19 @@ class Outlet:
             if isinstance(item, bytes):
                 self._write(item)
                 continue
-            self._write(lines.of(item.changes, item.stayed))
+            self._write(lines.of(*item))
             with self._news:
-                self._count -= len(item.changes)
-                self.written += 0 if self.broken else len(item.changes)
+                self._count -= len(item[0])
+                self.written += 0 if self.broken else len(item[0])
 
     def _write(self, text: bytes | memoryview) -> None:
         rest = memoryview(text)
         try:
             while rest and self.broken is None:
-                rest = rest[os.write(self._descriptor, rest) :]
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:  # whoever shares the descriptor has made it so
+                    select.select([], [self._descriptor], [])
         except OSError as error:
             with self._news:
                 self.broken = error

@@ -16,7 +16,7 @@ from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
 from lastack.model.time import SECOND, Nanos
 
-from .choose import chosen
+from .choose import Chooser
 from .outlet import Outlet
 from .stop import signalled
 
@@ -40,13 +40,14 @@ def stream(
     (KeyboardInterrupt). Raises KernelError where there is no source, or the kernel takes it away, CallError where
     nothing can be written, and BrokenPipeError when the reader has gone.
     """
-    chosen_ = namespaces.choose(netns)
-    inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in chosen_)
+    places = namespaces.choose(netns)
+    inodes = None if netns == namespaces.ALL else frozenset(each.inode for each in places)
     with ExitStack() as open_:
         told = open_.enter_context(signalled()).fileno()
         descriptor = _opened(file)
         open_.callback(os.close, descriptor)
         watcher = open_.enter_context(Watcher(inodes, source))
+        chooser = Chooser(where, watcher.lives, places)
         outlet = Outlet(descriptor)
         reasons = watcher.source.reasons
         outlet.tell(
@@ -54,28 +55,28 @@ def stream(
             source=watcher.source.name,
             exact=watcher.source.exact,
             reasons=reasons,
-            netns=[each.label for each in chosen_],
+            netns=[each.label for each in places],
             filter=str(where),
         )
         if say is not None:
             say("; ".join((f"watching by {watcher.source.name}", *reasons)))
-        _run(watcher, outlet, where, told, None if lasting is None else time.monotonic_ns() + lasting)
+        _run(watcher, outlet, chooser, told, None if lasting is None else time.monotonic_ns() + lasting)
         return (
             f"{outlet.written:,} changes of state written, {watcher.lost:,} lost, "
             f"{outlet.dropped:,} dropped because they were not read"
         )
 
 
-def _run(watcher: Watcher, outlet: Outlet, where: Filter, told: int, end: Nanos | None) -> None:
+def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nanos | None) -> None:
     """All steps until `told` is readable or it is `end`, and the last one."""
     losses = Losses(watcher, outlet)
     while not select.select([told], [], [], 0)[0] and (end is None or time.monotonic_ns() < end):
         patience = _PATIENCE if end is None else min(_PATIENCE, max(end - time.monotonic_ns(), 0))
         watcher.wait(patience, told)
-        outlet.put(chosen(watcher.step(), watcher.lives, where))
+        outlet.put(chooser.chosen(watcher.step()))
         losses.tell()
         outlet.check()
-    outlet.put(chosen(watcher.finish(), watcher.lives, where))
+    outlet.put(chooser.chosen(watcher.finish()))
     losses.tell(at_once=True)
     outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
     outlet.check()

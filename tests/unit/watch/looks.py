@@ -5,11 +5,13 @@ from __future__ import annotations
 import select
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from threading import Event
 from typing import Any, Final
 
 import numpy as np
 
 from lastack.api import judge
+from lastack.live.transitions.record import TRANSITION
 from lastack.model.close import Viewpoint
 from lastack.model.host import HostFacts, Listener, Process
 from lastack.model.record import ConnectionTable, Values, address_values, text_values
@@ -107,24 +109,33 @@ def seen(*tables: ConnectionTable, at: int = NOON, known: HostFacts | None = Non
 
 
 class Looks:
-    """Stands for a Looker: gives what it is given, and the last of it again and again while somebody looks."""
+    """Stands for a Looker: gives what it is given, and the last of it once more when something else is asked for.
+
+    All but the first only when `more` is set.
+    """
 
     def __init__(self, *given: Seen) -> None:
         self.asked = Asked()
         self.given = list(given)
         self.followed = 0
+        self.more = Event()
+        self.more.set()
 
     def follow(self, cookie: int) -> None:
         self.followed = cookie
 
     def looks(self, stop: Stop, end: int | None = None) -> Iterator[Seen]:
+        yield self.given[0]
+        self.more.wait(10)
+        yield from self.given[1:]
+        told: tuple[object, int] = (self.asked, 0)
         while not stop.is_set():
-            one = self.given.pop(0) if len(self.given) > 1 else self.given[0]
-            if self.followed:
-                row = next((t.select(t.values("cookie") == self.followed) for t, _ in one.look), None)
-                one = one._replace(followed=Followed(self.followed, row, None, None, np.empty(0, NO_CHANGES), one.at))
-            yield one
+            if told != (self.asked, self.followed):
+                told = (self.asked, self.followed)
+                yield self._more_closely(self.given[-1])
             select.select([stop], [], [], 0.02)
 
-
-NO_CHANGES: Final = np.dtype([("at", "i8")])
+    def _more_closely(self, one: Seen) -> Seen:
+        row = next((table.select(table.values("cookie") == self.followed) for table, _ in one.look))
+        changes = np.empty(0, TRANSITION)
+        return one._replace(followed=Followed(self.followed, row if len(row) else None, None, None, changes, one.at))

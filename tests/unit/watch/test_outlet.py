@@ -114,6 +114,18 @@ def test_the_end_waits_for_a_slow_reader(pipe: tuple[int, int]) -> None:
     assert text.count(b"\n") == 5_001
 
 
+def test_a_descriptor_that_somebody_made_non_blocking_is_waited_for(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, False)
+    outlet = Outlet(writing)
+    outlet.put(step(1, 5_000))
+    found, thread = everything(reading)
+    outlet.finish("end")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+    thread.join(10)
+    assert [line.get("cookie") for line in found] == [*range(1, 5_001), None]
+
+
 def test_a_reader_that_has_gone_ends_it(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     outlet = Outlet(writing)

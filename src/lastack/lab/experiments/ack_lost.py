@@ -15,7 +15,7 @@ _ORDERLY = (("FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT"), ("CLOSE_WAIT", "LAST_ACK"
 
 def run(lab: Lab) -> Outcome:
     """Lose the ACK while the other program still thinks, and once more where it closes right after the loss."""
-    with lab.scene("the ACK is lost, the server's program still thinks", delay=20 * MILLISECOND) as bench:
+    with lab.scene("the ACK is lost, the server's program still thinks", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
         bench.back.lose(bare_ack, times=lab.number("losses"))
@@ -27,7 +27,7 @@ def run(lab: Lab) -> Outcome:
         bench.ended(there, 5 * SECOND)
         fins = instants(bench, bench.client, fin)
         lanes = lane(bench, bench.client), lane(bench, bench.server)
-    with lab.scene("the ACK is lost, the server's FIN follows at once", delay=20 * MILLISECOND) as bench:
+    with lab.scene("the ACK is lost, the server's FIN follows at once", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         bench.exchange(here, there)
         bench.back.lose(bare_ack, times=lab.number("losses"))

@@ -52,7 +52,7 @@ def _duplicated(bench: Bench) -> bool:
     bench.until(there.receive, 10 * SECOND)
     closed(bench, there, here)
     late = next(packet for packet in bench.sent_by(bench.client) if packet.segment and packet.segment.payload == _OLD)
-    bench.inject(late, bench.client)
+    bench.inject(late, bench.client, "late: a copy")
     bench.within(5 * SECOND, lambda: resets(bench, bench.client) > 0)
     bench.wait(100 * MILLISECOND)
     return there.state is State.TIME_WAIT
@@ -64,7 +64,7 @@ def _reset(bench: Bench) -> bool:
     closed(bench, there, here)
     last = segments(bench, bench.server)[-1]
     rst = Segment(last.dst_port, last.src_port, add(last.ack, 1), 0, RST, 0)
-    bench.inject(bench.sent_by(bench.client)[-1].with_segment(rst), bench.client)
+    bench.inject(bench.sent_by(bench.client)[-1].with_segment(rst), bench.client, "one octet further on")
     bench.wait(100 * MILLISECOND)
     return there.state is State.TIME_WAIT
 

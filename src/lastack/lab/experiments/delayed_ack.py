@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lastack.drive.faults import fin
+from lastack.drive.faults import every, fin
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import instants, seconds
+from lastack.lab.reading import LATE, seconds
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
-_ROUNDS = 3
-"""The quickest of so many counts: a busy machine only ever adds to a time, and to a count of segments."""
+_ROUNDS = 8
+"""The quickest of so many at most counts: a busy machine only ever adds to a time, and to a count of segments."""
+_SOON: Nanos = 20 * MILLISECOND
+"""Less than this is no delayed ACK, and a close that took no longer has nothing to gain."""
 
 
 class _Close(NamedTuple):
-    """A close: its segments, and how long after the first FIN its ACK left, the program heard, the end came.
+    """A close: its segments, and its times.
 
-    `rest` is the time from the second FIN to the end.
+    `acked`: from the first FIN, or from the program's asking for it, to its ACK. `heard`: from the FIN to the end of
+    file. `rest`: from the second FIN to the end.
     """
 
     segments: int
@@ -43,23 +46,32 @@ def run(lab: Lab) -> Outcome:
     parted = _play(lab, "TCP_QUICKACK set on reading the end of file, and the program closes at once", 0, "after")
     saved = late.acked - soon.acked if lab.flag("lingers") else late.ended - soon.ended
     facts = (
-        Fact("ACK of the FIN, delayed, after", seconds(late.acked), "s", 0.6),
-        Fact("TCP_QUICKACK set before the FIN: sooner by 20 ms or more", late.acked - vain.acked > 20 * MILLISECOND),
-        Fact("TCP_QUICKACK set after it: sooner by 20 ms or more", late.acked - soon.acked > 20 * MILLISECOND),
-        Fact("ACK of the FIN then after", seconds(soon.acked), "s", None),
+        Fact("the ACK of the FIN is delayed", late.acked > _SOON),
+        Fact("it is so too with TCP_QUICKACK set before the FIN", vain.acked > _SOON),
+        Fact("it is so too with TCP_QUICKACK set on reading the end of file", soon.acked > _SOON),
+        Fact("ACK of the FIN, delayed, after", seconds(late.acked), "s", LATE),
+        Fact("ACK of the FIN, at once, after", seconds(soon.acked), "s", None),
         Fact("end of the close, program's time left out, delayed", seconds(late.ended), "s", None),
         Fact("end of the close, program's time left out, at once", seconds(soon.ended), "s", None),
-        Fact("the close ends sooner by 20 ms or more", late.ended - soon.ended > 20 * MILLISECOND),
+        Fact("the close ends sooner by 20 ms or more", late.ended - soon.ended > _SOON),
         Fact("segments, delayed, where the program closes at once", joined.segments),
         Fact("segments, at once, where the program closes at once", parted.segments),
     )
-    return Outcome(Verdict.HOLDS if saved > 20 * MILLISECOND else Verdict.FALSE, facts)
+    return Outcome(Verdict.HOLDS if saved > _SOON else Verdict.FALSE, facts)
 
 
 def _play(lab: Lab, title: str, think: Nanos, quick: str) -> _Close:
     with lab.scene(title) as bench:
-        closes = [_close(bench, 80 + number, think, quick) for number in range(_ROUNDS)]
-    return _Close(*(min(values) for values in zip(*closes, strict=True)))
+        best = _close(bench, 80, think, quick)
+        for port in range(81, 80 + _ROUNDS):
+            if (
+                best.ended < _SOON
+                and (best.acked < _SOON or quick != "after")
+                and best.segments == 3 + bool(think or quick)
+            ):
+                break
+            best = _Close(*map(min, best, _close(bench, port, think, quick)))
+    return best
 
 
 def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:
@@ -77,9 +89,14 @@ def _close(bench: Bench, port: int, think: Nanos, quick: str) -> _Close:
     there.close()
     bench.ended(there, 5 * SECOND)
     packets = bench.packets()[before:]
-    begin, second = (instants(bench, host, fin)[-1] for host in (bench.client, bench.server))
-    answer = next(at for at, host, _, _ in packets if host == bench.server.name)
-    return _Close(len(packets), answer - begin, heard - begin, packets[-1][0] - second)
+    begin = packets[0][0]
+    answer, second = (
+        next(at for at, host, packet, _ in packets if host == bench.server.name and where(packet))
+        for where in (every, fin)
+    )
+    # Where the option makes the ACK leave it is counted from there: how soon the program sets it is its own affair.
+    asked = heard if quick == "after" else begin
+    return _Close(len(packets), answer - asked, heard - begin, packets[-1][0] - second)
 
 
 EXPERIMENT = Experiment(

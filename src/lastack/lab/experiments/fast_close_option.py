@@ -67,7 +67,7 @@ def _play(lab: Lab, way: _Way) -> _Seen:
         here.close()
         bench.wait(300 * MILLISECOND)
         soon = here.state
-        bench.wait(lab.seconds("think"))
+        bench.within(lab.seconds("think"), lambda: here.state is State.CLOSED)
         read = all_read(bench, there, SECOND)
         there.close()
         bench.wait(300 * MILLISECOND)
@@ -94,7 +94,7 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.FALSE,
     knobs=(
-        Knob("think", 1.0, "seconds that the other program needs before it closes as well"),
+        Knob("think", 3.0, "seconds after which the other program closes as well, if nothing is left before"),
         Knob("peer_first", False, "whether the other side closes first"),
     ),
     counter={"peer_first": True},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import finished, opened, resets
+from lastack.lab.short import STEADY, finished, opened, resets
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 
@@ -16,7 +16,7 @@ def run(lab: Lab) -> Outcome:
     """Close some connections with the default and with a low tcp_fin_timeout, and count what waits a while later."""
     left, refused, half = {}, {}, {}
     for timeout in (60, _LOW):
-        with lab.scene(f"tcp_fin_timeout = {timeout}", tcp_fin_timeout=timeout) as bench:
+        with lab.scene(f"tcp_fin_timeout = {timeout}", tcp_fin_timeout=timeout, tcp_rfc1337=STEADY) as bench:
             listener = bench.server.listen(80)
             pairs = [opened(bench, listener, bench.client, (bench.server.address, 80)) for _ in range(_MANY + 1)]
             for here, _ in pairs:
@@ -64,5 +64,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"peer": 3.0},
     flips_to=Verdict.HOLDS,
+    picture=(1, 0),
     kernel_s=8.0,
 )

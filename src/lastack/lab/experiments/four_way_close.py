@@ -7,7 +7,7 @@ from itertools import pairwise
 from lastack.drive.faults import fin
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.reading import LATE, lane, seconds, segments, spent
+from lastack.lab.reading import lane, seconds, segments, spent
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND
@@ -47,7 +47,7 @@ def run(lab: Lab) -> Outcome:
         Fact("states of the other side", other),
         Fact("by how much the ACK of a FIN exceeds the FIN's sequence number", max(steps)),
         Fact("FINs of the server", open_fins),
-        Fact("time in FIN_WAIT_2", seconds(half), "s", LATE),
+        Fact("time in FIN_WAIT_2", seconds(half), "s", None),
     )
     return Outcome(Verdict.HOLDS if told else Verdict.FALSE, facts)
 
@@ -64,10 +64,10 @@ EXPERIMENT = Experiment(
     ),
     source=Words("all five articles", "五篇文章都这样说"),
     lesson=Words(
-        "TCP itself sends only the first two segments. The third leaves when the other program calls close(), and not "
-        "before: until then one side stays in CLOSE_WAIT and the other in FIN_WAIT_2. If a close hangs half way, look "
+        "The two ACKs are TCP's own, each FIN waits for a program. The third segment leaves when the other program calls "
+        "close(), and not before: until then one side stays in CLOSE_WAIT and the other in FIN_WAIT_2. If a close hangs half way, look "
         "for the program that has not closed its socket, not for a setting (try --set closes=false).",
-        "内核自己只会完成前两次挥手。第三次挥手要等对方的程序调用 close() 才会发出：在那之前一边停在 CLOSE_WAIT，"
+        "两个 ACK 由内核自己发出，而每个 FIN 都要等程序。第三次挥手要等对方的程序调用 close() 才会发出：在那之前一边停在 CLOSE_WAIT，"
         "另一边停在 FIN_WAIT_2。如果挥手停在半路，要找的是没有关闭套接字的程序，而不是某个内核参数"
         "（试试 --set closes=false）。",
     ),

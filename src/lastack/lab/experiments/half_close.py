@@ -17,7 +17,7 @@ _REQUEST = b"the whole question" * 100
 def run(lab: Lab) -> Outcome:
     """Ask, end the asking side, and let the other send a long answer after it has read the end of file."""
     size = lab.number("answer")
-    with lab.scene("the client ends its side, then the answer begins") as bench:
+    with lab.scene("the client ends its side, then the answer begins", delay=100 * MILLISECOND) as bench:
         here, there = bench.connection()
         here.send(_REQUEST)
         if lab.flag("keeps"):
@@ -25,11 +25,11 @@ def run(lab: Lab) -> Outcome:
         else:
             here.close()
         asked = all_read(bench, there, 10 * SECOND).octets
-        bench.wait(50 * MILLISECOND)
+        bench.wait(200 * MILLISECOND)
         state = there.state
         error, got, ended = _answer(bench, here, there, size, lab.flag("keeps"))
         there.close()
-        bench.wait(100 * MILLISECOND)
+        bench.wait(500 * MILLISECOND)
         closer, other = lane(bench, bench.client), lane(bench, bench.server)
         resets = sum(map(rst, bench.sent_by(bench.client)))
     whole = got == size and ended and asked == len(_REQUEST) and state is State.CLOSE_WAIT
@@ -90,7 +90,7 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.HOLDS,
     knobs=(
-        Knob("answer", 20_000, "octets of the answer"),
+        Knob("answer", 8_000, "octets of the answer"),
         Knob("keeps", True, "whether the client calls shutdown(SHUT_WR) (else close())"),
     ),
     counter={"keeps": False},

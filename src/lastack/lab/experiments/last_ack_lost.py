@@ -10,7 +10,7 @@ from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND
 
-_DELAY = 20 * MILLISECOND
+_DELAY = 80 * MILLISECOND
 
 
 def run(lab: Lab) -> Outcome:
@@ -66,7 +66,7 @@ EXPERIMENT = Experiment(
     ),
     run=run,
     expected=Verdict.HOLDS,
-    knobs=(Knob("losses", 5, "how many last ACKs are lost one after the other"),),
+    knobs=(Knob("losses", 4, "how many last ACKs are lost one after the other"),),
     counter={"tcp_max_tw_buckets": 0},
     flips_to=Verdict.FALSE,
     kernel_s=67.0,

@@ -8,7 +8,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened, port_range
+from lastack.lab.short import STEADY, closed, opened, port_range
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 
@@ -26,7 +26,7 @@ def run(lab: Lab) -> Outcome:
         ("three backends in turn", 3, 1),
         ("one backend, three source addresses in turn", 1, 3),
     ):
-        with lab.scene(title, client=_CLIENT) as bench:
+        with lab.scene(title, client=_CLIENT, tcp_rfc1337=STEADY) as bench:
             refused[title], share = _spread(bench, backends, sources, lab.flag("no_port"))
             each = port_range(bench.server) / 60
         facts.append(Fact(f"{title}: refused of {3 * _PORTS}", refused[title]))
@@ -81,5 +81,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"no_port": False},
     flips_to=Verdict.FALSE,
+    picture=None,
     kernel_s=4.0,
 )

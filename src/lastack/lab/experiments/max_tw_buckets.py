@@ -5,7 +5,7 @@ from __future__ import annotations
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, finished, opened, resets
+from lastack.lab.short import STEADY, closed, finished, opened, resets
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -16,14 +16,16 @@ _MANY = 4
 
 def run(lab: Lab) -> Outcome:
     """Close more connections than may wait: with peers that close at once, with one that does not, with a lost ACK."""
-    with lab.scene("the peer's FIN is there before the limit counts", client={"tcp_max_tw_buckets": _LIMIT}) as bench:
+    with lab.scene(
+        "the peer's FIN is there before the limit counts", client={"tcp_max_tw_buckets": _LIMIT}, tcp_rfc1337=STEADY
+    ) as bench:
         kept, oldest = _four_at_once(bench)
         default = int(bench.server.setting("tcp_max_tw_buckets") or 0)
         sent = {"the peer has sent its FIN": resets(bench, bench.client)}
         overflows = bench.client.counters().get("TCPTimeWaitOverflow", 0)
     errors = {}
     for title, late in (("the peer closes later than the client", True), ("the last ACK is lost", False)):
-        with lab.scene(title, client={"tcp_max_tw_buckets": _LIMIT}) as bench:
+        with lab.scene(title, client={"tcp_max_tw_buckets": _LIMIT}, tcp_rfc1337=STEADY) as bench:
             errors[title] = _one_too_many(bench, lab.seconds("think") if late else 0, lost=not late)
             sent[title] = resets(bench, bench.client)
     facts = (
@@ -103,5 +105,6 @@ EXPERIMENT = Experiment(
     knobs=(Knob("think", 0.4, "seconds after which the slow peer closes"),),
     counter={"tcp_max_tw_buckets": 1000},
     flips_to=Verdict.FALSE,
+    picture=(1, 2),
     kernel_s=3.0,
 )

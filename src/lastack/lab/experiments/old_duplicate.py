@@ -65,7 +65,7 @@ def _played(bench: Bench, same: bool, both: bool) -> str:
     if both:
         # As if the server, too, had begun with the number it had before.
         late.ack = segments(bench, bench.client)[-1].ack
-    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client)
+    bench.inject(bench.sent_by(bench.client)[-1].with_segment(late), bench.client, "late: of the old connection")
     bench.wait(SECOND // 4)
     here.send(b"order 8;")
     bench.wait(SECOND // 4)
@@ -83,11 +83,11 @@ EXPERIMENT = Experiment(
     lesson=Words(
         "It can happen, and nobody notices: afterwards both ends agree on every number, but the server has carried out an "
         "order of long ago, and never got the new one. It takes three things at once: no TIME_WAIT, no timestamps (they are "
-        "on by default), and numbers that overlap in both directions, for an ACK from outside the window is refused as well "
-        "(RFC 5961). Linux counts its initial numbers up by 15.6 million a second, so only a connection that was faster "
+        "on by default), and numbers that overlap in both directions, for text with an ACK of long ago is refused as well (RFC "
+        "5961; by Linux not where its fast path takes it). Linux counts its initial numbers up by 15.6 million a second, so only a connection that was faster "
         "than 15.6 MB/s leaves numbers ahead of its successor. Keep TIME_WAIT and tcp_timestamps = 1: they cost next to nothing.",
         "确实会发生，而且谁也察觉不到：事后双方的序列号完全对得上，服务器却执行了很久以前的订单，新订单反而丢了。"
-        "但这需要三件事同时成立：没有 TIME_WAIT；没有时间戳（默认开启）；两个方向的序列号都与旧连接重叠（确认号落在窗口之外的报文段同样会被拒绝，见 RFC 5961）。"
+        "但这需要三件事同时成立：没有 TIME_WAIT；没有时间戳（默认开启）；两个方向的序列号都与旧连接重叠（确认号过旧的报文段同样会被拒绝，见 RFC 5961；但 Linux 的快速路径不做这项检查）。"
         "Linux 的初始序列号每秒增长约 1560 万，只有平均速度超过 15.6 MB/s 的连接，旧序列号才会跑到后继连接的前面。"
         "请保留 TIME_WAIT 和 tcp_timestamps = 1，它们几乎没有代价。",
     ),

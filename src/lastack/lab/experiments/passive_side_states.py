@@ -37,7 +37,7 @@ def run(lab: Lab) -> Outcome:
         behind, fins = there.state, sum(map(fin, bench.sent_by(bench.server)))
     facts = (
         Fact("states of the passive side", states),
-        Fact("time in CLOSE_WAIT", seconds(waiting[0]), "s", LATE),
+        Fact("time in CLOSE_WAIT", seconds(waiting[0]), "s", None),
         Fact("time in LAST_ACK, a round trip of 0.2 s", seconds(waiting[1]), "s", LATE),
         Fact("state where the FIN has to wait behind data", behind.name),
         Fact("FINs sent by then", fins),

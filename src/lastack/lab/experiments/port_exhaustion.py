@@ -6,7 +6,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench, Option
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened, port_range, used_up
+from lastack.lab.short import STEADY, closed, opened, port_range, used_up
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import SECOND, Nanos
 
@@ -18,7 +18,9 @@ def run(lab: Lab) -> Outcome:
     """Use a small range up towards one destination, then try others; and find the rate that it can bear."""
     ports = lab.number("ports")
     few = {"ip_local_port_range": f"{_FIRST} {_FIRST + ports - 1}"}
-    with lab.scene(f"{ports} ports, all of them in TIME_WAIT towards one destination", client=few) as bench:
+    with lab.scene(
+        f"{ports} ports, all of them in TIME_WAIT towards one destination", client=few, tcp_rfc1337=STEADY
+    ) as bench:
         found = _destinations(bench, 2 * ports, lab.flag("bind"))
         default = port_range(bench.server)
     facts = [Fact(f"connections {where}", count) for where, (count, _) in found.items()]
@@ -26,7 +28,7 @@ def run(lab: Lab) -> Outcome:
     facts.append(Fact("ports of the default range", default))
     facts.append(Fact("connections a second to one destination", default / 60, "a second"))
     for share in (95, 105) if lab.seconds("rate") else ():
-        with lab.scene(f"{ports} ports, {share} % of what they can bear", client=few) as bench:
+        with lab.scene(f"{ports} ports, {share} % of what they can bear", client=few, tcp_rfc1337=STEADY) as bench:
             refused = _at_a_rate(bench, ports, share, lab.seconds("rate"))
         facts.append(Fact(f"refused at {share} % of {ports} ports a minute", refused))
     one, other_port, other_address, _ = (count for count, _ in found.values())
@@ -93,5 +95,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"bind": True},
     flips_to=Verdict.HOLDS,
+    picture=None,
     kernel_s=3.0,
 )

@@ -6,7 +6,7 @@ from lastack.errors import CallError
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened
+from lastack.lab.short import STEADY, closed, opened
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 
@@ -19,7 +19,7 @@ def run(lab: Lab) -> Outcome:
     facts: list[Fact] = []
     for before, after in ((False, False), (False, True), (True, False), (True, True)):
         title = f"the old server {_sets(before)} SO_REUSEADDR, the new one {_sets(after)}"
-        with lab.scene(title) as bench:
+        with lab.scene(title, tcp_rfc1337=STEADY) as bench:
             left[before], error = _restarted(bench, before, after, lab.flag("linger"))
         facts.append(Fact(f"{title}: bind()", error or "works"))
     facts += [
@@ -66,5 +66,6 @@ EXPERIMENT = Experiment(
     knobs=(Knob("linger", False, "a server that sets SO_REUSEADDR also sets SO_LINGER {1, 0}"),),
     counter={"linger": True},
     flips_to=Verdict.HOLDS,
+    picture=None,
     kernel_s=3.0,
 )

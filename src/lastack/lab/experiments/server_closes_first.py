@@ -56,10 +56,10 @@ EXPERIMENT = Experiment(
     source=Words("all five articles", "五篇文章都这样说"),
     lesson=Words(
         "TIME_WAIT on a server means that the server closes first: answers with Connection: close, HTTP/1.0, or a "
-        "keep-alive time-out that is shorter than the clients'. They are harmless there; whoever wants fewer lets the "
+        "keep-alive time-out that is shorter than the clients' (if both close at once, both have one: simultaneous-close). They are harmless there; whoever wants fewer lets the "
         "client close first. Do not get rid of them with tcp_max_tw_buckets (try --set tcp_max_tw_buckets=0: then "
         "nobody has one, and nobody answers a repeated FIN).",
-        "服务器上有 TIME_WAIT，说明是服务器先关闭的：应答带 Connection: close、HTTP/1.0，或者 keep-alive 超时比客户端短。"
+        "服务器上有 TIME_WAIT，说明是服务器先关闭的：应答带 Connection: close、HTTP/1.0，或者 keep-alive 超时比客户端短（如果双方同时关闭，则双方都有，见 simultaneous-close）。"
         "它们放在那里并无害处；想要少一些，就让客户端先关闭。不要用 tcp_max_tw_buckets 去消灭它们"
         "（试试 --set tcp_max_tw_buckets=0：谁都没有 TIME_WAIT，也就没有人应答重发的 FIN）。",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened, used_up
+from lastack.lab.short import STEADY, closed, opened, used_up
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 
@@ -16,7 +16,7 @@ def run(lab: Lab) -> Outcome:
     """Give a server two local ports, let it close twenty connections first, and see whether one more client gets in."""
     proxy = lab.flag("proxy")
     title = "the server connects to an upstream" if proxy else "the server accepts"
-    with lab.scene(f"{title}; it has a range of two ports", server=_PORTS) as bench:
+    with lab.scene(f"{title}; it has a range of two ports", server=_PORTS, tcp_rfc1337=STEADY) as bench:
         if proxy:
             served, error = used_up(bench, bench.client.listen(80), bench.server, (bench.client.address, 80), _MANY)
         else:
@@ -62,4 +62,5 @@ EXPERIMENT = Experiment(
     ),
     counter={"proxy": True},
     flips_to=Verdict.HOLDS,
+    picture=None,
 )

@@ -10,18 +10,19 @@ from lastack.model.state import State
 from lastack.model.time import MILLISECOND
 
 _BOTH = ("FIN_WAIT_1", "CLOSING", "TIME_WAIT")
+_DELAY = 300 * MILLISECOND
 
 
 def run(lab: Lab) -> Outcome:
     """Close one end, and the other so long after that."""
-    with lab.scene("both close before either has heard of it", delay=150 * MILLISECOND) as bench:
+    with lab.scene("both close before either has heard of it", delay=_DELAY) as bench:
         here, there = bench.connection()
-        bench.wait(400 * MILLISECOND)
+        bench.wait(3 * _DELAY)
         before = len(bench.packets())
         here.close()
         bench.wait(lab.seconds("apart"))
         there.close()
-        bench.wait(800 * MILLISECOND)
+        bench.wait(4 * _DELAY)
         seen = segments(bench, before)
         lanes = [lane(bench, host) for host in (bench.client, bench.server)]
         waits = [host.count(State.TIME_WAIT) for host in (bench.client, bench.server)]
@@ -52,7 +53,7 @@ EXPERIMENT = Experiment(
     ),
     run=run,
     expected=Verdict.HOLDS,
-    knobs=(Knob("apart", 0.0, "seconds between the two close(); a FIN travels for 0.15 s"),),
-    counter={"apart": 0.4},
+    knobs=(Knob("apart", 0.0, "seconds between the two close(); a FIN travels for 0.3 s"),),
+    counter={"apart": 0.7},
     flips_to=Verdict.FALSE,
 )

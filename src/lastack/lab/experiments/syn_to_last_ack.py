@@ -56,11 +56,12 @@ EXPERIMENT = Experiment(
     ),
     source=Words("one of the articles", "其中一篇文章"),
     lesson=Words(
-        "LAST_ACK answers with an ACK of what it knows (a challenge ACK, RFC 5961); it is the client that sends the RST, because "
+        "RFC 793 asked for a RST where the SYN is in the window; since RFC 5961 the answer is an ACK of what LAST_ACK knows (a "
+        "challenge ACK). It is the client that sends the RST, because "
         "that ACK makes no sense to it, and this ends the LAST_ACK. The client repeats its SYN a few milliseconds later "
         "(after 1 s before Linux 5.6) and is accepted. A restarted client that binds its old port need not wait, and nothing "
         "need be tuned.",
-        "LAST_ACK 回的是 ACK（challenge ACK，RFC 5961），内容是它所知道的序号；发 RST 的是客户端，因为这个 ACK 对它毫无意义，"
+        "RFC 793 曾要求对落在窗口内的 SYN 回 RST；RFC 5961 之后，LAST_ACK 回的是 ACK（challenge ACK），内容是它所知道的序号。发 RST 的是客户端，因为这个 ACK 对它毫无意义，"
         "而这个 RST 正好结束了 LAST_ACK。客户端几毫秒后（Linux 5.6 之前是 1 秒后）重传的 SYN 就会被接受。"
         "因此重启后仍绑定原端口的客户端不必等待，也不用调优。",
     ),

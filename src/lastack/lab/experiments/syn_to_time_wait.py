@@ -84,5 +84,6 @@ EXPERIMENT = Experiment(
     expected=Verdict.ONLY_IF,
     counter={"tcp_max_tw_buckets": 0},
     flips_to=Verdict.HOLDS,
+    picture=(2, 0),
     kernel_s=3.0,
 )

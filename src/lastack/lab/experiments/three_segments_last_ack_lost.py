@@ -27,9 +27,9 @@ class _Seen(NamedTuple):
 
 def run(lab: Lab) -> Outcome:
     """Lose the last ACK of a close with four segments, and of one with three."""
-    with lab.scene("four segments, the last ACK is lost", delay=20 * MILLISECOND) as bench:
+    with lab.scene("four segments, the last ACK is lost", delay=100 * MILLISECOND) as bench:
         four = _close(bench, 80, lab.seconds("think"))
-    with lab.scene("three segments, the last ACK is lost", delay=20 * MILLISECOND) as bench:
+    with lab.scene("three segments, the last ACK is lost", delay=100 * MILLISECOND) as bench:
         tries = (_close(bench, port, 0) for port in range(80, 80 + _TRIES))
         three = next(seen for seen in tries if seen.segments[1] == "server FIN,ACK")
     facts = (
@@ -69,11 +69,11 @@ EXPERIMENT = Experiment(
     source=Words("one of the articles, as its reason for four", "其中一篇文章，作为需要四次的理由"),
     lesson=Words(
         "Three segments are four with the middle two in one; the last ACK is there in both. Whoever sent the last FIN repeats "
-        "it until it is acknowledged (first after about 0.25 s here), and TIME_WAIT on the other side answers. What tells is "
+        "it until it is acknowledged (first after 0.2 s and one or two round trips), and TIME_WAIT on the other side answers. What tells is "
         "this repeat and this wait, not the count: with TIME_WAIT switched off (--set tcp_max_tw_buckets=0) the repeated FIN "
         "gets a RST. The true reason for four: each direction ends when its own program says so.",
         "三次挥手就是把中间两次合并成一个报文段，最后的 ACK 两种情形都有。发出最后一个 FIN 的一方会重传，直到得到确认"
-        "（这里第一次重传在约 0.25 秒之后），而对面的 TIME_WAIT 会回答。起作用的是重传和等待，而不是次数："
+        "（第一次在 0.2 秒加一到两个往返时间之后），而对面的 TIME_WAIT 会回答。起作用的是重传和等待，而不是次数："
         "关掉 TIME_WAIT（--set tcp_max_tw_buckets=0），重传的 FIN 得到的就是 RST。需要四次的真正原因是：每个方向由自己的程序决定何时结束。",
     ),
     run=run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lastack.lab.experiment import Experiment
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed
+from lastack.lab.short import STEADY, closed
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -16,7 +16,7 @@ _LEAST, _MOST = 59 * SECOND, 66 * SECOND
 
 def run(lab: Lab) -> Outcome:
     """Close three connections under three values of tcp_fin_timeout, and see how long each waits."""
-    with lab.scene("three values of tcp_fin_timeout", delay=10 * MILLISECOND) as bench:
+    with lab.scene("three values of tcp_fin_timeout", delay=10 * MILLISECOND, tcp_rfc1337=STEADY) as bench:
         began: dict[int, Nanos] = {}
         lasted = dict.fromkeys(_FIN_TIMEOUTS, 0)
         ends = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
-from lastack.lab.short import closed, opened, segments
+from lastack.lab.short import STEADY, closed, opened, segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import SECOND, Nanos
 from lastack.wire.flags import SYN
@@ -22,7 +22,7 @@ _BEHIND = 1_000_000
 def run(lab: Lab) -> Outcome:
     """Serve a machine, and then another behind the same NAT, whose clock is behind."""
     nat = lab.flag("nat")
-    with lab.scene(f"two machines {'behind one NAT' if nat else 'with an address each'}") as bench:
+    with lab.scene(f"two machines {'behind one NAT' if nat else 'with an address each'}", tcp_rfc1337=STEADY) as bench:
         exists = bench.server.setting("tcp_tw_recycle") is not None
         if exists:
             bench.server.set(tcp_tw_recycle=1)
@@ -49,7 +49,8 @@ def _second_machine(bench: Bench, address: str, pause: Nanos) -> int:
         syn.mss = 1460
         if first.ts_value is not None:
             syn.ts_value = max(first.ts_value - _BEHIND, 1)
-        bench.inject(Packet(address_bytes(address), address_bytes(bench.server.address), syn), bench.client)
+        packet = Packet(address_bytes(address), address_bytes(bench.server.address), syn)
+        bench.inject(packet, bench.client, "of the second machine")
         bench.wait(pause)
     return sum(answer.dst_port == _OTHER_PORT and answer.flags & SYN != 0 for answer in segments(bench, bench.server))
 
@@ -76,6 +77,7 @@ EXPERIMENT = Experiment(
     knobs=(Knob("nat", True, "the two machines share an address"),),
     counter={"nat": False},
     flips_to=Verdict.HOLDS,
+    picture=(0, 1),
     flips_on_engine_alone="the setting has been gone since Linux 4.12",
     reason="The engine plays a kernel before 4.12; a newer one has no tcp_tw_recycle.",
     kernel_s=9.0,

@@ -18,7 +18,8 @@ def run(lab: Lab) -> Outcome:
     with lab.scene(
         "the server answers and closes before it has read the whole request", delay=100 * MILLISECOND
     ) as bench:
-        here, there = bench.connection()
+        # A small window keeps the ladder short.
+        here, there = bench.connection(so_rcvbuf=4_096)
         here.send(_REQUEST)
         bench.wait(300 * MILLISECOND)
         there.receive(limit=len(_REQUEST) if lab.flag("reads_all") else 100)
@@ -54,11 +55,11 @@ EXPERIMENT = Experiment(
     ),
     lesson=Words(
         "A common cause of 'connection reset by peer' where the server means to refuse politely: 413 and close() before "
-        "the body has been read. Here 5,520 of 20,000 octets of the answer never left. End your side with shutdown(SHUT_WR), "
+        "the body has been read. Here 17,104 of 20,000 octets of the answer never left. End your side with shutdown(SHUT_WR), "
         "read and throw away until the end of file or a time-out, then close() (nginx calls it lingering_close). The "
         "counter is TCPAbortOnClose.",
         "这是“connection reset by peer”的常见原因：服务器本想客气地拒绝，没读完请求体就回 413 并 close()。"
-        "这里 20,000 字节的应答有 5,520 字节根本没有发出去。正确做法：shutdown(SHUT_WR)，继续读并丢弃，直到 EOF 或超时，"
+        "这里 20,000 字节的应答有 17,104 字节根本没有发出去。正确做法：shutdown(SHUT_WR)，继续读并丢弃，直到 EOF 或超时，"
         "再 close()（nginx 里叫 lingering_close）。看计数器 TCPAbortOnClose。",
     ),
     run=run,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from lastack.model.address import MAPPED_PREFIX
 from lastack.model.close import Closer
 from lastack.model.state import State
 
@@ -135,3 +136,18 @@ def four_tuples(rows: Array) -> Array:
         *(rows[f"{side}_addr"][half] for side in ("local", "remote") for half in ("high", "low")),
         rows["local_port"].astype(np.uint64) << np.uint64(16) | rows["remote_port"],
     )
+
+
+ANYWHERE: Final = (None, MAPPED_PREFIX, 0)
+"""What a listener may be bound to that a connection belongs to: its local address, or the lower half of a wildcard."""
+
+
+def endpoints(rows: Array, wildcard: int | None = None) -> Array:
+    """A number for each local endpoint, as in `four_tuples`, or for its port at a wildcard address (see ANYWHERE)."""
+    ends = np.zeros(len(rows), TRANSITION)
+    ends["local_port"] = rows["local_port"]
+    if wildcard is None:
+        ends["local_addr"] = rows["local_addr"]
+    else:
+        ends["local_addr"]["low"] = wildcard
+    return four_tuples(ends)

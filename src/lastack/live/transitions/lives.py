@@ -109,6 +109,13 @@ class Lives:
             found[missing[hit]] = ended[order[at[hit]]]
         return found
 
+    def belong(self, cookies: Array, pids: Array, commands: Array) -> None:
+        """Say whose the sockets with these cookies are, as far as no change has told it."""
+        places = self._shelf.find(cookies)
+        told = (places >= 0) & (self._shelf.lives["pid"][places] == 0)
+        for name, values in (("pid", pids), ("command", commands)):
+            self._shelf.lives[name][places[told]] = values[told]
+
     # -- dumps
 
     def _moved(self, rows: Array, places: Array, seen: Look) -> Array:
@@ -142,7 +149,9 @@ class Lives:
         asked[UNKNOWN] = True
         gone = asked[states] & (self._shelf.lives["changed"][used] < seen.began)
         place = self._shelf.lives["namespace"][used]
-        gone &= np.isin(place, list(seen.namespaces)) | ((place == 0) & (states == UNKNOWN))
+        gone &= (
+            np.isin(place, list(seen.namespaces)) | ((place == 0) & (states == UNKNOWN)) | self._outlived(used, seen)
+        )
         used = np.setdiff1d(used[gone], shown, assume_unique=True)
         lives = self._shelf.lives[used]
         changes = chains.as_changes(lives)
@@ -153,6 +162,13 @@ class Lives:
         timer = np.where(lives["state"] == State.TIME_WAIT, lives["since"] + TIME_WAIT_LENGTH, seen.began)
         changes["at"] = np.where(pending, lives["changed"], np.minimum(timer, seen.began))
         return changes
+
+    def _outlived(self, places: Array, seen: Look) -> Array:
+        """Which mini-sockets must be over by now, also where nobody looks any more: in a namespace that has ended."""
+        lives = self._shelf.lives
+        mini = np.isin(lives["state"][places], (UNKNOWN, State.TIME_WAIT))
+        outlived: Array = mini & (lives["changed"][places] + TIME_WAIT_LENGTH + _TICKS < seen.began)
+        return outlived
 
     def _known(self, rows: Array) -> Array:
         """The places of the sockets of a dump, by cookie and where that is not known yet by four-tuple; -1 for none."""
@@ -166,7 +182,9 @@ class Lives:
 
     def _seed(self, rows: Array) -> None:
         fresh = _fresh(rows, np.zeros(len(rows), np.bool_))
-        fresh["state"], fresh["since"], fresh["changed"] = rows["after"], rows["at"], rows["at"]
+        # Only a TIME_WAIT tells when it began; how long others have been in their state is not known.
+        fresh["since"] = np.where(rows["after"] == State.TIME_WAIT, rows["at"], 0)
+        fresh["state"], fresh["changed"] = rows["after"], rows["at"]
         fresh["sampled"] = np.left_shift(1, rows["after"], dtype=np.uint16)
         fresh["first_closer"] = chains.CLOSER_SEEN[rows["after"]]
         self._shelf.put(fresh)
@@ -188,10 +206,8 @@ class Lives:
         # A request of the SYN queue becomes a socket and keeps its cookie (inet_csk_clone_lock()).
         again &= follows | (lives["state"][places] != State.SYN_RECEIVED)
         over = places[again & ~follows]
-        known = places[(places >= 0) & ~again]
-        lives["changed"][known] = heads["at"].max()  # what there is to be said of now is not forgotten now
         new = np.flatnonzero((places < 0) | again)
-        places[new] = self._shelf.put(_fresh(copied(heads, new), births[new]))
+        places[new] = self._shelf.put(_fresh(copied(heads, new), births[new]), needed=np.unique(places[places >= 0]))
         return places, over
 
     def _recognise(self, heads: Array, lost: Array, places: Array) -> None:

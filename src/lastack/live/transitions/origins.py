@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lastack.live import sockdiag
-from lastack.model.address import MAPPED_PREFIX
 from lastack.model.state import State
 
 from . import chains, seen
@@ -45,17 +44,17 @@ class Origins:
     def of_births(self, rows: Array) -> Array:
         """The namespaces of the sockets that these rows bring about; 0 unknown."""
         called = rows["namespace"].astype(np.int64)
-        opened = (rows["after"] == State.LISTEN) & (called != 0)
-        self._add_listeners(rows[opened])
+        self._add_listeners(rows[rows["after"] == State.LISTEN])
         children = np.flatnonzero(rows["before"] == State.LISTEN)
         ends = rows["local_addr"][children]
         first, which = distinct(ends["high"], ends["low"], rows["local_port"][children])
         few = rows[children[first]]
-        found = np.zeros(len(few), np.int64)
-        for wildcard in (None, MAPPED_PREFIX, 0):
-            told = [self._listeners.get(key, 0) for key in _endpoints(few, wildcard).tolist()]
-            found = np.where(found, found, told)
-        called[children] = np.where(found, found, 0 if self._asked is None else ELSEWHERE)[which]
+        unknown = 0 if self._asked is None else ELSEWHERE
+        found = np.full(len(few), unknown, np.int64)
+        for wildcard in chains.ANYWHERE:
+            told = [self._listeners.get(key, unknown) for key in chains.endpoints(few, wildcard).tolist()]
+            found = np.where(found == unknown, told, found)
+        called[children] = found[which]
         return called
 
     def of_strangers(self, rows: Array) -> Array:
@@ -64,7 +63,7 @@ class Origins:
         keys = chains.four_tuples(rows).tolist()
         found = np.array([self._before.get(key, unknown) for key in keys], np.int64)
         listening = rows["before"] == State.LISTEN
-        ends = _endpoints(rows[listening], None).tolist()
+        ends = chains.endpoints(rows[listening]).tolist()
         found[listening] = [self._listeners.get(key, unknown) for key in ends]
         return found
 
@@ -80,18 +79,7 @@ class Origins:
             if self._asked is None
             else np.where(self.wanted(rows["namespace"]), rows["namespace"], ELSEWHERE)
         )
-        for key, place in zip(_endpoints(rows, None).tolist(), asked.tolist(), strict=True):
+        for key, place in zip(chains.endpoints(rows).tolist(), asked.tolist(), strict=True):
             # Where one of those asked for listens at the same place as a foreign one, the child may well be its.
             if place != ELSEWHERE or key not in self._listeners:
                 self._listeners[key] = place
-
-
-def _endpoints(rows: Array, wildcard: int | None) -> Array:
-    """A number for each local endpoint, or for its port at the wildcard address whose lower half is given."""
-    ends = np.zeros(len(rows), rows.dtype)
-    ends["local_port"] = rows["local_port"]
-    if wildcard is None:
-        ends["local_addr"] = rows["local_addr"]
-    else:
-        ends["local_addr"]["low"] = wildcard
-    return chains.four_tuples(ends)

@@ -1,4 +1,4 @@
-"""The BPF programs at the tracepoint inet_sock_set_state: they tell changes of state, and keep who closed a socket.
+"""The BPF programs at the tracepoint inet_sock_set_state: they tell changes of state, and note when and by whom.
 
 What they tell are rows of TRANSITION as they are: in this machine's octet order, with mapped addresses. Which process
 made a change is known where a call did: connect() brings SYN_SENT, listen() LISTEN, close() and shutdown() FIN_WAIT_1
@@ -19,6 +19,7 @@ from lastack.linux.bpf.assembler import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, 
 from lastack.linux.bpf.btf import Btf, Field, Kind
 from lastack.linux.bpf.loader import TRACEPOINT, Program
 from lastack.model.address import MAPPED_PREFIX
+from lastack.model.close import Closer
 from lastack.model.state import State
 
 from .record import TRANSITION
@@ -27,18 +28,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-CLOSERS: Final = "lastack_closers"
-CLOSER: Final = np.dtype(
+NOTES: Final = "lastack_notes"
+NOTE: Final = np.dtype(
     [
         ("cookie", "u8"),
-        ("at", "u8"),
+        ("opened", "u8"),
+        ("changed", "u8"),
         ("cgroup", "u8"),
         ("command", "S16"),
         ("pid", "u4"),
-        ("state", "u4"),
+        ("state", "u1"),
+        ("began", "u1"),
+        ("opener", "u1"),
+        ("spare", "u1"),
     ]
 )
-"""Who closed a socket: `at` is in ns since boot, `state` the one that the close began; the rest as in TRANSITION."""
+"""What is noted of a socket, 56 octets. Times are in ns since boot; what was not seen is 0.
+
+`opened`: when a connection began, and `opener` whose call did (a number of `Closer`). `changed`: when it came to
+`state`, the latest. `pid`, `command`, `cgroup`: the process whose call began the close, as in TRANSITION; `began`: the
+state that this brought.
+"""
 
 BY_CALL: Final = (State.SYN_SENT, State.LISTEN, State.FIN_WAIT_1, State.LAST_ACK)
 _CLOSES: Final = (State.FIN_WAIT_1, State.LAST_ACK)
@@ -50,24 +60,33 @@ UNTOLD: Final = 8
 _UNTOLD: Final = Field(0, UNTOLD)
 _FULL: Final = 0
 _RELIEVED: Final = 8
-_WHOLE: Final = Field(0, 8)
-_CLOSER_ON_STACK: Final = -CLOSER.itemsize
-_KEY: Final = Field(_CLOSER_ON_STACK - 8, 4)
-_NAMESPACE: Final = Field(_CLOSER_ON_STACK - 4, 4)
-_PORT: Final = Field(_CLOSER_ON_STACK - 16, 2)
+
+_SCRATCH: Final = np.dtype(
+    [
+        ("cookie", "u8"),
+        ("at", "u8"),
+        ("cgroup", "u8"),
+        ("command", "S16"),
+        ("pid", "u4"),
+        ("namespace", "u4"),
+        ("key", "u4"),
+        ("local_port", "u2"),
+        ("spare", "u2"),
+    ]
+)
+"""What the program keeps on its stack."""
 
 
 class Outlets(NamedTuple):
     """Where the programs put what they learn: descriptors of maps.
 
-    `closers`: an array of CLOSER with `closers_count` (a power of two) entries, by the lower bits of the cookie;
-    cookies are given out in sequence, so an entry gives way to one that is younger by that many. `ring`: for TRANSITION
-    records; None for no such records. `counts`: an array whose first entry is of COUNTS. `untold`: a mark for each
-    processor.
+    `notes`: an array of NOTE with `notes_count` (a power of two) entries, by the lower bits of the cookie; cookies are
+    given out in sequence, so an entry gives way to one that is younger by that many. `ring`: for TRANSITION records;
+    None for no such records. `counts`: an array whose first entry is of COUNTS. `untold`: a mark for each processor.
     """
 
-    closers: int
-    closers_count: int
+    notes: int
+    notes_count: int
     ring: int | None
     counts: int
     untold: int
@@ -103,8 +122,9 @@ def load(btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> dict[
 
 def _assemble(part: Part, btf: Btf, namespaces: frozenset[int] | None, outlets: Outlets) -> Assembler:
     """R6 is the socket, R7 the state before, R8 the state after, R9 the record in the ring."""
-    code = Assembler().move(R6, R1).store(R10, _KEY, 0)
-    code.load_map(R1, outlets.untold).move(R2, R10).compute(R2, "+", _KEY.offset).call(Helper.MAP_LOOKUP_ELEM)
+    code, key = Assembler(), _KNOWN["key"]
+    code.move(R6, R1).store(R10, key, 0)
+    code.load_map(R1, outlets.untold).move(R2, R10).compute(R2, "+", key.offset).call(Helper.MAP_LOOKUP_ELEM)
     code.jump_if(R0, "==", 0, "end")
     if part is Part.MARK:
         return code.store(R0, _UNTOLD, 1).label("end").move(R0, 0).exit()
@@ -115,8 +135,8 @@ def _assemble(part: Part, btf: Btf, namespaces: frozenset[int] | None, outlets: 
     for register, argument in zip((R7, R8, R6), (1, 2, 0), strict=True):
         code.load(register, R6, Field(8 * argument, 8))
     _choose(code, btf, namespaces)
-    _learn_closer(code, btf)
-    _keep_closer(code, outlets)
+    _learn(code, btf)
+    _note(code, outlets)
     if outlets.ring is not None:
         _tell(code, btf, outlets.ring, outlets.counts)
     return code.label("end").move(R0, 0).exit()
@@ -126,7 +146,7 @@ def _choose(code: Assembler, btf: Btf, namespaces: frozenset[int] | None) -> Non
     """Go to the end unless it is TCP's, of a namespace that is asked for, and of a socket that has its cookie."""
     code.load(R1, R6, btf.field("sock", "sk_protocol")).jump_if(R1, "!=", socket.IPPROTO_TCP, "end")
     code.load(R1, R6, btf.field("sock", "__sk_common.skc_net.net")).load(R1, R1, btf.field("net", "ns.inum"))
-    code.store(R10, _NAMESPACE, R1)
+    code.store(R10, _KNOWN["namespace"], R1)
     if namespaces is not None:
         for namespace in sorted(namespaces) or [0]:
             code.jump_if_equal_32(R1, namespace, "wanted")
@@ -136,61 +156,70 @@ def _choose(code: Assembler, btf: Btf, namespaces: frozenset[int] | None) -> Non
     code.jump_if(R7, "!=", State.LISTEN, "is ready").jump_if(R8, "==", State.SYN_RECEIVED, "end").label("is ready")
 
 
-def _learn_closer(code: Assembler, btf: Btf) -> None:
-    """Fill in the CLOSER on the stack; its process only where a call brought the state."""
-    slot = _slots(CLOSER, _CLOSER_ON_STACK)
+def _learn(code: Assembler, btf: Btf) -> None:
+    """Cookie and time of the change, and the process where a call brought it, onto the stack."""
     for name in ("pid", "cgroup"):
-        code.store(R10, slot[name], 0)
-    for half in _halves(slot["command"]):
+        code.store(R10, _KNOWN[name], 0)
+    for half in _halves(_KNOWN["command"]):
         code.store(R10, half, 0)
-    code.store(R10, slot["state"], R8)
-    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(R10, slot["cookie"], R0)
-    code.call(Helper.KTIME_GET_BOOT_NS).store(R10, slot["at"], R0)
+    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(R10, _KNOWN["cookie"], R0)
+    code.call(Helper.KTIME_GET_BOOT_NS).store(R10, _KNOWN["at"], R0)
     for state in BY_CALL:
         code.jump_if(R8, "==", state, "by a call")
     code.jump("nobody's").label("by a call")
-    code.call(Helper.GET_CURRENT_CGROUP_ID).store(R10, slot["cgroup"], R0)
-    code.call(Helper.GET_CURRENT_TASK_BTF).load(R1, R0, btf.field("task_struct", "tgid")).store(R10, slot["pid"], R1)
+    code.call(Helper.GET_CURRENT_CGROUP_ID).store(R10, _KNOWN["cgroup"], R0)
+    code.call(Helper.GET_CURRENT_TASK_BTF).load(R1, R0, btf.field("task_struct", "tgid"))
+    code.store(R10, _KNOWN["pid"], R1)
     # The process is named as its first thread is.
     code.load(R2, R0, btf.field("task_struct", "group_leader"))
-    for here, there in zip(_halves(btf.field("task_struct", "comm")), _halves(slot["command"]), strict=True):
+    for here, there in zip(_halves(btf.field("task_struct", "comm")), _halves(_KNOWN["command"]), strict=True):
         code.load(R1, R2, here).store(R10, there, R1)
     code.label("nobody's")
 
 
-def _keep_closer(code: Assembler, outlets: Outlets) -> None:
-    """Copy the CLOSER to its place in the array if the state is one that closing brings."""
-    slot = _slots(CLOSER, _CLOSER_ON_STACK)
+def _note(code: Assembler, outlets: Outlets) -> None:
+    """Write the change into the socket's NOTE. Its readers look for the cookie before and after they copy it."""
+    slot = _slots(NOTE, 0)
+    key = _KNOWN["key"]
+    code.load(R1, R10, _KNOWN["cookie"]).compute(R1, "&", outlets.notes_count - 1).store(R10, key, R1)
+    code.load_map(R1, outlets.notes).move(R2, R10).compute(R2, "+", key.offset).call(Helper.MAP_LOOKUP_ELEM)
+    code.jump_if(R0, "==", 0, "is noted")
+    code.load(R1, R10, _KNOWN["cookie"]).load(R2, R0, slot["cookie"]).jump_if(R1, "==", R2, "is known")
+    for offset in range(0, NOTE.itemsize, 8):
+        code.store(R0, Field(offset, 8), 0)
+    code.label("is known").load(R2, R10, _KNOWN["at"])
+    code.store(R0, slot["state"], 0).store(R0, slot["changed"], R2).store(R0, slot["state"], R8)
+    code.jump_if(R8, "!=", State.SYN_SENT, "not by connect")
+    code.store(R0, slot["opened"], R2).store(R0, slot["opener"], Closer.LOCAL).label("not by connect")
+    code.jump_if(R7, "!=", State.SYN_RECEIVED, "not by accept").jump_if(R8, "!=", State.ESTABLISHED, "not by accept")
+    # One that crossed with another's SYN came this way too, but was opened by its own call.
+    code.load(R3, R0, slot["opened"]).jump_if(R3, "!=", 0, "not by accept")
+    code.store(R0, slot["opened"], R2).store(R0, slot["opener"], Closer.REMOTE).label("not by accept")
     for state in _CLOSES:
         code.jump_if(R8, "==", state, "closes")
-    code.jump("closes nothing").label("closes")
-    code.load(R1, R10, slot["cookie"]).compute(R1, "&", outlets.closers_count - 1).store(R10, _KEY, R1)
-    code.load_map(R1, outlets.closers).move(R2, R10).compute(R2, "+", _KEY.offset).call(Helper.MAP_LOOKUP_ELEM)
-    code.jump_if(R0, "==", 0, "closes nothing")
-    # The cookie is taken away first and comes last, so that nobody reads one socket's cookie with another's closer.
-    code.store(R0, _WHOLE, 0)
-    for offset in range(CLOSER.itemsize - 8, -8, -8):
-        code.load(R1, R10, Field(_CLOSER_ON_STACK + offset, 8)).store(R0, Field(offset, 8), R1)
-    code.label("closes nothing")
+    code.jump("closes nothing").label("closes").store(R0, slot["began"], R8)
+    for name in ("cgroup", "pid"):
+        code.load(R2, R10, _KNOWN[name]).store(R0, slot[name], R2)
+    for here, there in zip(_halves(_KNOWN["command"]), _halves(slot["command"]), strict=True):
+        code.load(R2, R10, here).store(R0, there, R2)
+    code.label("closes nothing").store(R0, slot["cookie"], R1).label("is noted")
 
 
 def _tell(code: Assembler, btf: Btf, ring: int, counts: int) -> None:
     """Put a TRANSITION into the ring, or count it as lost."""
-    known, slot = _slots(CLOSER, _CLOSER_ON_STACK), _slots(TRANSITION, 0)
+    slot = _slots(TRANSITION, 0)
     # skc_num is gone already when CLOSED is told (net/ipv4/tcp.c: tcp_set_state()); inet_sport is not.
     port = btf.field("tcp_sock", "inet_conn.icsk_inet.inet_sport")
     code.move(R1, R6).call(Helper.SKC_TO_TCP_SOCK).jump_if(R0, "==", 0, "end")
-    code.load(R1, R0, port).from_network(R1, 16).store(R10, _PORT, R1)
+    code.load(R1, R0, port).from_network(R1, 16).store(R10, _KNOWN["local_port"], R1)
     code.load_map(R1, ring).move(R2, TRANSITION.itemsize).move(R3, 0).call(Helper.RINGBUF_RESERVE)
     code.jump_if(R0, "!=", 0, "has place").load_value(R1, counts, _FULL).move(R2, 1).atomic_add(R1, 0, R2).jump("end")
     code.label("has place").move(R9, R0)
-    for name in ("cookie", "at", "cgroup", "pid"):
-        code.load(R1, R10, known[name]).store(R9, slot[name], R1)
-    for here, there in zip(_halves(known["command"]), _halves(slot["command"]), strict=True):
+    for name in ("cookie", "at", "cgroup", "pid", "namespace", "local_port"):
+        code.load(R1, R10, _KNOWN[name]).store(R9, slot[name], R1)
+    for here, there in zip(_halves(_KNOWN["command"]), _halves(slot["command"]), strict=True):
         code.load(R1, R10, here).store(R9, there, R1)
-    code.load(R1, R10, _NAMESPACE).store(R9, slot["namespace"], R1)
     code.store(R9, slot["before"], R7).store(R9, slot["after"], R8).store(R9, slot["flags"], 0)
-    code.load(R1, R10, _PORT).store(R9, slot["local_port"], R1)
     code.load(R1, R6, btf.field("sock", "__sk_common.skc_dport")).from_network(R1, 16)
     code.store(R9, slot["remote_port"], R1)
     code.load(R1, R6, btf.field("sock", "__sk_common.skc_family")).jump_if(R1, "==", socket.AF_INET6, "is IPv6")
@@ -218,3 +247,6 @@ def _slots(layout: np.dtype[Any], base: int) -> dict[str, Field]:
 
 def _halves(field: Field) -> tuple[Field, Field]:
     return Field(field.offset, 8), Field(field.offset + 8, 8)
+
+
+_KNOWN: Final = _slots(_SCRATCH, -_SCRATCH.itemsize)

@@ -63,7 +63,7 @@ class SampledSource(TransitionSource):
 
     def stop(self) -> None:
         """See TransitionSource."""
-        self._sampler.stop()
+        self._sampler.finish()
 
     def close(self) -> None:
         """See TransitionSource."""

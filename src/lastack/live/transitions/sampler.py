@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 
-from lastack.errors import LastackError
+from lastack.errors import KernelError, LastackError
 from lastack.model.time import SECOND, Nanos
 
 from . import seen
@@ -31,13 +31,18 @@ class Sampler:
         self._looks: queue.SimpleQueue[Look | LastackError] = queue.SimpleQueue()
         self._ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
         self._wake = threading.Event()
-        self._over = False
+        self._over = self._last = False
         self._thread = threading.Thread(target=self._run, name="lastack sampler", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is a look to be taken; -1 once closed."""
         return self._ready
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a look to be taken."""
+        return not self._looks.empty()
 
     def take(self) -> Look | None:
         """The oldest look that nobody has taken yet, or None. Raises the LastackError that ended the looking."""
@@ -55,25 +60,30 @@ class Sampler:
         self._asked |= states
         self._wake.set()
 
-    def stop(self) -> None:
-        """End the thread, when it has finished the dump that it is in; what it saw can still be taken."""
+    def finish(self) -> None:
+        """Take one look more and end the thread; what it saw can still be taken."""
+        self._last = True
+        self._end()
+
+    def close(self) -> None:
+        """End the thread, when it has finished the look that it is in, and give everything back. Again does nothing."""
+        if self._ready >= 0:
+            self._end()
+            os.close(self._ready)
+            self._ready = -1
+
+    def _end(self) -> None:
         self._over = True
         self._wake.set()
         self._thread.join()
-
-    def close(self) -> None:
-        """Stop, and give everything back. Again does nothing."""
-        if self._ready >= 0:
-            self.stop()
-            os.close(self._ready)
-            self._ready = -1
 
     def _run(self) -> None:
         pause = self._every
         while True:
             self._wake.wait(pause / SECOND)
             self._wake.clear()
-            if self._over:
+            over = self._over
+            if over and not self._last:
                 return
             asked, self._asked = self._asked, 0
             begun = time.thread_time_ns()
@@ -82,9 +92,11 @@ class Sampler:
                 found = seen.look(self._places.present(), self._states | asked)
             except LastackError as error:
                 found = error
+            except OSError as error:
+                found = KernelError(f"cannot look at the sockets: {error.strerror}")
             # In this order: who takes a look can then be sure to read a one.
             os.eventfd_write(self._ready, 1)
             self._looks.put(found)
-            if isinstance(found, LastackError):
+            if over or isinstance(found, LastackError):
                 return
             pause = max(self._every, self._share * (time.thread_time_ns() - begun))

@@ -46,11 +46,14 @@ class Shelf:
         """From now on these keys lead to these places."""
         self._place.update(zip(keys.tolist(), places.tolist(), strict=True))
 
-    def put(self, fresh: Array) -> Array:
-        """Keep new lives; the places that they have come back. A key that was known leads to the new one."""
+    def put(self, fresh: Array, needed: Array | None = None) -> Array:
+        """Keep new lives; the places that they have come back. A key that was known leads to the new one.
+
+        `needed`: places whose lives must not give way.
+        """
         count = len(fresh)
         if count > len(self._free):
-            self._make_room(count)
+            self._make_room(count, np.empty(0, np.intp) if needed is None else needed)
         places = np.array(self._free[len(self._free) - count :], np.intp)
         del self._free[len(self._free) - count :]
         self.name(fresh["key"], places)
@@ -69,17 +72,21 @@ class Shelf:
         self._free.extend(places.tolist())
         return gone
 
-    def _make_room(self, count: int) -> None:
+    def _make_room(self, count: int, needed: Array) -> None:
+        """Have room for so many more: by growing up to the most, by forgetting, and else by growing beyond."""
+        self._grow(min(2 * len(self.lives) + count, self._most))
+        short = count - len(self._free)
+        if short > 0:
+            others = np.setdiff1d(self.used(), needed, assume_unique=True)
+            oldest = np.argsort(self.lives["changed"][others])[: max(short, len(others) // _EVICTED)]
+            self.forgotten += len(oldest)
+            self.take(others[oldest])
+            self._grow(len(self.lives) + count - len(self._free))
+
+    def _grow(self, size: int) -> None:
         former = len(self.lives)
-        size = min(max(2 * former, former + count), max(self._most, count))
         if size > former:
             larger = np.zeros(size, LIFE)
             larger[:former] = self.lives
             self.lives = larger
             self._free.extend(range(former, size))
-        short = count - len(self._free)
-        if short > 0:
-            used = self.used()
-            oldest = np.argsort(self.lives["changed"][used])[: max(short, len(used) // _EVICTED)]
-            self.forgotten += len(oldest)
-            self.take(used[oldest])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -14,7 +15,7 @@ from lastack.linux.bpf.btf import Btf
 from lastack.linux.bpf.ring import Ring
 from lastack.linux.bpf.syscall import require_first_pids
 
-from .program import CLOSER, CLOSERS, COUNTS, UNTOLD, Outlets, Part, load
+from .program import COUNTS, NOTE, NOTES, UNTOLD, Outlets, Part, load
 from .source import Namespaces
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
 _FEWEST: Final = 1 << 16
 _MOST: Final = 1 << 20
+_BATCH: Final = 4096
+"""COOKIE_LOCAL_BATCH."""
 
 
 class Tap:
     """The programs, attached from when this is made until `stop`.
 
-    `closers`: who has closed which socket, an array of CLOSER that they go on filling. Whoever has CAP_SYS_ADMIN can
+    `notes`: what they note of each socket, an array of NOTE that they go on filling. Whoever has CAP_SYS_ADMIN can
     find it from another process.
     """
 
@@ -35,14 +38,14 @@ class Tap:
         """Tell of these namespaces, and put changes of state into `ring`, if one is given. Raises KernelError."""
         require_first_pids()
         with ExitStack() as made:
-            count = _closers()
-            closers = made.enter_context(maps.Array.make(CLOSERS, CLOSER.itemsize, count))
-            self.closers: Array = np.frombuffer(closers.memory(count * CLOSER.itemsize), CLOSER)
+            count = _how_many()
+            notes = made.enter_context(maps.Array.make(NOTES, NOTE.itemsize, count))
+            self.notes: Array = np.frombuffer(notes.memory(count * NOTE.itemsize), NOTE)
             counts = made.enter_context(maps.Array.make("lastack_counts", COUNTS.size, 1))
             self._counts = made.enter_context(counts.memory(COUNTS.size))
             untold = made.enter_context(maps.Map.create(maps.PERCPU_ARRAY, "lastack_untold", 4, UNTOLD, 1))
             told = None if ring is None else ring.fileno()
-            outlets = Outlets(closers.fileno(), count, told, counts.fileno(), untold.fileno())
+            outlets = Outlets(notes.fileno(), count, told, counts.fileno(), untold.fileno())
             programs = load(Btf.of_kernel(), namespaces, outlets)
             self._teller = programs[Part.TELL]
             for program in programs.values():
@@ -67,13 +70,13 @@ class Tap:
             link.close()
 
     def close(self) -> None:
-        """Stop, and give everything back; the closers are forgotten. Again does nothing."""
+        """Stop, and give everything back; the notes are forgotten. Again does nothing."""
         if self._open is not None:
             self.stop()
             _ = self.lost
             self._open.close()
             self._open = None
-            self.closers = np.empty(0, CLOSER)
+            self.notes = np.empty(0, NOTE)
             _OPEN.remove(self)
 
     def __enter__(self) -> Self:
@@ -88,13 +91,17 @@ class Tap:
 _OPEN: Final[list[Tap]] = []
 
 
-def closers_here() -> list[Array]:
-    """The closers that taps of this very process keep: to find them takes no permission."""
-    return [tap.closers for tap in _OPEN]
+def notes_here() -> list[Array]:
+    """The notes that taps of this very process keep: to find them takes no permission."""
+    return [tap.notes for tap in _OPEN]
 
 
-def _closers() -> int:
-    """How many closers are kept, a power of two: for twice as many sockets as may be in TIME_WAIT, 3 to 48 MiB."""
+def _how_many() -> int:
+    """How many notes are kept, a power of two, at 56 octets each: for twice as many sockets as may be in TIME_WAIT.
+
+    Each processor gives out cookies of a batch of its own (include/linux/cookie.h), so that those of one time lie as
+    far apart as all batches are long: fewer would drive each other out.
+    """
     most = sysctl.read("net.ipv4.tcp_max_tw_buckets") or ""
-    wanted = 2 * int(most) if most.isdecimal() else 0
-    return min(max(1 << max(wanted - 1, 0).bit_length(), _FEWEST), _MOST)
+    wanted = max(2 * int(most) if most.isdecimal() else 0, 2 * _BATCH * (os.cpu_count() or 1), _FEWEST)
+    return min(1 << (wanted - 1).bit_length(), _MOST)

@@ -65,7 +65,11 @@ class TracefsSource(TransitionSource):
 
     def __init__(self, namespaces: Namespaces, octets: int = _OCTETS) -> None:
         self._instance = tracefs.Instance(_EVENT, octets, _FIELDS)
-        self._origins = Origins(namespaces)
+        try:
+            self._origins = Origins(namespaces)
+        except BaseException:
+            self._instance.close()
+            raise
         self._tasks = Tasks(tracefs.root() / "saved_cmdlines")
         self._offset = UnixOffset(time.CLOCK_MONOTONIC)
         self._sockets: dict[int, tuple[int, int]] = {}

@@ -104,12 +104,11 @@ class Watcher:
     def finish(self) -> Step:
         """Stop, and tell all that has happened until now; where connections went that were let go is looked up."""
         self.source.stop()
-        steps = [self.step()]
-        while len(rows := self.source.read()):
-            steps.append(self.lives.feed(rows))
         if self._sampler is not None:
-            self._sampler.stop()
-            steps.append(self.lives.look(seen.look(self._places.present(), seen.MINI)))
+            self._sampler.finish()
+        steps = [self.step()]
+        while len(steps[-1].changes) or (self._sampler is not None and self._sampler.waiting):
+            steps.append(self.step())
         return joined(steps)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from lastack.model.lab import Row, Run, Scene, Verdict
 from lastack.report.ladder.svg import render_svg
 
-from .words import agreement, fact_rows, judged, verdict, word
+from .words import agreement, judged, lines, verdict, word
 
 _CLASSES: Final = {Verdict.HOLDS: "holds", Verdict.ONLY_IF: "onlyif", Verdict.FALSE: "false"}
 _LADDERS: Final = 4
@@ -46,33 +46,31 @@ def render_page(row: Row, source: str, lesson: str, language: str) -> str:
 def render_index(rows: Sequence[Row], language: str) -> str:
     """All the experiments of a run, each a link to `NAME.html`."""
     heads = "".join(f"<th>{escape(word(head, language))}</th>" for head in ("Claim", "engine", "kernel", "Verdict"))
-    lines = []
+    body = []
     for row in rows:
         sides = "".join(f"<td>{_verdict(run, language)}</td>" for run in (row.sim or row.full, row.kernel))
         tone = ' class="differs"' if row.differences or row.failed else ""
         state = row.failed or agreement(row, language)
-        lines.append(
+        body.append(
             f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.claim.said(language))}</a></td>{sides}'
             f"<td>{escape(state)}</td></tr>"
         )
-    table = f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    table = f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return _document("lastack lab", f"<h1>lastack lab</h1>{table}", language)
 
 
 def _facts(row: Row, language: str) -> str:
-    both = row.sim is not None and row.kernel is not None
-    heads = ["", *(word(head, language) for head in ("engine", "kernel"))] if both else []
-    lines = []
-    for name, ours, theirs, differ in fact_rows(row):
-        cells = (ours, theirs) if both else (ours or theirs,)
-        tone = ' class="differs"' if differ else ""
-        lines.append(f"<tr{tone}><th>{escape(name)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells))
-    if row.full is not None:
-        said = "; ".join(f"{fact.what} {fact}" for fact in row.full.outcome.facts)
-        title = f"{word('engine', language)}, {word('at full length', language)}"
-        lines.append(f'<tr><th>{escape(title)}</th><td colspan="2">{escape(said)}</td></tr>')
-    head = "<thead><tr>" + "".join(f"<th>{escape(text)}</th>" for text in heads) + "</tr></thead>" if heads else ""
-    return f'<table class="rows evidence">{head}<tbody>{"".join(lines)}</tbody></table>'
+    sides = [(word("engine", language), row.sim), (word("kernel", language), row.kernel)]
+    sides.append((f"{word('engine', language)}, {word('at full length', language)}", row.full))
+    heads = "".join(f"<th>{escape(title)}</th>" for title, run in sides if run is not None)
+    body = []
+    for line in lines(row):
+        seen = zip((line.sim, line.kernel, line.full), sides, strict=True)
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell, (_, run) in seen if run is not None)
+        tone = ' class="differs"' if line.differ else ""
+        body.append(f"<tr{tone}><th>{escape(line.what)}</th>{cells}</tr>")
+    head = f"<thead><tr><th></th>{heads}</tr></thead>"
+    return f'<table class="rows evidence">{head}<tbody>{"".join(body)}</tbody></table>'
 
 
 def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> str:
@@ -105,12 +103,12 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
 
 
 def _counters(scene: Scene, run: Run) -> str:
-    lines: Iterable[str] = (
+    said: Iterable[str] = (
         f"{host}: " + ", ".join(f"{name} +{by:,}" for name, by in moved.items())
         for host, moved in scene.moved.items()
         if moved
     )
-    return "".join(f'<p class="counters">{escape(run.system)}, {escape(line)}</p>' for line in lines)
+    return "".join(f'<p class="counters">{escape(run.system)}, {escape(line)}</p>' for line in said)
 
 
 def _verdict(run: Run | None, language: str) -> str:

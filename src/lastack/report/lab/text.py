@@ -12,7 +12,7 @@ from lastack.model.lab import Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, alike, fact_rows, judged, verdict, word
+from .words import agreement, alike, judged, lines, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -88,9 +88,6 @@ def render_row(
     pen = Pen(file, width, color)
     pen.blank()
     _write_facts(pen, row, language)
-    if row.full is not None:
-        said = "; ".join(f"{fact.what} {fact}" for fact in row.full.outcome.facts)
-        _write(pen, "", pen.text(f"{word('engine', language)}, {word('at full length', language)}: {said}", SOFT))
     if row.failed:
         _write(pen, word("failed", language), pen.text(row.failed, "bold red"))
     if run is not None:
@@ -167,16 +164,15 @@ def _counted(pen: Pen, moved: Mapping[str, int]) -> Text:
 
 
 def _write_facts(pen: Pen, row: Row, language: str) -> None:
-    both = row.sim is not None and row.kernel is not None
     label = word("Evidence", language)
-    for name, ours, theirs, differ in fact_rows(row):
-        value = pen.text(ours if ours == theirs or not theirs else theirs)
-        if both and ours != theirs:
-            value = pen.text(
-                f"{word('engine', language)} {ours}, {word('kernel', language)} {theirs}",
-                "bold yellow" if differ else "",
-            )
-        pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(f"{name}: ", SOFT) + value)
+    for line in lines(row):
+        seen = [(word("engine", language), line.sim), (word("kernel", language), line.kernel)]
+        if row.sim is None or row.kernel is None or line.sim == line.kernel:
+            seen = [("", line.kernel or line.sim)]
+        if line.full and line.full != line.sim:
+            seen.append((word("at full length", language), line.full))
+        value = pen.text(", ".join(f"{who} {what}".strip() for who, what in seen), "bold yellow" if line.differ else "")
+        pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(f"{line.what}: ", SOFT) + value)
         label = ""
 
 

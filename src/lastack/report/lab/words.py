@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from lastack.model.history import History
 from lastack.model.lab import VERDICTS_ZH, Fact, Outcome, Row, Run, Verdict
@@ -19,8 +19,8 @@ _ZH: Final = {
     "For you": "对你意味着",
     "engine": "引擎",
     "kernel": "内核",
-    "they agree": "两者一致",
-    "they differ": "两者不一致",
+    "engine and kernel agree": "引擎与内核一致",
+    "engine and kernel differ": "引擎与内核不一致",
     "not run": "未运行",
     "at full length": "按完整时长",
     "failed": "失败",
@@ -58,18 +58,29 @@ def agreement(row: Row, language: str) -> str:
     """Whether engine and kernel saw the same; why not both, where one is missing."""
     if row.agrees is None:
         return row.missing
-    return word("they agree" if row.agrees else "they differ", language)
+    return word("engine and kernel agree" if row.agrees else "engine and kernel differ", language)
 
 
-def fact_rows(row: Row) -> list[tuple[str, str, str, bool]]:
-    """(what, on the engine, on the kernel, whether they differ), facts in the order of the experiment."""
-    sides = [_by_name(run) for run in (row.sim, row.kernel)]
-    names = dict.fromkeys(name for side in sides for name in side)
+class Line(NamedTuple):
+    """One fact as each run saw it, empty where one did not; `full`: the engine with its own, longer times."""
+
+    what: str
+    sim: str
+    kernel: str
+    full: str
+    differ: bool
+
+
+def lines(row: Row) -> list[Line]:
+    """The facts of a row, in the order of the experiment."""
+    sides = [_by_name(run) for run in (row.sim, row.kernel, row.full)]
     found = []
-    for name in names:
-        ours, theirs = (side.get(name) for side in sides)
+    for name in dict.fromkeys(name for side in sides for name in side):
+        facts = [side.get(name) for side in sides]
+        ours, theirs, _ = facts
         differ = ours is not None and theirs is not None and not ours.agrees(theirs)
-        found.append((name, "" if ours is None else str(ours), "" if theirs is None else str(theirs), differ))
+        sim, kernel, full = ("" if fact is None else str(fact) for fact in facts)
+        found.append(Line(name, sim, kernel, full, differ))
     return found
 
 

@@ -6,7 +6,9 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 VIEWS: Final = ("process", "listener", "peer", "connection")
 _TITLES: Final = ("processes", "listeners", "peers", "connections")
+_KEYS: Final = "? help  q quit  1-4 lists  s sort  / filter  enter look into  p pause"
 _SMALL: Final = 30
 """Lines of a terminal, below which states and findings are kept short."""
 
@@ -60,12 +63,15 @@ class Watch(App[str]):
         self.memory = Memory()
         self.seen: Seen | None = None
         self.stop = stop
+        self.done = Event()  # set while nobody looks
+        self.done.set()
         self._lasting = lasting
         self._glyphs = glyphs_for(sys.stdout)
         self._view = 0
         self._sort = 0
         self._within: tuple[str, str] | None = None
         self._paused = False
+        self._complaint = ""
 
     # -- life of the application
 
@@ -87,24 +93,35 @@ class Watch(App[str]):
             loop.add_signal_handler(number, self.exit)
         self.query_one("#list").focus()
         self.query_one("#head", Static).update("lastack watch: looking ...")
+        self.done.clear()
         self.look()
 
     def on_unmount(self) -> None:
         """Have the looking end."""
         self.stop.set()
 
-    @work(thread=True, exit_on_error=False)
+    @work(thread=True)
     def look(self) -> None:
         """Look again and again, in a thread of its own."""
         end = None if self._lasting is None else time.monotonic_ns() + self._lasting
+        complaint = None
         try:
             for seen in self.looker.looks(self.stop, end):
-                self.call_from_thread(self.take, seen)
-            if not self.stop.is_set():
-                self.call_from_thread(self.exit)
+                self._from_thread(self.take, seen)
         except LastackError as error:
-            if not self.stop.is_set():
-                self.call_from_thread(self.exit, str(error))
+            complaint = str(error)
+        finally:
+            self.done.set()
+        self._from_thread(self.exit, complaint)
+
+    def _from_thread(self, do: Callable[..., object], *given: object) -> None:
+        if self.stop.is_set():
+            return
+        try:
+            self.call_from_thread(do, *given)
+        except RuntimeError:
+            if self.is_running:  # otherwise it has just ended, and nobody looks any more
+                raise
 
     def take(self, seen: Seen) -> None:
         """Show a look, unless the view is paused; then it is only remembered."""
@@ -141,9 +158,7 @@ class Watch(App[str]):
         self._show("#heading", Text(shown.heading, "bold underline"))
         self.screen_stack[0].query_one("#list", Lines).show(shown.lines)
         more = f"  {shown.left_out:,} more are not listed: choose some with /" if shown.left_out else ""
-        self._show(
-            "#under", Text(f"? help  q quit  1-4 lists  s sort  / filter  enter look into  p pause{more}", "dim")
-        )
+        self._show("#under", Text(self._complaint, "bold") if self._complaint else Text(_KEYS + more, "dim"))
 
     def _show(self, which: str, text: Text) -> None:
         self.screen_stack[0].query_one(which, Static).update(text)
@@ -171,7 +186,11 @@ class Watch(App[str]):
 
     def action_view(self, number: int) -> None:
         """Show another list."""
-        self._view, self._within = number, None
+        self._go(number, None)
+
+    def _go(self, view: int, within: tuple[str, str] | None) -> None:
+        self._view, self._within = view, within
+        self.query_one("#list", Lines).forget()
         self.draw()
 
     def action_sort(self) -> None:
@@ -194,8 +213,7 @@ class Watch(App[str]):
         if self.query_one("#filter").has_focus:
             self._close_filter()
         elif self._within is not None:
-            self._view, self._within = VIEWS.index(self._within[0]), None
-            self.draw()
+            self._go(VIEWS.index(self._within[0]), None)
 
     def action_help(self) -> None:
         """Show the keys, and what is seen by which means."""
@@ -214,12 +232,14 @@ class Watch(App[str]):
         try:
             where = parse(event.value)
         except FilterError as error:
-            self._show("#under", Text(visible(str(error).partition("\n")[0]), "bold"))
+            self._complaint = visible(str(error).partition("\n")[0])
+            self.draw()
             return
         self.looker.asked = replace(self.looker.asked, where=None if where.condition is None else where)
         self._close_filter()
 
     def _close_filter(self) -> None:
+        self._complaint = ""
         self.query_one("#filter").remove_class("open")
         self.query_one("#list").focus()
         self.draw()
@@ -237,8 +257,7 @@ class Watch(App[str]):
             self.looker.follow(int(key))
             self.push_screen(LifePage(), lambda _: self.looker.follow(0))
         else:
-            self._within, self._view = (VIEWS[self._view], key), 3
-            self.draw()
+            self._go(3, (VIEWS[self._view], key))
 
 
 def run(asked: Asked, lasting: Nanos | None = None) -> None:
@@ -247,6 +266,9 @@ def run(asked: Asked, lasting: Nanos | None = None) -> None:
     Raises KernelError where watching cannot be begun or gone on with.
     """
     with Looker(asked) as looker, Stop() as stop:
-        ended = Watch(looker, stop, lasting).run()
+        app = Watch(looker, stop, lasting)
+        ended = app.run()
+        stop.set()
+        app.done.wait()
     if ended is not None:
         raise KernelError(ended)

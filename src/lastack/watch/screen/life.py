@@ -13,7 +13,7 @@ from lastack.live.transitions.record import SAMPLED
 from lastack.model.address import Endpoint, address_text
 from lastack.model.close import Closer
 from lastack.model.state import State
-from lastack.model.time import SECOND, Nanos, spoken
+from lastack.model.time import MILLISECOND, SECOND, Nanos, spoken
 from lastack.report.escape import visible
 from lastack.report.socket_view import socket_page
 
@@ -79,9 +79,15 @@ def _lived(told: Array, now: Nanos) -> Iterator[Text]:
             stay = f"{spoken(max(now - since, 0))} until now" if since else "since before it was watched"
             yield Text.assemble(f"  {state.name:<{_LABEL}} ", (stay, "bold"), mark)
         elif spent:
-            yield Text(f"  {state.name:<{_LABEL}} {spoken(spent) if spent > 0 else 'not known how long'}{mark}")
+            yield Text(f"  {state.name:<{_LABEL}} {_stay(spent)}{mark}")
     if present == UNKNOWN:
         yield Text(f"  {'let go by the kernel':<{_LABEL}} in TIME_WAIT or gone: the next dump tells")
+
+
+def _stay(spent: Nanos) -> str:
+    if spent < 0:
+        return "not known how long"
+    return spoken(spent) if spent >= 10 * MILLISECOND else f"{spent / MILLISECOND:.2f} ms"
 
 
 def _change(change: Array) -> Text:

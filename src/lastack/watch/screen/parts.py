@@ -40,6 +40,9 @@ LIFE_ORDER: Final = (
 )
 """The states of a connection, as it goes through them: opening, open, closed here first, closed there first."""
 
+_WIDE: Final = 130
+"""Cells from which there is room for whole sentences."""
+
 ROWS: Final = 500
 """So many rows a list has at most."""
 
@@ -86,7 +89,7 @@ def head(seen: Seen, width: int, paused: bool, filter_: str) -> Text:
 
 def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) -> list[Text]:
     """A heading and a line a state: how many, how many came and went a second, the oldest, and the last looks."""
-    room = max(width - 46, 8)
+    room = max(width - 48, 8)
     span = memory.times[-1] - memory.times[max(len(memory.times) - room, 0)]
     past = f"LAST {brief(span)}" if span else ""
     lines = [Text(f"{'STATE':<12} {'NOW':>8} {'IN/s':>7} {'OUT/s':>7} {'OLDEST':>7}  {past}", "bold")]
@@ -105,6 +108,8 @@ def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) ->
         lines.append(line)
     if len(lines) == 1:
         lines.append(Text("no connections"))
+    for line in lines:
+        line.truncate(width)
     return lines
 
 
@@ -134,7 +139,8 @@ def _finding(told: Told, now: Nanos, width: int) -> Text:
     since = f"for {brief(now - told.since)}" if cleared is None else f"cleared {brief(now - cleared)} ago"
     word = str(remark.severity).upper() if cleared is None else "gone"
     netns = f" [{remark.netns}]" if remark.netns else ""
-    title = set_cell_size(remark.title + netns, max(width - 9 - 20, 10))
+    said = remark.summary if width >= _WIDE else remark.title
+    title = set_cell_size(said + netns, max(width - 9 - 20, 10))
     return Text.assemble(
         (f"{word:<8} ", _STYLES[remark.severity] if cleared is None else "dim"),
         (title, "dim" if cleared is not None else ""),

@@ -208,19 +208,28 @@ def test_a_dump_says_nothing_of_other_namespaces_and_states() -> None:
     lives = Lives()
     lives.feed(rows(*path(7, ACTIVE[:3])))
     lives.feed(rows(*path(8, ACTIVE)))
-    assert told(lives.look(dump(T + 99 * SECOND, namespace=HERE + 1))) == []
-    assert told(lives.look(dump(T + 99 * SECOND))) == [("FIN_WAIT_2", "CLOSED", 1, True)]
+    assert told(lives.look(dump(T + 30 * SECOND, namespace=HERE + 1))) == []
+    assert told(lives.look(dump(T + 30 * SECOND))) == [("FIN_WAIT_2", "CLOSED", 1, True)]
     assert len(lives) == 1
+
+
+def test_mini_sockets_of_a_namespace_that_has_ended_are_over_after_their_minute() -> None:
+    lives = let_go()
+    lives.look(dump(T + 5 * SECOND, (7, S.TIME_WAIT, T + 4 * SECOND)))
+    assert told(lives.look(dump(T + 60 * SECOND, namespace=HERE + 1))) == []
+    step = lives.look(dump(T + 65 * SECOND, namespace=HERE + 1))
+    assert told(step) == [("TIME_WAIT", "CLOSED", 60, True)]
 
 
 def test_what_the_first_dump_shows_is_no_change_but_begins_to_be_known() -> None:
     lives = Lives()
-    first = dump(T, (7, S.ESTABLISHED, T - 5 * SECOND), (8, S.CLOSE_WAIT, T - 9 * SECOND), states=0xFFE)
+    first = dump(T, (7, S.TIME_WAIT, T - 5 * SECOND), (8, S.CLOSE_WAIT, T - 9 * SECOND), states=0xFFE)
     assert told(lives.look(first, first=True)) == []
-    assert sorted(lives.current()["state"].tolist()) == [S.ESTABLISHED, S.CLOSE_WAIT]
+    assert sorted(lives.current()["state"].tolist()) == [S.TIME_WAIT, S.CLOSE_WAIT]
     step = lives.feed(change(T + SECOND, 8, S.CLOSE_WAIT, S.LAST_ACK))
-    assert told(step) == [("CLOSE_WAIT", "LAST_ACK", 10, False)]
+    assert told(step) == [("CLOSE_WAIT", "LAST_ACK", None, False)]  # nine seconds at least is no time
     assert lives.current()["sampled"][lives.current()["cookie"] == 8] & 1 << S.CLOSE_WAIT
+    assert told(lives.look(dump(T + 70 * SECOND))) == [("TIME_WAIT", "CLOSED", 60, True)]
 
 
 def test_with_dumps_alone_changes_are_the_differences() -> None:
@@ -228,7 +237,7 @@ def test_with_dumps_alone_changes_are_the_differences() -> None:
     lives.look(dump(T, (7, S.ESTABLISHED, T), states=0xFFE), first=True)
     seen = dump(T + SECOND, (7, S.CLOSE_WAIT, T + SECOND), (8, S.SYN_SENT, T + SECOND), states=0xFFE)
     assert told(lives.look(seen, alone=True)) == [
-        ("ESTABLISHED", "CLOSE_WAIT", 1, True),
+        ("ESTABLISHED", "CLOSE_WAIT", None, True),
         ("CLOSED", "SYN_SENT", None, True),
     ]
     step = lives.look(dump(T + 3 * SECOND, states=0xFFE), alone=True)
@@ -277,7 +286,7 @@ def test_a_request_of_the_syn_queue_becomes_a_socket_of_the_same_life() -> None:
     lives = Lives()
     lives.look(dump(T, (7, S.SYN_RECEIVED, T), states=0xFFE), first=True)
     step = lives.feed(change(T + SECOND, 7, S.SYN_RECEIVED, S.ESTABLISHED))
-    assert told(step) == [("SYN_RECEIVED", "ESTABLISHED", 1, False)]
+    assert told(step) == [("SYN_RECEIVED", "ESTABLISHED", None, False)]
     assert len(lives) == 1
 
 
@@ -299,7 +308,7 @@ def test_a_numbered_socket_is_recognised_as_one_that_the_first_dump_has_shown() 
     lives = Lives()
     lives.look(dump(T, (77, S.ESTABLISHED, T), states=0xFFE, port=41_000), first=True)
     step = lives.feed(change(T + SECOND, int(NUMBERED) | 5, S.ESTABLISHED, S.CLOSE_WAIT, port=41_000))
-    assert told(step) == [("ESTABLISHED", "CLOSE_WAIT", 1, False)]
+    assert told(step) == [("ESTABLISHED", "CLOSE_WAIT", None, False)]
     assert (len(lives), step.changes["cookie"].tolist()) == (1, [77])
 
 
@@ -312,6 +321,17 @@ def test_more_lives_than_there_is_room_for_push_out_the_longest_unchanged() -> N
     assert lives.current()["cookie"].min() > 190
     step = lives.feed(change(T + 999 * SECOND, 3, S.ESTABLISHED, S.CLOSE_WAIT))
     assert told(step) == [("ESTABLISHED", "CLOSE_WAIT", None, False)]
+
+
+def test_what_a_batch_speaks_of_is_not_forgotten_for_it() -> None:
+    lives = Lives(most=8)
+    lives.feed(rows(*(change(T, cookie, S.SYN_SENT, S.ESTABLISHED) for cookie in range(1, 9))))
+    old = [change(T + SECOND, cookie, S.ESTABLISHED, S.CLOSE_WAIT) for cookie in range(1, 7)]
+    step = lives.feed(rows(*old, *(change(T + SECOND, cookie, S.CLOSED, S.SYN_SENT) for cookie in range(20, 30))))
+    assert [stayed for _, _, stayed, _ in told(step)] == [1] * 6 + [None] * 10
+    kept = lives.current()["cookie"].tolist()
+    assert sorted(kept) == [*range(1, 7), *range(20, 30)]
+    assert (len(lives), lives.forgotten) == (16, 2)
 
 
 def test_the_owners_of_changes_are_known_also_of_lives_that_have_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,19 @@ import pytest
 from lastack.api import check, connections
 from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
-from lastack.live import cgroups, closers, sockdiag
+from lastack.live import cgroups, notes, sockdiag
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Process
 from lastack.model.record import ConnectionTable
-from lastack.model.state import State
-from lastack.model.time import SECOND
+from lastack.model.state import State, bits
+from lastack.model.time import MILLISECOND, SECOND
 
-from .peer import Peer
+from .peer import ACK, FIN, Peer
 
 pytestmark = pytest.mark.root
+
+CLOCK: int = 5 * MILLISECOND
+"""What two readings of two clocks may lie apart."""
 
 CLIENT = """
 import socket, sys
@@ -84,6 +89,23 @@ def test_every_time_wait_made_during_a_watch_names_its_process(tap: Tap, listene
     assert owners == {(one.pid, "first"): 40, (other.pid, "second"): 60}
     assert not table.valid("fd").any()
     assert not table.valid("holders").any()
+
+
+def test_a_server_that_closes_first_is_named(tap: Tap, listener: socket.socket) -> None:
+    here = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    with here:
+        pid = os.fork()
+        if not pid:
+            Path("/proc/self/comm").write_text("the server")
+            here.close()
+            accepted.shutdown(socket.SHUT_RDWR)
+            os._exit(0)
+        accepted.close()
+        os.waitpid(pid, 0)
+        assert not here.recv(1)
+    [row] = in_time_wait().rows()
+    assert (row["pid"], row["command"], row["local_port"]) == (pid, "the server", listener.getsockname()[1])
 
 
 def test_a_process_that_has_ended_is_still_named(tap: Tap, listener: socket.socket) -> None:
@@ -206,23 +228,66 @@ def test_of_two_watches_either_may_know(private_network: Namespace, listener: so
     assert row["command"] == "first"
 
 
-def test_orphans_and_the_age_of_a_close_under_way_are_known(tap: Tap) -> None:
-    """A peer that never acknowledges: the socket stays in FIN_WAIT_1, with no time of entry of the kernel's own."""
+@pytest.mark.parametrize("state", [State.FIN_WAIT_1, State.LAST_ACK])
+def test_of_a_close_that_nobody_acknowledges_the_maker_and_the_age_are_known(tap: Tap, state: State) -> None:
+    """The kernel keeps no time of entry of these states, and no process of an orphan."""
     with Peer() as peer, socket.create_server(("10.9.0.1", 80)) as listener:
         line = peer.line(4, 5_000, 80)
         line.connect()
         accepted, _ = listener.accept()
+        if state is State.LAST_ACK:
+            line.send(FIN | ACK)
+            assert not accepted.recv(1)
         begun = time.time_ns()
         accepted.close()
-        table = sockdiag.read(time.time_ns())
-        rows = table.select(table.in_state(State.FIN_WAIT_1))
-        [row] = connections(where="state fin-wait-1").rows()
+        [row] = connections(where=f"state {state.name}").rows()
         took = time.time_ns() - begun
-    assert not rows.valid("age_ns").any(), "the kernel tells by itself"
+        alone = sockdiag.read(time.time_ns(), bits(state))
+    assert not alone.valid("age_ns").any(), "the kernel tells by itself"
     assert (row["pid"], row["inode"]) == (os.getpid(), 0)
     assert row["age_ns"] == row["age_most_ns"]
     assert isinstance(row["age_ns"], int)
     assert 0 <= row["age_ns"] <= took
+
+
+def test_the_age_and_the_opening_of_what_is_held_are_known_too(tap: Tap) -> None:
+    """Of CLOSE_WAIT the kernel keeps no time of entry, and without its listener nothing tells who opened it."""
+    begun = time.time_ns()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    with accepted:
+        opened = time.time_ns()
+        client.close()
+        assert not accepted.recv(1)
+        [row] = connections(where="state close-wait").rows()
+        looked = time.time_ns()
+        [waiting] = connections(where="state fin-wait-2").rows()
+    assert row["age_ns"] == row["age_most_ns"]
+    assert isinstance(row["age_ns"], int)
+    assert isinstance(row["first_ns"], int)
+    assert 0 <= row["age_ns"] <= looked - opened + CLOCK
+    assert begun - CLOCK <= row["first_ns"] <= opened + CLOCK
+    assert (row["opened_by"], waiting["opened_by"]) == ("REMOTE", "LOCAL")
+
+
+def test_a_second_life_of_a_socket_is_dated_anew(tap: Tap, listener: socket.socket) -> None:
+    """connect() to AF_UNSPEC ends a connection, and the socket, with its cookie, can make another."""
+    with socket.socket() as again, ExitStack() as kept:
+        for life in range(2):
+            begun = time.time_ns()
+            again.connect(listener.getsockname())
+            kept.enter_context(listener.accept()[0])
+            [row] = connections(where=f"dport = :{listener.getsockname()[1]} state established").rows()
+            assert isinstance(row["first_ns"], int)
+            assert begun - CLOCK <= row["first_ns"] <= time.time_ns(), life
+            disconnect(again)
+
+
+def disconnect(connected: socket.socket) -> None:
+    unspecified = ctypes.create_string_buffer(16)
+    if ctypes.CDLL(None, use_errno=True).connect(connected.fileno(), unspecified, 16):
+        raise OSError(ctypes.get_errno(), "connect")
 
 
 def test_a_number_that_another_process_has_now_is_not_taken_for_it(tap: Tap, listener: socket.socket) -> None:
@@ -230,10 +295,10 @@ def test_a_number_that_another_process_has_now_is_not_taken_for_it(tap: Tap, lis
         close_all(listener, 1)
         process.communicate(b"")
     table = sockdiag.read(time.time_ns())
-    found = closers.of(table)
+    found = notes.of(table)
     later = Process(process.pid, 1, "the second", 0, started_ns=time.time_ns() + SECOND, unit="other.service")
-    named = closers.with_closers(table, found, {process.pid: later}, time.time_ns())
-    [row] = named.select(found.rows).rows()
+    named = notes.with_closers(table, found, {process.pid: later})
+    [row] = named.select(found.rows[found.closed]).rows()
     assert (row["command"], row["unit"]) == ("the first", None)
 
 
@@ -278,6 +343,7 @@ def test_show_says_who_closed(tap: Tap, listener: socket.socket) -> None:
     ).stdout
     assert f"hasty, pid {process.pid}" in said
     assert "closed by" in said
+    assert "by connect()" in said
 
 
 def test_only_a_host_can_be_watched_first() -> None:
@@ -290,5 +356,5 @@ def test_only_a_host_can_be_watched_first() -> None:
 
 
 def test_without_a_watch_nothing_is_known(private_network: Namespace) -> None:
-    assert not len(closers.of(ConnectionTable()).rows)
-    assert not np.any(closers.of(sockdiag.read(time.time_ns())).pids)
+    assert not len(notes.of(ConnectionTable()).rows)
+    assert not notes.of(sockdiag.read(time.time_ns())).pids
