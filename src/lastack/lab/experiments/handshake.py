@@ -70,11 +70,12 @@ EXPERIMENT = Experiment(
         "third segment is lost the client already believes in a connection that the server does not have yet: the "
         "SYN+ACK is repeated after a second, or the client's first data, which acknowledges too, completes the handshake. "
         "Set a time limit for the first answer, not for connect() alone. With TCP_DEFER_ACCEPT the third segment is not "
-        "enough: accept() returns when data is there.",
+        "enough: accept() returns when data is there. (TCP Fast Open, where it may return with the first segment, is not "
+        "played here.)",
         "所以 connect() 成功只说明对端内核回应了，并不说明对端程序已经（或者将会）accept。第三个报文段丢失时，客户端以为连接已经建立，"
         "服务器却还没有：要么一秒后服务器重传 SYN+ACK，要么客户端的第一个数据报文（也带着确认）完成握手。"
         "因此超时要设在“第一个应答”上，而不只是设在 connect() 上。设置了 TCP_DEFER_ACCEPT 时，第三个报文段还不够，"
-        "有数据到了 accept() 才返回。",
+        "有数据到了 accept() 才返回。（TCP Fast Open 可以在第一个报文段就返回，这里没有演示。）",
     ),
     run=run,
     expected=Verdict.HOLDS,

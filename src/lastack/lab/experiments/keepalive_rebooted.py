@@ -49,9 +49,11 @@ EXPERIMENT = Experiment(
     lesson=Words(
         "True, and the program gets ECONNRESET; but only at the next probe (two hours by default), or at once when it "
         "sends something itself. A server that only ever waits for requests learns of its clients' reboots by keepalive "
-        "or never. A machine that comes back tells nobody on its own.",
+        "or never. A machine that comes back tells nobody on its own. "
+        "Where a firewall in between drops what it does not know, the probe stays unanswered: see keepalive-unreachable.",
         "确实如此，程序会得到 ECONNRESET；但要等到下一个探测报文（默认两小时），或者自己发送数据时才立刻知道。"
-        "一个只等请求、从不主动发送的服务器，要么靠 keepalive 知道客户端重启过，要么永远不知道：机器重启之后不会主动通知任何人。",
+        "一个只等请求、从不主动发送的服务器，要么靠 keepalive 知道客户端重启过，要么永远不知道：机器重启之后不会主动通知任何人。"
+        "如果中间的防火墙把不认识的报文段直接丢弃，探测就没有回应：见 keepalive-unreachable。",
     ),
     run=run,
     expected=Verdict.HOLDS,
