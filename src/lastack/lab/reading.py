@@ -13,6 +13,8 @@ from lastack.wire.segment import Segment
 
 from .bench import Bench, Host, Sock
 
+ONE_DOUBLING: Final = 0.6
+"""How near times are that end with a retransmission: one more, or one less, is no difference in kind."""
 LATE: Final = 0.6
 """How near to the engine's a kernel's times of a second or less come where the machine is busy."""
 

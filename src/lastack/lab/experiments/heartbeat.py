@@ -9,15 +9,13 @@ from lastack.lab.bench import Bench, Option
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.keepalive import KNOBS, patience, settings
 from lastack.lab.lab import Lab
+from lastack.lab.reading import ONE_DOUBLING
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 _PING = b"ping"
 _FAR: Nanos = 25 * MILLISECOND
 """One way: far enough that it is not by chance after how many retransmissions the model of tcp_retries2 is over."""
-
-_ONE_DOUBLING = 0.5
-"""How near times are that end with a retransmission: one more, or one less, is no difference in kind."""
 
 
 class _Watch(NamedTuple):
@@ -43,7 +41,7 @@ def run(lab: Lab) -> Outcome:
         hung = _play(bench, lab, watches, 3 * _tuned(lab) // 2, cut=False)
     facts = (
         *(
-            Fact(f"{watch.title}: noticed after", took, "s", near=0.25)
+            Fact(f"{watch.title}: noticed after", took, "s", near=ONE_DOUBLING if watch.pings else 0.25)
             for watch, took in zip(watches, gone, strict=True)
         ),
         *(Fact(f"{watch.title}: a hung program noticed", took >= 0) for watch, took in zip(watches, hung, strict=True)),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lastack.lab.bench import Bench, Sock
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
+from lastack.lab.reading import ONE_DOUBLING
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MINUTE, SECOND, Nanos
@@ -43,12 +44,12 @@ def run(lab: Lab) -> Outcome:
         kept = _last_ack(bench, here, there, vanishes, keeps=True)
     facts = (
         Fact("LAST_ACK, the client answers: a second or less", answered.lasted < 1),
-        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=0.5),
+        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=ONE_DOUBLING),
         Fact("FINs sent to it", silent.fins, near=0.3),
         Fact("Send-Q of it: the FIN", silent.send_q, "octets"),
         Fact("it belongs to a process", silent.owned),
-        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=0.5),
-        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=0.5),
+        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=ONE_DOUBLING),
+        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=ONE_DOUBLING),
     )
     if answered.lasted >= 1:
         return Outcome(Verdict.FALSE, facts)
