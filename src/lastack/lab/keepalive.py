@@ -1,11 +1,10 @@
-"""What the experiments about keepalive share: its three settings as knobs, and what an idle connection says."""
+"""What the experiments about keepalive share: its three settings as knobs, and an idle connection."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from lastack.model.time import SECOND, Nanos
-from lastack.wire.flags import spelled
 
 from .bench import Bench, Sock
 from .experiment import Knob
@@ -47,13 +46,3 @@ def noticed(bench: Bench, sock: Sock, since: Nanos, at_most: Nanos) -> tuple[flo
     """How many seconds after an instant a socket has an error pending, and which; `none` where it has not in time."""
     bench.within(since + at_most - bench.now, lambda: sock.error is not None)
     return (bench.now - since) / SECOND, sock.error or "none"
-
-
-def said(bench: Bench, sock: Sock, since: Nanos) -> tuple[str, ...]:
-    """The segments of a connection since an instant, each as its sender and its control bits."""
-    ports = {sock.four.local.port, sock.four.remote.port}
-    return tuple(
-        f"{host} {spelled(segment.flags)}"
-        for at, host, packet, _ in bench.packets()
-        if at >= since and (segment := packet.segment) is not None and {segment.src_port, segment.dst_port} == ports
-    )

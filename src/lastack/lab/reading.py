@@ -12,17 +12,24 @@ from lastack.wire.segment import Segment
 
 from .bench import Bench, Host, Sock
 
+ONE_DOUBLING: Final = 0.6
+"""How near times are that end with a retransmission: one more, or one less, is no difference in kind."""
 LATE: Final = 0.6
 """How near to the engine's a kernel's times of a second or less come where the machine is busy."""
 
 
-def segments(bench: Bench, since: int = 0) -> tuple[str, ...]:
+def segments(bench: Bench, since: int = 0, of: Sock | None = None) -> tuple[str, ...]:
     """Who sent what, from packet number `since` on: `client FIN,ACK`, `server ACK,data`. PSH is left out."""
-    return tuple(
-        f"{host} {words(packet.segment)}"
-        for _, host, packet, _ in bench.packets()[since:]
-        if packet.segment is not None
-    )
+    return tuple(f"{host} {words(segment)}" for _, host, segment in passed(bench, since, of))
+
+
+def passed(bench: Bench, since: int = 0, of: Sock | None = None) -> Iterator[tuple[Nanos, str, Segment]]:
+    """The segments from packet number `since` on, when and who sent each; those `of` one connection, or all."""
+    ports = None if of is None else {of.four.local.port, of.four.remote.port}
+    for at, host, packet, _ in bench.packets()[since:]:
+        segment = packet.segment
+        if segment is not None and (ports is None or ports == {segment.src_port, segment.dst_port}):
+            yield at, host, segment
 
 
 def words(segment: Segment) -> str:

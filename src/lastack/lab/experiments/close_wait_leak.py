@@ -42,7 +42,10 @@ _BUGS = (
 def run(lab: Lab) -> Outcome:
     """Four clients close and four programs do not, with everything turned that can be; then one that does."""
     wait = lab.seconds("wait")
-    with lab.scene("four bugs, every time-out at its least", client=_LOWERED, server=_LOWERED) as bench:
+    order = "; ".join(bug.title for bug in _BUGS)
+    with lab.scene(
+        f"every time-out at its least; four bugs, in this order: {order}", client=_LOWERED, server=_LOWERED
+    ) as bench:
         listener = bench.server.listen(80, so_keepalive=lab.flag("keepalive"))
         ends = [_leak(bench, listener, bug) for bug in _BUGS]
         bench.until(lambda: bench.server.count(State.CLOSE_WAIT, 80) == len(_BUGS), 10 * SECOND)

@@ -9,15 +9,13 @@ from lastack.lab.bench import Bench, Option
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.keepalive import KNOBS, patience, settings
 from lastack.lab.lab import Lab
+from lastack.lab.reading import ONE_DOUBLING
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 _PING = b"ping"
 _FAR: Nanos = 25 * MILLISECOND
 """One way: far enough that it is not by chance after how many retransmissions the model of tcp_retries2 is over."""
-
-_ONE_DOUBLING = 0.5
-"""How near times are that end with a retransmission: one more, or one less, is no difference in kind."""
 
 
 class _Watch(NamedTuple):
@@ -33,14 +31,17 @@ def run(lab: Lab) -> Outcome:
     """Five programs watch a peer, each its own way, and the wire is cut; then the peer's program hangs."""
     watches = _watches(lab)
     sysctls = {**settings(lab), "tcp_retries2": lab.number("retries2")}
-    with lab.scene("the peer's machine is gone", delay=_FAR, server=sysctls) as bench:
+    order = "; ".join(watch.title for watch in watches)
+    with lab.scene(f"the peer's machine is gone; in this order: {order}", delay=_FAR, server=sysctls) as bench:
         gone = _play(bench, lab, watches, 2 * patience(lab), cut=True)
     default, tuned, deadline, no_deadline, _ = gone
-    with lab.scene("the peer's program hangs, its machine is up", delay=_FAR, server=sysctls) as bench:
+    with lab.scene(
+        "the peer's program hangs, its machine is up; in the same order", delay=_FAR, server=sysctls
+    ) as bench:
         hung = _play(bench, lab, watches, 3 * _tuned(lab) // 2, cut=False)
     facts = (
         *(
-            Fact(f"{watch.title}: noticed after", took, "s", near=0.25)
+            Fact(f"{watch.title}: noticed after", took, "s", near=ONE_DOUBLING if watch.pings else 0.25)
             for watch, took in zip(watches, gone, strict=True)
         ),
         *(Fact(f"{watch.title}: a hung program noticed", took >= 0) for watch, took in zip(watches, hung, strict=True)),

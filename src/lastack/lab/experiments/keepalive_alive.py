@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lastack.lab.bench import Bench, Sock
 from lastack.lab.experiment import Experiment, Knob
-from lastack.lab.keepalive import KNOBS, said, settings, watched
+from lastack.lab.keepalive import KNOBS, settings, watched
 from lastack.lab.lab import Lab
+from lastack.lab.reading import passed, segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import SECOND, Nanos
@@ -21,9 +22,9 @@ def run(lab: Lab) -> Outcome:
         "two idle connections; the program of the first has set SO_KEEPALIVE", server=settings(lab)
     ) as bench:
         pairs = watched(bench, True, lab.flag("other"))
-        begin = bench.now
+        before, begin = len(bench.packets()), bench.now
         bench.wait(_ROUNDS * idle + idle // 2)
-        asked, unasked = (said(bench, there, begin) for _, there in pairs)
+        asked, unasked = (segments(bench, before, there) for _, there in pairs)
         alive = all(sock.state is State.ESTABLISHED for pair in pairs for sock in pair)
         apart, formed = _probes(bench, pairs[0][1], begin)
     facts = (
@@ -45,14 +46,9 @@ def run(lab: Lab) -> Outcome:
 
 def _probes(bench: Bench, sock: Sock, begin: Nanos) -> tuple[float, bool]:
     """How many seconds a socket's probes are apart, and whether they look as probes do."""
-    ports = {sock.four.local.port, sock.four.remote.port}
-    passed = [
-        (at, host, packet.segment)
-        for at, host, packet, _ in bench.packets()
-        if packet.segment is not None and {packet.segment.src_port, packet.segment.dst_port} == ports
-    ]
-    following = [segment.ack for at, host, segment in passed if host == "client" and at < begin][-1]
-    probes = [(at, segment) for at, host, segment in passed if host == "server" and at >= begin]
+    everything = list(passed(bench, 0, sock))
+    following = [segment.ack for at, host, segment in everything if host == "client" and at < begin][-1]
+    probes = [(at, segment) for at, host, segment in everything if host == "server" and at >= begin]
     formed = all(distance(probe.seq, following) == 1 and not probe.payload for _, probe in probes)
     apart = (probes[-1][0] - probes[0][0]) / (len(probes) - 1) if len(probes) > 1 else 0
     return apart / SECOND, formed

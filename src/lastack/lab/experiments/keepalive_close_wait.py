@@ -16,7 +16,10 @@ def run(lab: Lab) -> Outcome:
     asked = lab.flag("keepalive")
     forgets = {"tcp_fin_timeout": lab.number("fin_timeout")}
     enough = patience(lab) + 2 * lab.seconds("idle")
-    with lab.scene("the client's machine is up", client=forgets, server=settings(lab)) as bench:
+    order = "without SO_KEEPALIVE; with it, the client only shut down; with it, the client closed"
+    with lab.scene(
+        f"the client's machine is up; in this order: {order}", client=forgets, server=settings(lab)
+    ) as bench:
         unasked, waiting, forgotten = pairs = bench.connections(3)
         _leak(bench, unasked, False, forgets=True)
         _leak(bench, waiting, asked, forgets=False)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from lastack.drive.node import complaint
 from lastack.lab.bench import Bench
 from lastack.lab.experiment import Experiment, Knob
-from lastack.lab.keepalive import KNOBS, noticed, patience, said, settings, watched
+from lastack.lab.keepalive import KNOBS, noticed, patience, settings, watched
 from lastack.lab.lab import Lab
+from lastack.lab.reading import segments
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.wire.icmp import Problem
@@ -49,16 +50,16 @@ def _wait(lab: Lab, bench: Bench, router: bool = False) -> _End:
     [(_, there)] = watched(bench, lab.flag("keepalive"))
     begin = bench.now
     bench.back.fate.up = False
-    before = len(bench.sent_by(bench.server))
-    if router and bench.within(patience(lab), lambda: len(bench.sent_by(bench.server)) > before) is not None:
+    before = len(bench.packets())
+    if router and bench.within(patience(lab), lambda: len(bench.packets()) > before) is not None:
         probe = bench.sent_by(bench.server)[-1]
         unreachable = complaint(probe, Problem.HOST_UNREACHABLE, probe.destination)
         if unreachable is not None:
             bench.inject(unreachable, bench.client)
     took, error = noticed(bench, there, begin, 2 * patience(lab))
     bench.wait(200 * MILLISECOND)
-    segments = said(bench, there, begin)
-    return _End(took, error, segments.count("server ACK"), segments[-1:] == ("server RST,ACK",))
+    told = segments(bench, before)
+    return _End(took, error, told.count("server ACK"), told[-1:] == ("server RST,ACK",))
 
 
 EXPERIMENT = Experiment(

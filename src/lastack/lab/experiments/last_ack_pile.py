@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lastack.lab.bench import Bench, Sock
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
+from lastack.lab.reading import ONE_DOUBLING
 from lastack.model.lab import Fact, Outcome, Verdict, Words
 from lastack.model.state import State
 from lastack.model.time import MINUTE, SECOND, Nanos
@@ -16,10 +17,12 @@ _AT_MOST: Nanos = 60 * MINUTE
 
 
 class _Stay(NamedTuple):
-    """How many seconds an end was in LAST_ACK, and how often it sent its FIN."""
+    """How many seconds an end was in LAST_ACK, and how often it sent its FIN; its send queue and whether it was owned."""
 
     lasted: float
     fins: int
+    send_q: int
+    owned: bool
 
 
 def run(lab: Lab) -> Outcome:
@@ -41,10 +44,12 @@ def run(lab: Lab) -> Outcome:
         kept = _last_ack(bench, here, there, vanishes, keeps=True)
     facts = (
         Fact("LAST_ACK, the client answers: a second or less", answered.lasted < 1),
-        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=0.5),
+        Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=ONE_DOUBLING),
         Fact("FINs sent to it", silent.fins, near=0.3),
-        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=0.5),
-        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=0.5),
+        Fact("Send-Q of it: the FIN", silent.send_q, "octets"),
+        Fact("it belongs to a process", silent.owned),
+        Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=ONE_DOUBLING),
+        Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=ONE_DOUBLING),
     )
     if answered.lasted >= 1:
         return Outcome(Verdict.FALSE, facts)
@@ -69,10 +74,11 @@ def _last_ack(bench: Bench, here: Sock, there: Sock, vanishes: bool = False, kee
         there.shutdown()
     else:
         there.close()
+    queues = [(seen.send_q, seen.owned) for seen in bench.server.sockets() if seen.state is State.LAST_ACK]
     lasted = bench.ended(there, _AT_MOST)
     segments = [packet.segment for packet in bench.sent_by(bench.server)]
     fins = sum(segment is not None and segment.flags & FIN != 0 for segment in segments)
-    return _Stay((_AT_MOST if lasted is None else lasted) / SECOND, fins)
+    return _Stay((_AT_MOST if lasted is None else lasted) / SECOND, fins, *(queues[0] if queues else (0, False)))
 
 
 EXPERIMENT = Experiment(
