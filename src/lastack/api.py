@@ -155,7 +155,7 @@ def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None, watc
     from .live.transitions.tap import Tap
 
     # What the tap learns, the look finds as it would find it of any other watch.
-    with Tap(frozenset(place.inode for place in places)):
+    with Tap(None if netns == namespaces.ALL else frozenset(place.inode for place in places)):
         time.sleep(watch_ns / SECOND)
         return take(places, look, states)
 

@@ -54,6 +54,7 @@ class Helper(IntEnum):
     SOCK_FROM_FILE = 162
 
 
+_FARTHEST: Final = 0x7FFF
 _INSTRUCTION: Final = struct.Struct("=BBhi")
 _SIZES: Final = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}
 _OPERATIONS: Final = {
@@ -150,13 +151,16 @@ class Assembler:
         return self._add(_JUMP_32 | _CONDITIONS["=="], register, 0, 0, _signed(value))
 
     def code(self) -> bytes:
-        """The program, eight octets an instruction. Raises CallError where a label is missing."""
+        """The program, eight octets an instruction. Raises CallError where a label is missing or too far."""
         code = list(self._code)
         for at, label in self._jumps:
             if label not in self._labels:
                 raise CallError(f"there is no label {label!r}")
+            passed = self._labels[label] - at - 1
+            if passed > _FARTHEST:
+                raise CallError(f"a jump to {label!r} would pass {passed:,} instructions, and {_FARTHEST:,} at most")
             operation, registers, _, value = _INSTRUCTION.unpack(code[at])
-            code[at] = _INSTRUCTION.pack(operation, registers, self._labels[label] - at - 1, value)
+            code[at] = _INSTRUCTION.pack(operation, registers, passed, value)
         return b"".join(code)
 
     def _operate(self, operation: int, register: Register, value: Register | int) -> Self:

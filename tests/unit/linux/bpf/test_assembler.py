@@ -52,6 +52,14 @@ def test_a_label_is_there_once() -> None:
         Assembler().jump("end").code()
 
 
+def test_a_jump_that_is_too_far_is_refused() -> None:
+    code = Assembler().jump("end")
+    for _ in range(0x8000):
+        code.move(R0, 0)
+    with pytest.raises(CallError, match="32,768 instructions"):
+        code.label("end").code()
+
+
 def test_a_field_of_no_register_size_is_refused() -> None:
     with pytest.raises(CallError, match="16 octets"):
         Assembler().load(R1, R2, Field(0, 16))
