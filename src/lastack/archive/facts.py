@@ -1,4 +1,4 @@
-"""The facts of a host as JSON and back: any of the model's dataclasses, by the types of their fields."""
+"""The facts of a host as JSON and back: any of the model's records, by the types of their fields."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
@@ -56,8 +57,11 @@ def with_holders(table: ConnectionTable, facts: HostFacts) -> HostFacts:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the model
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    names = _names(value.__class__)
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):
@@ -74,7 +78,9 @@ def _built(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type's annotation,
         if value is None and types.NoneType in arguments:
             return None
         return _built(next(each for each in arguments if each is not types.NoneType), value)
-    if isinstance(kind, type) and is_dataclass(kind):
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _word(kind, value)
+    if isinstance(kind, type) and _names(kind) is not None:
         found = _expected(dict, value)
         return kind(**{name: _built(hint, found[name]) for name, hint in _hints(kind).items() if name in found})
     if origin is tuple:
@@ -89,10 +95,25 @@ def _built(kind: Any, value: Any) -> Any:  # noqa: ANN401 - a type's annotation,
     return _expected(kind, value)
 
 
+def _word(kind: type[Enum], value: Any) -> Enum:  # noqa: ANN401 - as above
+    found = kind.__members__.get(_expected(str, value))
+    if found is None:
+        raise ValueError(f"{value!r} is no {kind.__name__}")
+    return found
+
+
 def _expected(kind: type, value: Any) -> Any:  # noqa: ANN401 - as above
     if type(value) is not kind:
         raise ValueError(f"{kind.__name__} expected, not {str(value)[:40]!r}")
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass or a named tuple; None for anything else."""
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
 
 
 @cache

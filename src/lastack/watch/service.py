@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from lastack.model.time import MINUTE, Nanos
 from lastack.report.escape import visible
@@ -17,7 +19,7 @@ from .looker import Asked, Looker
 from .stop import signalled
 
 if TYPE_CHECKING:
-    from lastack.archive.writer import Recorder
+    from .looker import Seen
 
 
 _DAY: Nanos = 1440 * MINUTE
@@ -49,24 +51,49 @@ def serve(
     with ExitStack() as open_:
         stop = open_.enter_context(signalled())
         exporter = open_.enter_context(Exporter(*at)) if at is not None else None
-        recorder = open_.enter_context(_recorder(kept)) if kept is not None else None
+        keeper = open_.enter_context(_Keeper(kept)) if kept is not None else None
         looker = open_.enter_context(Looker(asked))
         if not quiet:
             _introduce(looker, exporter)
-        next_record = 0
         end = None if lasting is None else time.monotonic_ns() + lasting
         for seen in looker.looks(stop, end):
             if exporter is not None:
                 exporter.update(seen)
-            if recorder is not None and kept is not None and seen.at >= next_record:
-                recorder.add(seen.look, seen.at, str(asked.where or ""))
-                next_record = seen.at - seen.at % kept.every + kept.every
+            if keeper is not None:
+                keeper.take(seen, str(asked.where or ""))
 
 
-def _recorder(kept: Kept) -> Recorder:
-    from lastack.archive.writer import Recorder
+class _Keeper:
+    """Records looks in a thread of its own: putting an hour together may take longer than rings can wait."""
 
-    return Recorder(kept.directory, most_octets=kept.most_octets, most_age=kept.most_age, tell=_say)
+    def __init__(self, kept: Kept) -> None:
+        from lastack.archive.writer import Recorder
+
+        self._every = kept.every
+        self._due = 0
+        self._recorder = Recorder(kept.directory, most_octets=kept.most_octets, most_age=kept.most_age, tell=_say)
+        self._thread = ThreadPoolExecutor(1, "record")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown()
+        self._recorder.close()
+
+    def take(self, seen: Seen, chosen: str) -> None:
+        """Record the look, if it is time for one and the one before is written."""
+        if seen.at < self._due:
+            return
+        if self._writing is not None:
+            if not self._writing.done():
+                return
+            self._writing.result()
+        self._due = seen.at - seen.at % self._every + self._every
+        self._writing = self._thread.submit(self._recorder.add, seen.look, seen.at, chosen)
 
 
 def _introduce(looker: Looker, exporter: Exporter | None) -> None:

@@ -49,7 +49,9 @@ def watch(act: Act, *given: Seen, size: tuple[int, int] = (80, 24), looker: Look
             async with app.run_test(size=size) as pilot:
                 await until(pilot, lambda: app.seen is not None)
                 await act(pilot)
-                return shown(app)
+                lines = shown(app)
+            assert app.done.wait(10)
+            return lines
 
     return asyncio.run(play())
 

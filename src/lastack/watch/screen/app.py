@@ -6,7 +6,9 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -61,6 +63,8 @@ class Watch(App[str]):
         self.memory = Memory()
         self.seen: Seen | None = None
         self.stop = stop
+        self.done = Event()  # set while nobody looks
+        self.done.set()
         self._lasting = lasting
         self._glyphs = glyphs_for(sys.stdout)
         self._view = 0
@@ -89,24 +93,35 @@ class Watch(App[str]):
             loop.add_signal_handler(number, self.exit)
         self.query_one("#list").focus()
         self.query_one("#head", Static).update("lastack watch: looking ...")
+        self.done.clear()
         self.look()
 
     def on_unmount(self) -> None:
         """Have the looking end."""
         self.stop.set()
 
-    @work(thread=True, exit_on_error=False)
+    @work(thread=True)
     def look(self) -> None:
         """Look again and again, in a thread of its own."""
         end = None if self._lasting is None else time.monotonic_ns() + self._lasting
+        complaint = None
         try:
             for seen in self.looker.looks(self.stop, end):
-                self.call_from_thread(self.take, seen)
-            if not self.stop.is_set():
-                self.call_from_thread(self.exit)
+                self._from_thread(self.take, seen)
         except LastackError as error:
-            if not self.stop.is_set():
-                self.call_from_thread(self.exit, str(error))
+            complaint = str(error)
+        finally:
+            self.done.set()
+        self._from_thread(self.exit, complaint)
+
+    def _from_thread(self, do: Callable[..., object], *given: object) -> None:
+        if self.stop.is_set():
+            return
+        try:
+            self.call_from_thread(do, *given)
+        except RuntimeError:
+            if self.is_running:  # otherwise it has just ended, and nobody looks any more
+                raise
 
     def take(self, seen: Seen) -> None:
         """Show a look, unless the view is paused; then it is only remembered."""
@@ -251,6 +266,9 @@ def run(asked: Asked, lasting: Nanos | None = None) -> None:
     Raises KernelError where watching cannot be begun or gone on with.
     """
     with Looker(asked) as looker, Stop() as stop:
-        ended = Watch(looker, stop, lasting).run()
+        app = Watch(looker, stop, lasting)
+        ended = app.run()
+        stop.set()
+        app.done.wait()
     if ended is not None:
         raise KernelError(ended)
