@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import CallError
+from lastack.errors import CallError, KernelError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -68,8 +68,19 @@ def stream(
 
 
 def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nanos | None) -> None:
-    """All steps until `told` is readable or it is `end`, and the last one."""
+    """All steps until `told` is readable or it is `end`, and the last one. What was told until an error is written."""
     losses = Losses(watcher, outlet)
+    try:
+        _steps(watcher, outlet, chooser, told, end, losses)
+    except KernelError as error:
+        outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten, error=str(error))
+        raise
+    losses.tell(at_once=True)
+    outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
+    outlet.check()
+
+
+def _steps(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nanos | None, losses: Losses) -> None:
     while not select.select([told], [], [], 0)[0] and (end is None or time.monotonic_ns() < end):
         patience = _PATIENCE if end is None else min(_PATIENCE, max(end - time.monotonic_ns(), 0))
         watcher.wait(patience, told)
@@ -77,9 +88,6 @@ def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nan
         losses.tell()
         outlet.check()
     outlet.put(chooser.chosen(watcher.finish()))
-    losses.tell(at_once=True)
-    outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
-    outlet.check()
 
 
 def _opened(file: Path | None) -> int:

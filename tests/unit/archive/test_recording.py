@@ -117,6 +117,16 @@ def test_a_span_of_time_leaves_out_what_is_not_in_it(tmp_path: Path) -> None:
     assert cookies(recording.between(None, NOON).connections) == [1]
 
 
+def test_how_far_reading_has_come_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {0: [1], 70: [2], 140: [3]})
+    told: list[tuple[int, int | None]] = []
+    Recording(tmp_path).between(progress=lambda done, total: told.append((done, total)))
+    total = sum(path.stat().st_size for path in tmp_path.glob("connections-*"))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(told) == 3
+    assert told[-1] == (total, total)
+
+
 # -- hours
 
 
@@ -211,6 +221,9 @@ def test_two_recordings_never_share_a_directory(tmp_path: Path) -> None:
 def test_a_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     recorder(tmp_path / "a" / "b").close()
     assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
+    (tmp_path / "a").chmod(0o755)
+    write(tmp_path / "a", {0: [1], 70: [2]})
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir() if path.is_file()} == {0o600}
     (tmp_path / "file").touch()
     with pytest.raises(CallError, match="cannot record into"):
         recorder(tmp_path / "file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,18 @@ def test_findings_that_clear_are_still_told_for_a_minute() -> None:
 
         assert any(expected in line and "CLOSE_WAIT, eof unread" in line for line in watch(wait, busy(), *given))
     watch(act, busy(), *later)
+
+
+def test_findings_of_one_title_are_told_apart() -> None:
+    one = seen(connections(30, State.CLOSE_WAIT))
+    both = one._replace(report=replace(one.report, findings=one.report.findings * 2))
+    assert sum("CLOSE_WAIT, eof unread" in line for line in watch(nothing, both)) == 2
+
+
+@pytest.mark.parametrize("size", [(20, 8), (1, 1)])
+def test_no_terminal_is_too_small_to_be_drawn_on(size: tuple[int, int]) -> None:
+    for keys in ((), ("4",), ("down", "enter", "enter"), ("question_mark",)):
+        assert max(map(len, watch(press(*keys), size=size))) <= size[0]
 
 
 def test_a_filter_is_set_and_a_wrong_one_is_explained() -> None:

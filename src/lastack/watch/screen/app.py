@@ -250,7 +250,7 @@ class Watch(App[str]):
             return
         key = event.option_list.key
         if event.option_list.id == "findings":
-            told = self.memory.findings.get(tuple(key.split("\0")))  # type: ignore[arg-type]
+            told = self.memory.findings.get(key)
             if told is not None:
                 self.push_screen(FindingPage(told))
         elif self._view == 3:
