@@ -16,8 +16,8 @@ from typing import Any, Final
 from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
 from lastack.lab.together import BOTH, SIM, rows
-from lastack.model.lab import Run, Verdict
-from lastack.report.lab.words import judged, verdict
+from lastack.model.lab import Run
+from lastack.report.lab.words import conditional, verdict
 from lastack.report.ladder.svg import render_svg
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ def page(language: str) -> str:
     lines = [MARK, "", _TITLE[language].format(system=kernel["system"]), ""]
     lines += [f"| {_WORDS[language][0]} | |", "|---|---|"]
     for one in EXPERIMENTS:
-        lines.append(f"| {verdict(one.expected, language)} | [{_cell(one.claim.said(language))}](#{one.name}) |")
+        lines.append(f"| {_cell(conditional(one.expected, one.condition, language))} | [{_cell(one.claim.said(language))}](#{one.name}) |")
     chapter = ""
     for one in EXPERIMENTS:
         if one.chapter != chapter:
@@ -85,7 +85,7 @@ def pictures() -> dict[str, str]:
 def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> list[str]:
     titles = _WORDS[language]
     ran = played().get(one.name)
-    said = judged(ran.outcome, language) if ran is not None else verdict(one.expected, language)
+    said = conditional(one.expected, one.condition, language)
     if kernel is None:
         agreed = titles[4]
     elif ran is None:
@@ -94,6 +94,7 @@ def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> l
         agreed = titles[7] + "; ".join(kernel["differences"]) if kernel["differences"] else titles[6]
     lines = [f'<a id="{one.name}"></a>', "", f"### {one.claim.said(language)}", ""]
     lines += [f"**{said}** ({agreed}; `lastack lab run {one.name}`)", "", one.lesson.said(language), ""]
+    lines += [f"*{one.reason}*", ""] if one.reason else []
     if f"claims/{one.name}.svg" in _shown():
         lines += [f"![{one.name}](claims/{one.name}.svg)", ""]
     facts = {fact.what: str(fact) for fact in ran.outcome.facts} if ran is not None else {}
@@ -107,6 +108,7 @@ def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> l
         for what in dict.fromkeys([*facts, *theirs])
     ]
     flips = " ".join(f"--set {name}={str(value).lower()}" for name, value in one.counter.items())
+    flips += " --on sim" if one.flips_on_engine_alone else ""
     lines += ["", f"{titles[2]} `{flips}`: {verdict(one.flips_to, language)}. {titles[3]}: {one.source.said(language)}"]
     return lines
 
@@ -135,15 +137,10 @@ def record() -> int:
     KERNEL.parent.mkdir(exist_ok=True)
     document = {"system": f"Linux {platform.release().split('-')[0]}", "experiments": experiments}
     KERNEL.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    wrong = [row for row in found if row.failed or (row.verdict or Verdict.HOLDS) is not named(row.name)]
+    wrong = [row for row in found if row.failed or (row.verdict or row.about.expected) is not row.about.expected]
     for row in wrong:
         print(f"{row.name}: {row.failed or 'another verdict than expected'}")
     return len(wrong)
-
-
-def named(name: str) -> Verdict:
-    """The verdict that is expected."""
-    return next(one.expected for one in EXPERIMENTS if one.name == name)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 import lastack as product
 from lastack.cli.main import app
+from lastack.errors import CallError
 from lastack.model.lab import Verdict
 
 
@@ -38,6 +39,40 @@ def test_a_setting_flips_a_verdict() -> None:
     assert row["verdict"] == "holds"
 
 
+def test_a_verdict_that_a_setting_made_says_so() -> None:
+    done = lastack("run", "three-segment-close", "--on", "sim", "--set", "think=0.3")
+    assert "Verdict   with think=0.3: holds (as it stands: false)" in done.stdout
+
+
+def test_a_setting_that_replaces_a_scenes_own_is_told() -> None:
+    done = lastack("run", "fin-wait-2-timeout", "--on", "sim", "--set", "tcp_fin_timeout=180")
+    assert "tcp_fin_timeout=180 as given, where this scene has 61" in done.stdout
+
+
+def test_what_cannot_run_here_is_no_success() -> None:
+    done = lastack("run", "close-wait-descriptors", "--on", "sim")
+    assert done.returncode == 1
+    assert "Verdict   not run  (the engine has no processes and no descriptors)" in done.stdout
+
+
+def test_one_experiment_is_told_with_its_knobs() -> None:
+    told = lastack("list", "three-segment-close").stdout
+    assert "think=0.0  seconds between the end of file" in told
+    assert "It flips with: think=0.3" in told
+
+
+def test_a_file_of_ones_own_is_an_experiment() -> None:
+    path = str(Path(__file__).parents[2] / "examples" / "experiment.py")
+    for words, verdict in (((), "false"), (("--set", "speaks=yes"), "holds")):
+        (row,) = json.loads(lastack("run", path, "--on", "sim", "--format", "json", *words).stdout)
+        assert row["verdict"] == verdict
+
+
+def test_a_side_that_there_is_not_is_refused() -> None:
+    with pytest.raises(CallError, match="sim, kernel or both"):
+        product.experiment("three-segment-close", on="moon")
+
+
 def test_python_says_the_same() -> None:
     row = product.experiment("three-segment-close", think=0.3)
     assert row.verdict is Verdict.HOLDS
@@ -57,8 +92,16 @@ def test_a_sysctl_can_be_set_for_both_hosts() -> None:
     [
         (("run",), "name experiments (see lastack lab list), or say --all"),
         (("run", "three-segment"), "no experiment is called 'three-segment'; did you mean three-segment-close"),
-        (("run", "three-segment-close", "--set", "thonk=1"), "nothing here is called 'thonk'; there is think"),
+        (
+            ("run", "three-segment-close", "--set", "thonk=1"),
+            "'thonk' is neither a knob nor a sysctl that the engine knows; did you mean think",
+        ),
         (("run", "three-segment-close", "--set", "think=soon"), "think is a number, not 'soon'"),
+        (("run", "three-segment-close", "--set", "think=-1"), "think is not negative"),
+        (("run", "three-segment-close", "--set", "ip_forward=1"), "its knobs: think"),
+        (("run", "three-segment-close", "--step", "--format", "json"), "--step is for people"),
+        (("run", "nowhere.py"), "cannot read nowhere.py: No such file or directory"),
+        (("run", "tests/lab/counters.py"), "tests/lab/counters.py defines no EXPERIMENT"),
     ],
 )
 def test_bad_words_are_answered_with_what_would_be_right(words: tuple[str, ...], complaint: str) -> None:

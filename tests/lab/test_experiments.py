@@ -12,6 +12,7 @@ import pytest
 from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
 from lastack.lab.run import run
+from lastack.model.lab import Verdict
 
 ALL = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
 ON_ENGINE = pytest.mark.parametrize(
@@ -83,10 +84,11 @@ def test_on_the_kernel_the_counter_setting_flips_the_verdict(experiment: Experim
 
 @ALL
 def test_it_is_told_in_both_languages(experiment: Experiment) -> None:
-    for words in (experiment.claim, experiment.lesson, experiment.source):
+    for words in filter(None, (experiment.claim, experiment.lesson, experiment.source, experiment.condition)):
         assert words.en.isascii()
         assert any("\u4e00" <= sign <= "\u9fff" for sign in words.zh)
     assert experiment.chapter in CHAPTERS
+    assert (experiment.condition is not None) == (experiment.expected is Verdict.ONLY_IF)
     assert bool(experiment.only) == (experiment.side != "both")
 
 

@@ -25,40 +25,53 @@ def lab() -> None:
     """What people say about closing TCP connections, as experiments: on the engine, on this kernel, side by side."""
 
 
-@lab.command("list", short_help="The claims, and what became of them.", epilog="Example: lastack lab list --lang zh")
+@lab.command(
+    "list",
+    short_help="The claims, and what became of them.",
+    epilog="Example: lastack lab list --lang zh; lastack lab list old-duplicate",
+)
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--lang", "language", type=_LANGUAGES, default="en", show_default=True, help="English or Chinese.")
 @out("table", "json")
-def list_(language: str, form: str, file: Path | None, no_color: bool) -> None:
-    """List every claim with its verdict on Linux."""
-    from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
+def list_(names: tuple[str, ...], language: str, form: str, file: Path | None, no_color: bool) -> None:
+    """List every claim with its verdict on Linux; of those named also the lesson, and the knobs that --set turns."""
+    from lastack.lab.catalog import CHAPTERS, EXPERIMENTS, named
 
+    chosen = [named(name) for name in dict.fromkeys(names)] or list(EXPERIMENTS)
     with output(file) as page:
         if form == "json":
             import json
 
-            entries = [
-                {
-                    "name": one.name,
-                    "chapter": one.chapter,
-                    "claim": one.claim.said(language),
-                    "source": one.source.said(language),
-                    "verdict": one.expected.value,
-                    "on": one.side,
-                    "knobs": {knob.name: knob.default for knob in one.knobs},
-                }
-                for one in EXPERIMENTS
-            ]
-            json.dump(entries, page, indent=1)
+            json.dump([_plain(one, language) for one in chosen], page, indent=1)
             page.write("\n")
             return
-        from lastack.report.lab.text import render_list
+        from lastack.report.lab.text import render_about, render_list
 
         width, color = paper(page, no_color)
-        listed = [
-            (one.name, CHAPTERS[one.chapter].said(language), one.claim.said(language), one.expected)
-            for one in EXPERIMENTS
-        ]
-        render_list(listed, page, width, color, language)
+        if not names:
+            listed = [(CHAPTERS[one.chapter].said(language), one.about) for one in chosen]
+            render_list(listed, page, width, color, language)
+        for number, one in enumerate(chosen if names else ()):
+            page.write("\n" if number else "")
+            knobs = [(knob.name, str(knob.default).lower(), knob.meaning) for knob in one.knobs]
+            counter = " ".join(f"{name}={str(value).lower()}" for name, value in one.counter.items())
+            render_about(one.about, knobs, counter, page, width, color, language)
+
+
+def _plain(one: Experiment, language: str) -> dict[str, object]:
+    condition = one.condition
+    return {
+        "name": one.name,
+        "chapter": one.chapter,
+        "claim": one.claim.said(language),
+        "source": one.source.said(language),
+        "verdict": one.expected.value,
+        "condition": None if condition is None else condition.said(language),
+        "lesson": one.lesson.said(language),
+        "on": one.side,
+        "knobs": {knob.name: {"default": knob.default, "meaning": knob.meaning} for knob in one.knobs},
+        "counter": dict(one.counter),
+    }
 
 
 @lab.command(
@@ -92,8 +105,9 @@ def run(
 ) -> None:
     """Run experiments: the ladder of segments and states, what moved, the verdict, and what to learn from it.
 
-    Exits with 1 where an experiment fails, where engine and kernel differ for no known reason, or where, with nothing
-    set, a verdict is not the one that `lastack lab list` tells.
+    NAME is one of `lastack lab list`, or a file of your own that defines EXPERIMENT. Exits with 1 where an experiment
+    fails or cannot run at all, where engine and kernel differ for no known reason, or where, with nothing set, a
+    verdict is not the one that `lastack lab list` tells.
     """
     from lastack.lab.catalog import EXPERIMENTS, named
     from lastack.lab.settings import read
@@ -101,6 +115,8 @@ def run(
 
     from .progress import steps
 
+    if step and form != "table":
+        raise CallError("--step is for people: it goes with no --format")
     if bool(names) == everything:
         raise CallError("name experiments (see lastack lab list), or say --all")
     chosen = list(EXPERIMENTS) if everything else [named(name) for name in dict.fromkeys(names)]
@@ -117,20 +133,20 @@ def run(
     if directory is not None:
         from .lab_files import write_all
 
-        write_all(found, chosen, directory, language)
-    _show(found, chosen, form, step, language, no_color)
-    if any(_wrong(row, one, bool(given)) for row, one in zip(found, chosen, strict=True)):
+        write_all(found, directory, language)
+    _show(found, form, step, language, no_color)
+    if any(_wrong(row) for row in found) or not any(row.sim or row.kernel for row in found):
         sys.exit(1)
 
 
-def _wrong(row: Row, experiment: Experiment, played: bool) -> bool:
+def _wrong(row: Row) -> bool:
     if row.failed or (row.differences and not row.reason):
         return True
     runs = [run for run in (row.sim, row.kernel, row.full) if run is not None]
-    return not played and any(run.outcome.verdict is not experiment.expected for run in runs)
+    return not row.given and any(run.outcome.verdict is not row.about.expected for run in runs)
 
 
-def _show(found: list[Row], chosen: list[Experiment], form: str, step: bool, language: str, no_color: bool) -> None:
+def _show(found: list[Row], form: str, step: bool, language: str, no_color: bool) -> None:
     from lastack.report.lab.text import render_row, render_table
 
     with output(None) as page:
@@ -143,19 +159,10 @@ def _show(found: list[Row], chosen: list[Experiment], form: str, step: bool, lan
         if len(found) > _PAGES and not step:
             render_table(found, page, width, color, language)
             return
-        for number, (row, one) in enumerate(zip(found, chosen, strict=True)):
+        for number, row in enumerate(found):
             if number:
                 page.write("\n" + "=" * min(width, shutil.get_terminal_size((80, 24)).columns) + "\n\n")
-            render_row(
-                row,
-                one.source.said(language),
-                one.lesson.said(language),
-                page,
-                width,
-                color,
-                language,
-                _key if step else None,
-            )
+            render_row(row, page, width, color, language, _key if step else None)
 
 
 def _key() -> None:

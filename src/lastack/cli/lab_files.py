@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 from .options import writing
 
 if TYPE_CHECKING:
-    from lastack.lab.experiment import Experiment
     from lastack.model.lab import Row, Scene
 
 
-def write_all(rows: Sequence[Row], experiments: Sequence[Experiment], directory: Path, language: str) -> None:
+def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
     """NAME.html and index.html, results.json, and NAME/SIDE-SCENE.pcapng. Raises CallError where that cannot be."""
     from lastack.report.lab.html import render_index, render_page
     from lastack.report.lab.machine import write_rows
 
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        for row, experiment in zip(rows, experiments, strict=True):
-            page = render_page(row, experiment.source.said(language), experiment.lesson.said(language), language)
-            (directory / f"{row.name}.html").write_text(page, encoding="utf-8")
+        for row in rows:
+            (directory / f"{row.name}.html").write_text(render_page(row, language), encoding="utf-8")
             for side, run in (("sim", row.sim), ("kernel", row.kernel), ("sim-full", row.full)):
                 for number, scene in enumerate(run.scenes if run is not None else (), 1):
                     _write_packets(scene, directory / row.name / f"{side}-{number}.pcapng")

@@ -117,12 +117,31 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
 
 
 def named(name: str) -> Experiment:
-    """The experiment of that name. Raises CallError, which names those that come near, where there is none."""
+    """The experiment of that name, or of a file `NAME.py` that defines EXPERIMENT.
+
+    Raises CallError, which names those that come near, where there is none.
+    """
     from difflib import get_close_matches
 
+    if name.endswith(".py"):
+        return _of_file(name)
     for experiment in EXPERIMENTS:
         if experiment.name == name:
             return experiment
     near = get_close_matches(name, [experiment.name for experiment in EXPERIMENTS], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "see lastack lab list"
     raise CallError(f"no experiment is called {name!r}; {hint}")
+
+
+def _of_file(path: str) -> Experiment:
+    from runpy import run_path
+
+    try:
+        found = run_path(path, run_name="experiment").get("EXPERIMENT")
+    except OSError as error:
+        raise CallError(f"cannot read {path}: {error.strerror}") from None
+    except Exception as error:  # whatever the user's file does
+        raise CallError(f"{path}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Experiment):
+        raise CallError(f"{path} defines no EXPERIMENT of lastack.lab.experiment.Experiment")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from lastack.model.lab import Outcome, Setting, Verdict, Words
+from lastack.model.lab import About, Outcome, Setting, Verdict, Words
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -27,7 +27,7 @@ class Experiment(NamedTuple):
     which it comes to `flips_to` instead; `flips_on_engine_alone`: why no kernel can be set so, or empty. `only`: why
     one side alone can show it, or empty; `side` says which then. `reason`: why engine and kernel may differ in a fact,
     where they do. `kernel_s`: about how many seconds the kernel takes. `picture`: which scene's which connection the
-    book draws.
+    book draws. `condition`: under what the claim holds, where it does only so.
     """
 
     name: str
@@ -46,3 +46,9 @@ class Experiment(NamedTuple):
     reason: str = ""
     kernel_s: float = 2.0
     picture: tuple[int, int] | None = (0, 0)
+    condition: Words | None = None
+
+    @property
+    def about(self) -> About:
+        """What is told of it before it is run."""
+        return About(self.name, self.claim, self.source, self.lesson, self.expected, self.condition)

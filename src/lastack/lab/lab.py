@@ -71,14 +71,13 @@ class Lab:
         **both: int | str,
     ) -> Iterator[Bench]:
         """Two fresh hosts with these sysctls (of both, or of one) and a wire with this delay; kept as a Scene after."""
-        settings = {
-            "client": {**both, **(client or {}), **self._sysctls},
-            "server": {**both, **(server or {}), **self._sysctls},
-        }
+        own = {"client": {**both, **(client or {})}, "server": {**both, **(server or {})}}
+        settings = {host: {**of, **self._sysctls} for host, of in own.items()}
+        replaced = self._replaced(own)
         if self.on == "sim":
             bench = EngineBench(title, settings, delay, self._seed)
             yield bench
-            self.scenes.append(bench.scene())
+            self.scenes.append(bench.scene()._replace(replaced=replaced))
             return
         if sys.platform != "linux":
             raise CallError("a kernel's side of an experiment needs Linux")
@@ -86,4 +85,14 @@ class Lab:
 
         with kernel_bench(title, settings, delay, self._seed) as real:
             yield real
-            self.scenes.append(real.scene())
+            self.scenes.append(real.scene()._replace(replaced=replaced))
+
+    def _replaced(self, own: Mapping[str, Mapping[str, int | str]]) -> tuple[str, ...]:
+        """Where a setting that was given is another than the scene's own, which its title and facts may speak of."""
+        found = {
+            f"{name}={self._sysctls[name]} as given, where this scene has {value}"
+            for of in own.values()
+            for name, value in of.items()
+            if name in self._sysctls and str(self._sysctls[name]) != str(value)
+        }
+        return tuple(sorted(found))

@@ -28,8 +28,8 @@ def read(pairs: Iterable[tuple[str, str]], experiments: Sequence[Experiment]) ->
         short = name.removeprefix("net.ipv4.").removeprefix("net.core.")
         if short not in kinds and short not in sysctls:
             near = get_close_matches(short, [*kinds, *sysctls], n=3)
-            offered = ", ".join(near or sorted(kinds))
-            raise CallError(f"nothing here is called {name!r}" + (f"; there is {offered}" if offered else ""))
+            meant = f"did you mean {' or '.join(near)}?" if near else f"its knobs: {', '.join(sorted(kinds)) or 'none'}"
+            raise CallError(f"{name!r} is neither a knob nor a sysctl that the engine knows; {meant}")
         found[short] = _value(name, text, kinds.get(short) or sysctls[short])
     return found
 
@@ -40,7 +40,10 @@ def _value(name: str, text: str, kind: type) -> Setting:
             return _WORDS[text.lower()]
         if kind is tuple:
             return " ".join(str(int(part)) for part in text.replace(",", " ").split())
-        return float(text) if kind is float else int(text) if kind is int else text
+        number = float(text) if kind is float else int(text) if kind is int else 0
+        if number < 0:
+            raise CallError(f"{name} is not negative")
+        return number if kind in (int, float) else text
     except (KeyError, ValueError):
         wanted = {bool: "yes or no", float: "a number", int: "a whole number", tuple: "whole numbers"}[kind]
         raise CallError(f"{name} is {wanted}, not {text!r}") from None

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Final
 
+from lastack.errors import CallError
 from lastack.model.lab import Row, Run, Setting
 
 from .catalog import named
@@ -46,13 +47,16 @@ def kernel_missing() -> str:
     return "" if os.path.exists("/dev/net/tun") else "the kernel's side needs /dev/net/tun"  # noqa: PTH110
 
 
-def experiment(name: str, on: str = SIM, *, seed: int = 1, **settings: Setting) -> Row:
-    """Run one experiment of the catalog on `sim`, `kernel` (as root) or `both`, some of its knobs or sysctls set.
+def experiment(which: str | Experiment, on: str = SIM, *, seed: int = 1, **settings: Setting) -> Row:
+    """Run one experiment on `sim`, `kernel` (as root) or `both`, some of its knobs or sysctls set.
 
-    Raises CallError where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes
-    wrong within it is in the row's `failed`.
+    `which`: its name in the catalog, the path of a file that defines EXPERIMENT, or an Experiment. Raises CallError
+    where there is none of that name, or a setting is neither a knob of it nor a sysctl; what goes wrong within it is in
+    the row's `failed`.
     """
-    chosen = named(name)
+    if on not in (SIM, KERNEL, BOTH):
+        raise CallError(f"experiments run on sim, kernel or both, not on {on!r}")
+    chosen = named(which) if isinstance(which, str) else which
     return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
 
 
@@ -85,7 +89,7 @@ def rows(
         if not disturbed:
             break
         found |= _played(jobs, disturbed, _WHEN_DISTURBED, None)
-    return [_row(experiment, index, on, found, lacks) for index, experiment in enumerate(experiments)]
+    return [_row(experiment, index, on, given, found, lacks) for index, experiment in enumerate(experiments)]
 
 
 def _played(
@@ -126,17 +130,24 @@ def _parts(
     return parts
 
 
-def _row(experiment: Experiment, index: int, on: str, found: Mapping[tuple[int, str], Run | Broken], lacks: str) -> Row:
+def _row(
+    experiment: Experiment,
+    index: int,
+    on: str,
+    given: Mapping[str, Setting],
+    found: Mapping[_Job, Run | Broken],
+    lacks: str,
+) -> Row:
     results = {part: found.get((index, part)) for part in (SIM, KERNEL, "full")}
     runs = {part: result for part, result in results.items() if isinstance(result, Run)}
     failed = "; ".join(f"on {part}: {result.why}" for part, result in results.items() if isinstance(result, Broken))
     missing = experiment.only if on in (BOTH, KERNEL if experiment.side == SIM else SIM) else ""
-    if SIM not in (on, experiment.side):
-        missing = missing or lacks
+    if SIM not in (on, experiment.side) and lacks:
+        missing = f"{missing}; {lacks}" if missing else lacks
     return Row(
-        experiment.name,
+        experiment.about,
         on,
-        experiment.claim,
+        given,
         runs.get(SIM),
         runs.get(KERNEL),
         runs.get("full"),

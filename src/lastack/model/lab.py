@@ -76,7 +76,7 @@ class Scene(NamedTuple):
     `settings` are the sysctls that were not at their defaults, by host. `histories`: connections as ladders draw them.
     `moved`: the counters that moved, by host, under nstat's names. `packets`: (instant, host that sent it, octets,
     what became of it), in order. `left_out`: connections that were seen and have no ladder. `late`: by how much the
-    wire was late at most.
+    wire was late at most. `replaced`: settings of the scene that others were given for, each in a sentence.
     """
 
     title: str
@@ -86,14 +86,14 @@ class Scene(NamedTuple):
     packets: tuple[tuple[Nanos, str, bytes, str], ...]
     left_out: int = 0
     late: Nanos = 0
+    replaced: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
-    """The verdict of a run and the facts that it rests on. `condition`: under what the claim holds, where only so."""
+    """The verdict of a run and the facts that it rests on."""
 
     verdict: Verdict
     facts: tuple[Fact, ...]
-    condition: Words | None = None
 
 
 class Run(NamedTuple):
@@ -112,18 +112,32 @@ class Run(NamedTuple):
     late_s: float = 0.0
 
 
-class Row(NamedTuple):
-    """What one experiment came to, engine and kernel side by side.
+class About(NamedTuple):
+    """What is told of an experiment before it is run: its claim, where people read it, and what to learn from it.
 
-    `sim` and `kernel` are None where that side was not run; `missing` then says why. With both, `sim` played with the
-    kernel's (shorter) knobs, and `full` with the engine's own where those differ. `agrees` is None where one side is
-    missing. `differences` are the facts that differ, each in a sentence; `reason` explains them, where it is known.
-    `failed`: what went wrong, where there is no verdict.
+    `expected`: what it comes to with nothing set; `condition`: under what the claim then holds, where only so.
     """
 
     name: str
-    on: str
     claim: Words
+    source: Words
+    lesson: Words
+    expected: Verdict
+    condition: Words | None = None
+
+
+class Row(NamedTuple):
+    """What one experiment came to, engine and kernel side by side.
+
+    `given`: what was set for it. `sim` and `kernel` are None where that side was not run; `missing` then says why. With
+    both, `sim` played with the kernel's (shorter) knobs, and `full` with the engine's own where those differ.
+    `differences` are the facts that differ, each in a sentence; `reason`: why some may. `failed`: what went wrong,
+    where there is no verdict.
+    """
+
+    about: About
+    on: str
+    given: Mapping[str, Setting]
     sim: Run | None
     kernel: Run | None
     full: Run | None = None
@@ -133,8 +147,13 @@ class Row(NamedTuple):
     failed: str = ""
 
     @property
+    def name(self) -> str:
+        """The experiment's."""
+        return self.about.name
+
+    @property
     def agrees(self) -> bool | None:
-        """Whether engine and kernel saw the same."""
+        """Whether engine and kernel saw the same; None where one side is missing."""
         return None if self.sim is None or self.kernel is None else not self.differences
 
     @property

@@ -38,11 +38,7 @@ def run(lab: Lab) -> Outcome:
     )
     ended = [not value for value in left.values()]
     verdict = Verdict.FALSE if not any(ended) else Verdict.HOLDS if all(ended) else Verdict.ONLY_IF
-    condition = Words(
-        "tcp_rfc1337 is 0, as by default, and the RST has exactly the sequence number that is expected next",
-        "tcp_rfc1337 为 0（默认），并且 RST 的序列号恰好等于下一个期望的序列号",
-    )
-    return Outcome(verdict, facts, condition if verdict is Verdict.ONLY_IF else None)
+    return Outcome(verdict, facts)
 
 
 def _duplicated(bench: Bench) -> bool:
@@ -103,5 +99,9 @@ EXPERIMENT = Experiment(
     knobs=(Knob("patience", 200.0, "seconds for which the client may try", kernel=4.0),),
     counter={"tcp_rfc1337": 1},
     flips_to=Verdict.FALSE,
+    condition=Words(
+        "tcp_rfc1337 is 0, as by default, and the RST has exactly the sequence number that is expected next",
+        "tcp_rfc1337 为 0（默认），并且 RST 的序列号恰好等于下一个期望的序列号",
+    ),
     kernel_s=8.0,
 )

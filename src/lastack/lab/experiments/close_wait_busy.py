@@ -46,12 +46,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if not leaky.left:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words(
-        "they go away by themselves when the load is over, and have something unread in Recv-Q; those that stay, with "
-        "Recv-Q 0, were forgotten by the program",
-        "压力过去之后它们会自己消失，并且 Recv-Q 里有未读数据；一直不消失、Recv-Q 为 0 的，是程序忘了关闭",
-    )
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _serve(bench: Bench, lab: Lab, forgotten: int) -> _Load:
@@ -125,6 +120,11 @@ EXPERIMENT = Experiment(
     ),
     counter={"forgotten": 0},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "they go away by themselves when the load is over, and have something unread in Recv-Q; those that stay, with "
+        "Recv-Q 0, were forgotten by the program",
+        "压力过去之后它们会自己消失，并且 Recv-Q 里有未读数据；一直不消失、Recv-Q 为 0 的，是程序忘了关闭",
+    ),
     kernel_s=5.0,
     picture=(0, 5),
 )

@@ -63,7 +63,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if left is State.CLOSED:
         return Outcome(Verdict.HOLDS, facts)
-    return Outcome(Verdict.ONLY_IF, facts, _CONDITION)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 EXPERIMENT = Experiment(
@@ -92,5 +92,6 @@ EXPERIMENT = Experiment(
     ),
     counter={"keeps": False},
     flips_to=Verdict.HOLDS,
+    condition=_CONDITION,
     kernel_s=10.0,
 )

@@ -50,11 +50,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if no_deadline < tuned:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words(
-        "the program gives the answer a deadline: one that waits for send() to fail waits for all retransmissions",
-        "程序给应答规定了期限：如果只是等 send() 报错，就要等到全部重传用完",
-    )
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _watches(lab: Lab) -> tuple[_Watch, ...]:
@@ -147,6 +143,10 @@ EXPERIMENT = Experiment(
     ),
     counter={"retries2": 0},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "the program gives the answer a deadline: one that waits for send() to fail waits for all retransmissions",
+        "程序给应答规定了期限：如果只是等 send() 报错，就要等到全部重传用完",
+    ),
     kernel_s=20.0,
     picture=(0, 3),
 )

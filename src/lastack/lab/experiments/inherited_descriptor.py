@@ -49,11 +49,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if sent:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words(
-        "no other process has inherited the descriptor: the FIN leaves with the last close()",
-        "没有别的进程继承这个描述符：最后一个 close() 才会发出 FIN",
-    )
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _close_wait(bench: Bench) -> Sock:
@@ -98,6 +94,10 @@ EXPERIMENT = Experiment(
     ),
     counter={"inherits": False},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "no other process has inherited the descriptor: the FIN leaves with the last close()",
+        "没有别的进程继承这个描述符：最后一个 close() 才会发出 FIN",
+    ),
     side="kernel",
     only="the engine has no processes and no descriptors",
     kernel_s=2.0,

@@ -38,10 +38,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if unasked:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words(
-        "the program has set SO_KEEPALIVE: it is off by default", "程序自己设置了 SO_KEEPALIVE（默认是关闭的）"
-    )
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _probes(bench: Bench, sock: Sock, begin: Nanos) -> tuple[float, bool]:
@@ -82,5 +79,8 @@ EXPERIMENT = Experiment(
     knobs=(*KNOBS, Knob("other", False, "the other program has set SO_KEEPALIVE too")),
     counter={"other": True},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "the program has set SO_KEEPALIVE: it is off by default", "程序自己设置了 SO_KEEPALIVE（默认是关闭的）"
+    ),
     kernel_s=7.5,
 )

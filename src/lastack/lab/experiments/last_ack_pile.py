@@ -55,11 +55,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if silent.lasted < 1:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words(
-        "the client still answers; to a silent one the FIN is repeated as tcp_orphan_retries says, about 105 s by default",
-        "客户端还在回应；对端没有回应时，FIN 会按 tcp_orphan_retries 重传，默认约 105 秒",
-    )
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _last_ack(bench: Bench, here: Sock, there: Sock, vanishes: bool = False, keeps: bool = False) -> _Stay:
@@ -115,6 +111,10 @@ EXPERIMENT = Experiment(
     ),
     counter={"vanishes": False},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "the client still answers; to a silent one the FIN is repeated as tcp_orphan_retries says, about 105 s by default",
+        "客户端还在回应；对端没有回应时，FIN 会按 tcp_orphan_retries 重传，默认约 105 秒",
+    ),
     kernel_s=16.0,
     picture=(1, 0),
 )

@@ -32,11 +32,7 @@ def run(lab: Lab) -> Outcome:
         *(Fact(name, count) for name, count in moved.items()),
     )
     verdict = Verdict.FALSE if not any(wrong) else Verdict.HOLDS if all(wrong[:-1]) else Verdict.ONLY_IF
-    condition = Words(
-        "there are no timestamps, and the numbers of the new connection overlap those of the old one, in both directions",
-        "没有启用时间戳，而且新连接两个方向的序列号都恰好与旧连接重叠",
-    )
-    return Outcome(verdict, facts, condition if verdict is Verdict.ONLY_IF else None)
+    return Outcome(verdict, facts)
 
 
 EXPERIMENT = Experiment(
@@ -66,5 +62,9 @@ EXPERIMENT = Experiment(
     expected=Verdict.ONLY_IF,
     counter={"tcp_timestamps": 1},
     flips_to=Verdict.FALSE,
+    condition=Words(
+        "there are no timestamps, and the numbers of the new connection overlap those of the old one, in both directions",
+        "没有启用时间戳，而且新连接两个方向的序列号都恰好与旧连接重叠",
+    ),
     kernel_s=4.0,
 )

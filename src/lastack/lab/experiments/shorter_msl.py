@@ -51,11 +51,7 @@ def run(lab: Lab) -> Outcome:
     verdict = (
         Verdict.HOLDS if not hit else Verdict.ONLY_IF if all(wait < delay for wait, delay in hit) else Verdict.FALSE
     )
-    condition = Words(
-        "no segment is ever later than the TIME_WAIT is long, or both ends use timestamps",
-        "没有任何报文段会迟到得比 TIME_WAIT 还久，或者双方都启用时间戳",
-    )
-    return Outcome(verdict, facts, condition if verdict is Verdict.ONLY_IF else None)
+    return Outcome(verdict, facts)
 
 
 class _Play:
@@ -153,6 +149,10 @@ EXPERIMENT = Experiment(
     ),
     counter={"tcp_timestamps": 1},
     flips_to=Verdict.HOLDS,
+    condition=Words(
+        "no segment is ever later than the TIME_WAIT is long, or both ends use timestamps",
+        "没有任何报文段会迟到得比 TIME_WAIT 还久，或者双方都启用时间戳",
+    ),
     side="sim",
     only="on Linux the length of TIME_WAIT is a constant of the kernel",
     picture=None,

@@ -63,8 +63,7 @@ def run(lab: Lab) -> Outcome:
         return Outcome(Verdict.FALSE, facts)
     if not with_them.served:
         return Outcome(Verdict.HOLDS, facts)
-    condition = Words("tcp_syncookies is 0 (the default is 1)", "tcp_syncookies 设为 0（默认是 1）")
-    return Outcome(Verdict.ONLY_IF, facts, condition)
+    return Outcome(Verdict.ONLY_IF, facts)
 
 
 def _visit(lab: Lab, bench: Bench) -> _Visit:
@@ -136,6 +135,7 @@ EXPERIMENT = Experiment(
     ),
     counter={"cookies": 0},
     flips_to=Verdict.HOLDS,
+    condition=Words("tcp_syncookies is 0 (the default is 1)", "tcp_syncookies 设为 0（默认是 1）"),
     kernel_s=8.0,
     picture=(2, 0),
 )

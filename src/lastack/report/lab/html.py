@@ -18,23 +18,22 @@ _LADDERS: Final = 4
 _RUNGS: Final = 120
 
 
-def render_page(row: Row, source: str, lesson: str, language: str) -> str:
+def render_page(row: Row, language: str) -> str:
     """One experiment: claim, verdict, lesson, then the ladders of engine and kernel side by side, and the evidence."""
-    run = row.kernel or row.sim
+    run, about = row.kernel or row.sim, row.about
+    tone = _CLASSES[row.verdict] if row.verdict is not None else ""
+    system = "" if run is None else f" · {run.system}"
     parts = [
-        f'<p class="source">{escape(word("Claim", language))} · {escape(row.name)} · {escape(source)}</p>',
-        f"<h1>{escape(row.claim.said(language))}</h1>",
+        f'<p class="source">{escape(word("Claim", language))} · {escape(row.name)} · '
+        f"{escape(about.source.said(language))}</p>",
+        f"<h1>{escape(about.claim.said(language))}</h1>",
+        f'<p><span class="verdict {tone}">{escape(judged(row, language))}</span> '
+        f'<span class="source">{escape(agreement(row, language))}{escape(system)}</span></p>',
     ]
-    if run is not None:
-        told = escape(judged(run.outcome, language))
-        parts.append(
-            f'<p><span class="verdict {_CLASSES[run.outcome.verdict]}">{told}</span> '
-            f'<span class="source">{escape(agreement(row, language))} · {escape(run.system)}</span></p>'
-        )
     if row.failed:
         parts.append(f'<p class="verdict false">{escape(word("failed", language))}: {escape(row.failed)}</p>')
-    parts += [f'<p class="note">{escape(line)}</p>' for line in (*row.differences, row.reason) if row.differences]
-    parts.append(f'<section><p class="lesson">{escape(lesson)}</p></section>')
+    parts += [f'<p class="note">{escape(line)}</p>' for line in (*row.differences, row.reason) if line]
+    parts.append(f'<section><p class="lesson">{escape(about.lesson.said(language))}</p></section>')
     parts.append(f"<section><h2>{escape(word('Evidence', language))}</h2>{_facts(row, language)}</section>")
     sims = row.sim.scenes if row.sim is not None else ()
     kernels = row.kernel.scenes if row.kernel is not None else ()
@@ -52,7 +51,7 @@ def render_index(rows: Sequence[Row], language: str) -> str:
         tone = ' class="differs"' if row.differences or row.failed else ""
         state = row.failed or agreement(row, language)
         body.append(
-            f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.claim.said(language))}</a></td>{sides}'
+            f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.about.claim.said(language))}</a></td>{sides}'
             f"<td>{escape(state)}</td></tr>"
         )
     table = f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
@@ -83,6 +82,7 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
         for host, of in sides[0][0].settings.items()
         if of
     ]
+    settings += sides[0][0].replaced
     said = f'<p class="source">{escape("; ".join(settings))}</p>' if settings else ""
     pairs = []
     for number in range(max(min(len(scene.histories), _LADDERS) for scene, _ in sides)):

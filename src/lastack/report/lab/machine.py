@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterable
 from typing import IO, Any
 
-from lastack.model.lab import Row, Run, Scene
+from lastack.model.lab import Row, Run, Scene, Verdict
 
 
 def document(row: Row, language: str) -> dict[str, Any]:
     """One row: name, on, claim, verdict, sim, kernel, agrees, reason, and what it rests on."""
+    condition = row.about.condition
     return {
         "name": row.name,
         "on": row.on,
-        "claim": row.claim.said(language),
+        "claim": row.about.claim.said(language),
         "verdict": None if row.verdict is None else row.verdict.value,
+        "condition": condition.said(language) if condition and row.verdict is Verdict.ONLY_IF else None,
+        "given": dict(row.given),
         "sim": _run(row.sim),
         "kernel": _run(row.kernel),
         "sim_at_full_length": _run(row.full),
@@ -42,7 +45,6 @@ def _run(run: Run | None) -> dict[str, Any] | None:
     return {
         "system": run.system,
         "verdict": run.outcome.verdict.value,
-        "condition": None if run.outcome.condition is None else run.outcome.condition.en,
         "knobs": dict(run.knobs),
         "facts": [
             {"what": fact.what, "value": fact.value, "unit": fact.unit, "compared": fact.near is not None}
@@ -58,6 +60,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
     return {
         "title": scene.title,
         "settings": {host: dict(settings) for host, settings in scene.settings.items()},
+        "replaced": list(scene.replaced),
         "moved": {host: dict(moved) for host, moved in scene.moved.items()},
         "connections": [
             {

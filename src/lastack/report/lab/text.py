@@ -8,11 +8,11 @@ from itertools import zip_longest
 from typing import IO, TYPE_CHECKING, Final
 
 from lastack.model.history import History
-from lastack.model.lab import Row, Run, Scene, Verdict
+from lastack.model.lab import About, Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, alike, judged, lines, verdict, word
+from .words import agreement, apart, conditional, judged, lines, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,21 +24,46 @@ _RUNGS: Final = 48
 _LABEL: Final = 12
 _NAME: Final = 34
 _COUNTERS: Final = 8
+_DIFFERENCES: Final = 8
 
 
-def render_list(entries: Sequence[tuple[str, str, str, Verdict]], file: IO[str], width: int, color: bool,
-                language: str) -> None:  # fmt: skip
-    """The experiments: (name, chapter, claim, verdict) each, a heading before every chapter."""
+def render_list(entries: Sequence[tuple[str, About]], file: IO[str], width: int, color: bool, language: str) -> None:
+    """The experiments, each with its chapter: name, verdict and claim; a heading before every chapter."""
     pen = Pen(file, width, color)
     chapter = ""
-    for name, part, claim, found in entries:
+    for part, about in entries:
         if part != chapter:
             if chapter:
                 pen.blank()
             pen.line(pen.text(part, "bold"))
             chapter = part
-        pen.line(pen.text(_padded(f"  {name}", _NAME), "cyan", verdict(found, language), _STYLES[found]))
-        pen.line(pen.text(claim), 6)
+        name = pen.text(_padded(f"  {about.name}", _NAME), "cyan")
+        found = conditional(about.expected, about.condition, language)
+        pen.hang(name, pen.text(found, _STYLES[about.expected]))
+        pen.line(pen.text(about.claim.said(language)), 6)
+    pen.finish()
+
+
+def render_about(
+    about: About,
+    knobs: Sequence[tuple[str, str, str]],
+    counter: str,
+    file: IO[str],
+    width: int,
+    color: bool,
+    language: str,
+) -> None:
+    """One experiment before it is run. `knobs`: (name, default, meaning) each; `counter`: what flips the verdict."""
+    pen = Pen(file, width, color)
+    _write_head(pen, about, language)
+    found = conditional(about.expected, about.condition, language)
+    _write(pen, word("Verdict", language), pen.text(found, _STYLES[about.expected]))
+    _write(pen, word("For you", language), pen.text(about.lesson.said(language)))
+    label = word("Knobs", language)
+    for name, default, meaning in knobs:
+        _write(pen, label, pen.text(f"{name}={default}  ", "cyan", meaning, SOFT))
+        label = ""
+    pen.line(pen.text(f"{word('It flips with', language)}: {counter}", SOFT), 2)
     pen.finish()
 
 
@@ -55,7 +80,7 @@ def render_table(rows: Sequence[Row], file: IO[str], width: int, color: bool, la
             pieces += [_padded(verdict(side, language), 16), _STYLES.get(side, SOFT) if side else SOFT]
         state, style = _state(row, language)
         pen.line(pen.text(*pieces, state, style))
-        for line in (row.failed, *row.differences, row.reason if row.differences else "", row.missing):
+        for line in (row.failed, *row.differences, row.reason, row.missing):
             if line:
                 pen.hang(pen.text(" " * 4), pen.text(line, "red" if line == row.failed else SOFT))
     pen.finish()
@@ -63,8 +88,6 @@ def render_table(rows: Sequence[Row], file: IO[str], width: int, color: bool, la
 
 def render_row(
     row: Row,
-    source: str,
-    lesson: str,
     file: IO[str],
     width: int,
     color: bool,
@@ -76,35 +99,39 @@ def render_row(
     `step` is called after every line of a ladder, before the next is written.
     """
     pen = Pen(file, width, color)
-    pen.line(pen.text(row.name, "bold cyan"))
-    _write(pen, word("Claim", language), pen.text(row.claim.said(language), "bold"))
-    _write(pen, word("Source", language), pen.text(source, SOFT))
+    _write_head(pen, row.about, language)
     pen.finish()
     run = row.kernel or row.sim
     others = row.sim.scenes if row.kernel is not None and row.sim is not None else ()
     for scene, other in zip_longest(run.scenes if run is not None else (), others):
-        if scene is not None:
+        if scene is not None and run is not None:
             _render_scene(scene, other, run, file, width, color, language, step)
     pen = Pen(file, width, color)
     pen.blank()
     _write_facts(pen, row, language)
     if row.failed:
         _write(pen, word("failed", language), pen.text(row.failed, "bold red"))
-    if run is not None:
-        told = pen.text(judged(run.outcome, language), _STYLES[run.outcome.verdict])
-        told.append(f"  ({agreement(row, language)})" if agreement(row, language) else "", SOFT)
-        _write(pen, word("Verdict", language), told)
-    for line in (*row.differences, row.reason if row.differences else ""):
+    told = pen.text(judged(row, language), _STYLES[row.verdict] if row.verdict else "bold")
+    agreed = agreement(row, language)
+    told.append(f"  ({agreed})" if agreed else "", SOFT)
+    _write(pen, word("Verdict", language), told)
+    for line in (*row.differences, row.reason):
         if line:
             _write(pen, "", pen.text(line, "yellow"))
-    _write(pen, word("For you", language), pen.text(lesson))
+    _write(pen, word("For you", language), pen.text(row.about.lesson.said(language)))
     pen.finish()
+
+
+def _write_head(pen: Pen, about: About, language: str) -> None:
+    pen.line(pen.text(about.name, "bold cyan"))
+    _write(pen, word("Claim", language), pen.text(about.claim.said(language), "bold"))
+    _write(pen, word("Source", language), pen.text(about.source.said(language), SOFT))
 
 
 def _render_scene(
     scene: Scene,
     other: Scene | None,
-    run: Run | None,
+    run: Run,
     file: IO[str],
     width: int,
     color: bool,
@@ -113,12 +140,13 @@ def _render_scene(
 ) -> None:
     pen = Pen(file, width, color)
     pen.blank()
-    on = f"  ({run.system})" if run is not None else ""
-    pen.hang(pen.text(f"{word('Scene', language)}  ", SOFT), pen.text(scene.title, "bold", on, SOFT))
+    pen.hang(pen.text(f"{word('Scene', language)}  ", SOFT), pen.text(scene.title, "bold", f"  ({run.system})", SOFT))
     for host, settings in scene.settings.items():
         if settings:
             said = ", ".join(f"{name}={value}" for name, value in settings.items())
             pen.hang(pen.text(f"  {host}  ", SOFT), pen.text(said, SOFT))
+    for replaced in scene.replaced:
+        pen.hang(pen.text("  "), pen.text(replaced, "yellow"))
     pen.finish()
     for number, history in enumerate(scene.histories[:_LADDERS]):
         if step is None:
@@ -135,7 +163,7 @@ def _render_scene(
     pen = Pen(file, width, color)
     left = scene.left_out + max(len(scene.histories) - _LADDERS, 0)
     if left:
-        pen.line(pen.text(f"{left:,} more connections are not drawn here", SOFT))
+        pen.line(pen.text(f"{left:,} more connection{'s' if left > 1 else ''} not drawn here", SOFT))
     for host, moved in scene.moved.items():
         if moved:
             pen.hang(pen.text(f"  {host}  ", SOFT), _counted(pen, moved))
@@ -145,15 +173,20 @@ def _render_scene(
 def _render_other(
     history: History, other: History | None, file: IO[str], width: int, color: bool, language: str
 ) -> None:
-    """The engine's ladder of the same connection, where it is another one than the kernel's."""
+    """In what the engine's ladder of the same connection differs from the kernel's."""
     if other is None:
         return
     pen = Pen(file, width, color)
-    same = alike(history, other)
-    pen.line(pen.text(word("the engine's ladder is the same" if same else "the engine's is another:", language), SOFT))
+    differences = apart(other, history)
+    if not differences:
+        pen.line(pen.text(word("the engine's ladder is the same", language), SOFT))
+    else:
+        pen.line(pen.text(word("the engine's ladder is another (-), not as here (+)", language), SOFT))
+        for line in differences[:_DIFFERENCES]:
+            pen.line(pen.text(line, "yellow"), 4)
+        if len(differences) > _DIFFERENCES:
+            pen.line(pen.text(f"... {len(differences) - _DIFFERENCES} more", SOFT), 4)
     pen.finish()
-    if not same:
-        render_ladder(other, file, width=width, color=color, most=_RUNGS)
 
 
 def _counted(pen: Pen, moved: Mapping[str, int]) -> Text:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import unified_diff
 from typing import Final, NamedTuple
 
 from lastack.model.history import History
-from lastack.model.lab import VERDICTS_ZH, Fact, Outcome, Row, Run, Verdict
-from lastack.wire.flags import PSH
+from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Verdict, Words
+from lastack.wire.flags import PSH, spelled
 
 _ZH: Final = {
     "Claim": "说法",
@@ -16,7 +17,7 @@ _ZH: Final = {
     "Counters": "计数器",
     "Evidence": "证据",
     "Verdict": "结论",
-    "For you": "对你意味着",
+    "For you": "启示",
     "engine": "引擎",
     "kernel": "内核",
     "engine and kernel agree": "引擎与内核一致",
@@ -28,7 +29,11 @@ _ZH: Final = {
     "differs": "不一致",
     "experiment": "实验",
     "the engine's ladder is the same": "引擎的梯形图相同",
-    "the engine's is another:": "引擎的梯形图不同：",
+    "the engine's ladder is another (-), not as here (+)": "引擎的梯形图不同：- 是引擎，+ 是内核",
+    "with": "设置为",
+    "as it stands": "默认设置下",
+    "Knobs": "可调项",
+    "It flips with": "换成这样设置，结论就变",
     "Seen by looking now and then": "通过定时查看得到的状态",
 }
 
@@ -45,13 +50,28 @@ def verdict(found: Verdict | None, language: str) -> str:
     return VERDICTS_ZH[found] if language == "zh" else found.value
 
 
-def judged(outcome: Outcome, language: str) -> str:
-    """A verdict with its condition: `holds only if timestamps are on`."""
-    told = verdict(outcome.verdict, language)
-    if outcome.condition is None:
+def judged(row: Row, language: str) -> str:
+    """The verdict of a row with its condition; with what was given, where that made it another than expected."""
+    found, about = row.verdict, row.about
+    if found is None:
+        return verdict(None, language)
+    told = conditional(found, about.condition, language)
+    if not row.given:
         return told
-    condition = outcome.condition.said(language)
-    return f"{told}：{condition}" if language == "zh" else f"{told} {condition}"
+    colon = "：" if language == "zh" else ": "
+    given = " ".join(f"{name}={str(value).lower()}" for name, value in row.given.items())
+    usual = ""
+    if found is not about.expected:
+        usual = f" ({word('as it stands', language)}{colon}{conditional(about.expected, about.condition, language)})"
+    return f"{word('with', language)} {given}{colon}{told}{usual}"
+
+
+def conditional(found: Verdict, condition: Words | None, language: str) -> str:
+    """A verdict, with the condition where it holds only so: `holds only if timestamps are on`."""
+    told = verdict(found, language)
+    if found is not Verdict.ONLY_IF or condition is None:
+        return told
+    return f"{told}：{condition.zh}" if language == "zh" else f"{told} {condition.en}"
 
 
 def agreement(row: Row, language: str) -> str:
@@ -84,20 +104,27 @@ def lines(row: Row) -> list[Line]:
     return found
 
 
-def alike(one: History, other: History) -> bool:
-    """Whether two ladders tell the same: the segments in their order, and the states of either side in theirs."""
-    return _signature(one) == _signature(other)
+def apart(ours: History, theirs: History) -> list[str]:
+    """In what two ladders differ: `-` before what the first has alone, `+` before what the second has; in order.
+
+    Segments are compared by all but their times and windows, states by their order on either side.
+    """
+    differences = unified_diff(_told(ours), _told(theirs), lineterm="", n=0)
+    return [line for line in differences if line[0] in "+-" and line[:3] not in ("+++", "---")]
 
 
-def _signature(history: History) -> tuple[list[tuple[object, ...]], ...]:
-    segments: list[tuple[object, ...]] = [
-        (segment.host, segment.flags & ~PSH, segment.seq, segment.ack, segment.length, segment.fate)
-        for segment in history.segments
+def _told(history: History) -> list[str]:
+    segments = [
+        f"{one.host} {spelled(one.flags & ~PSH)} {one.seq}:{one.seq + one.length} ack {one.ack} {one.fate}".rstrip()
+        for one in history.segments
     ]
-    lanes: list[list[tuple[object, ...]]] = [
-        [(change.after,) for change in history.changes if change.host == host] for host in history.hosts
+    lanes = [
+        f"{host} enters {change.after.name}"
+        for host in history.hosts
+        for change in history.changes
+        if change.host == host
     ]
-    return segments, *lanes
+    return segments + lanes
 
 
 def _by_name(run: Run | None) -> dict[str, Fact]:
