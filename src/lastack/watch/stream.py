@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import CallError, KernelError
+from lastack.errors import CallError, DecodeError, KernelError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -72,7 +72,7 @@ def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nan
     losses = Losses(watcher, outlet)
     try:
         _steps(watcher, outlet, chooser, told, end, losses)
-    except KernelError as error:
+    except (KernelError, DecodeError) as error:
         outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten, error=str(error))
         raise
     losses.tell(at_once=True)
