@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -91,6 +92,8 @@ def _steps(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: N
 
 
 def _opened(file: Path | None) -> int:
+    if file is None and sys.stdout is None:
+        raise CallError("cannot write: standard output is closed")
     try:
         return os.dup(1) if file is None else os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:
