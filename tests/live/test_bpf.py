@@ -27,7 +27,8 @@ from lastack.linux.bpf.ring import Ring
 from lastack.linux.namespaces import Namespace
 from lastack.live import iterators, processes
 from lastack.live.transitions.bpf import BpfSource
-from lastack.live.transitions.program import COUNTS, NOTE, UNTOLD, Outlets, Part, load
+from lastack.live.transitions.noted import NOTE
+from lastack.live.transitions.program import COUNTS, UNTOLD, Outlets, Part, load
 from lastack.live.transitions.record import TRANSITION
 from lastack.live.transitions.tap import Tap
 from lastack.model.address import address_text
