@@ -251,6 +251,12 @@ def test_a_place_that_cannot_be_written_is_told() -> None:
     assert answer.stderr == "lastack: cannot write /nowhere/at/all: No such file or directory\n"
 
 
+def test_a_closed_standard_output_is_told() -> None:
+    command = f"{sys.executable} -m lastack watch --jsonl >&-"
+    answer = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (answer.returncode, answer.stderr) == (2, "lastack: cannot write: standard output is closed\n")
+
+
 def test_a_full_disk_ends_it_with_a_reason() -> None:
     with running("-o", "/dev/full") as process:
         storm(1)

@@ -83,6 +83,8 @@ class _Keeper:
     ) -> None:
         self._thread.shutdown()
         self._recorder.close()
+        if self._writing is not None and kind is None:
+            self._writing.result()
 
     def take(self, seen: Seen, chosen: str) -> None:
         """Record the look, if it is time for one and the one before is written."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import CallError, KernelError
+from lastack.errors import CallError, DecodeError, KernelError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -72,7 +73,7 @@ def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nan
     losses = Losses(watcher, outlet)
     try:
         _steps(watcher, outlet, chooser, told, end, losses)
-    except KernelError as error:
+    except (KernelError, DecodeError) as error:
         outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten, error=str(error))
         raise
     losses.tell(at_once=True)
@@ -91,6 +92,8 @@ def _steps(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: N
 
 
 def _opened(file: Path | None) -> int:
+    if file is None and sys.stdout is None:
+        raise CallError("cannot write: standard output is closed")
     try:
         return os.dup(1) if file is None else os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,22 @@ def test_the_oldest_goes_first_when_there_is_too_much(tmp_path: Path) -> None:
     assert kept == list(range(kept[0], 300, 10))
     assert 0 < kept[0] < 290
     assert other.exists()
+
+
+def test_the_bound_holds_while_an_hour_is_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Cookies without order, as nothing can make them small: an hour is about as large as its looks.
+    looks = {minute: random.Random(minute).sample(range(1 << 40), 2_000) for minute in range(0, 130, 10)}
+    write(tmp_path / "free", {0: looks[0]})
+    one = octets(tmp_path / "free")
+    most, replace = [0], Path.replace
+
+    def replaced(path: Path, target: Path) -> Path:
+        most[0] = max(most[0], octets(path.parent))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    write(tmp_path / "bound", looks, most_octets=9 * one)
+    assert 7 * one < most[0] <= 10 * one  # one look is just being written
 
 
 def test_what_is_too_old_goes(tmp_path: Path) -> None:

@@ -145,6 +145,14 @@ def test_a_connection_is_looked_into_and_followed() -> None:
     assert "only the peer's FIN" in text
 
 
+@pytest.mark.parametrize("page", [("4", "enter"), ("f", "enter"), ("question_mark",)])
+def test_keys_of_the_view_do_nothing_to_a_page(page: tuple[str, ...]) -> None:
+    before = watch(press(*page))
+    assert watch(press(*page, "1", "s", "f", "slash", "tab", "p", "p")) == before
+    assert "lastack watch" in watch(press(*page, "escape"))[0]
+    assert "lastack watch" in watch(press(*page, "q"))[0]
+
+
 def test_a_finding_is_shown_in_full() -> None:
     text = " ".join("\n".join(watch(press("f", "enter"), size=(100, 40))).split())
     assert "30 connections are in CLOSE_WAIT because server" in text
