@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 import lastack
+from lastack.linux import namespaces
 from lastack.live import stacks
 from lastack.live.processes import owners
 from lastack.live.runtimes import runtime
+from lastack.live.transitions.tap import Tap
 from lastack.model.host import Runtime
 from lastack.model.state import State
 from lastack.report.machine import write_socket
@@ -275,6 +277,25 @@ def test_a_process_that_has_ended_has_no_stacks() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         assert stacks.python_stacks(process.pid, patience_s=5) == ()
+
+
+@pytest.mark.rule("close-wait-eof-unread")
+def test_a_watch_tells_exactly_when_a_connection_was_opened(stage: Stage) -> None:
+    with Tap(frozenset({namespaces.own().inode})):
+        server, client, _ = stage.connected(1)
+        client.do("send", 1)
+        server.do("read_some", 1)
+        server.do("send", 1)  # data went both ways: the kernel's clocks tell no more when it was opened
+        client.do("shut")
+        found = stage.until_told("close-wait-eof-unread", 1)
+        assert evidence(found)["opened"].endswith(" ago")
+        (cookie,) = found.connections.values("cookie").tolist()
+        one = lastack.socket(cookie)
+        assert one is not None
+        groups = dict(socket_page(one.connection, None, one.taken_ns, one.doing).groups)
+        use = {fact.label: fact for fact in groups["Use"]}
+        assert use["opened by"].value.startswith("accept() at ")
+        assert use["opened"].source == "BPF, a running watch"
 
 
 def test_without_py_spy_nothing_is_said_of_stacks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
