@@ -18,6 +18,8 @@ from lastack.linux import namespaces
 from lastack.live import stacks
 from lastack.live.processes import owners
 from lastack.live.runtimes import runtime
+from lastack.live.second_look import Look
+from lastack.live.snapshot import take
 from lastack.live.transitions.tap import Tap
 from lastack.model.host import Runtime
 from lastack.model.state import State
@@ -270,6 +272,15 @@ def test_a_hostile_name_of_a_file_is_harmless_where_the_code_is_named(
     write_socket(one.connection, None, shown, one.doing)
     assert "answer_and_forget" in shown.getvalue()
     assert "\x1b" not in shown.getvalue() and "\u202e" not in shown.getvalue()
+
+
+def test_a_look_that_comes_again_and_again_asks_for_no_stacks(stage: Stage) -> None:
+    server, client, _ = stage.connected(1)
+    client.do("shut")
+    stage.await_state(State.CLOSE_WAIT, 1)
+    (seen,) = take([namespaces.own()], Look(0, 0, stacks=False))
+    assert seen.facts.runtimes[server.pid] is Runtime.PYTHON
+    assert seen.facts.stacks == {}
 
 
 @pytest.mark.tool("py-spy")
