@@ -318,7 +318,7 @@ def test_who_closed_a_time_wait_is_not_told_to_see_its_end(stage: Stage) -> None
         assert end(where=where).plan == (Left.OVER,)
         endings = end(where=where, means=Means.RST)
         assert outcomes(endings) == [Outcome.ENDED]
-        assert said(endings, 0).owner == "nobody: no process has it"
+        assert said(endings)[0].owner == "nobody: no process has it"
 
 
 # -- the command
