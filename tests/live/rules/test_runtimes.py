@@ -178,10 +178,15 @@ def test_an_nginx_that_waits_for_its_backend(stage: Stage, scene: Scene, tmp_pat
 
 
 def test_a_clients_pool_is_advised_as_a_pool(stage: Stage) -> None:
-    server, _, _ = stage.connected(3)
-    server.do("shut")
-    found = stage.until_told("close-wait-eof-unread", 3)
+    with socket.create_server((LOOPBACK, 5432)) as database:
+        client = stage.process("visitor")
+        client.do("connect", LOOPBACK, 5432, 3)
+        with ExitStack() as kept:
+            for _ in range(3):
+                kept.enter_context(database.accept()[0]).shutdown(socket.SHUT_WR)
+            found = stage.until_told("close-wait-eof-unread", 3)
     assert "pool_pre_ping" in found.advice[0].do
+    assert evidence(found)["looks like a pool of"] == "connections to PostgreSQL (port 5432)"
 
 
 @pytest.mark.tool("docker")
