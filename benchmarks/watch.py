@@ -31,6 +31,7 @@ HERE: Final = Path(__file__).resolve().parent
 PROCESSES: Final = 2
 RATES: Final = {"30,000 connections a second": 30_000, "as fast as two processors go": 0}
 SUBJECTS: Final = {"lastack": "best", "lastack-tracefs": "tracefs", "lastack-sock_diag": "sock_diag"}
+SOAK_RATE: Final = 8_000
 METRICS: Final = ("rate_ratio", "connections_per_second", "cpu_us_per_connection", "lost_per_100000", "dropped")
 UNITS: Final = {"connections_per_second": "1/s", "cpu_us_per_connection": "us"}
 TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -151,15 +152,15 @@ def soak(minutes: float) -> None:
     begun = time.monotonic()
     with watch("best", "/dev/null") as watching:
         while (now := time.monotonic() - begun) < 60 * minutes:
-            blow(5, 0)
+            blow(5, SOAK_RATE)
             status = Path(f"/proc/{watching.pid}/status").read_text()
             sizes.append((now / 60, int(status.partition("VmRSS:")[2].split()[0]) / 1024))
             print(f"{now / 60:5.1f} min {sizes[-1][1]:8.1f} MB", flush=True)
         watching.terminate()
         print(watching.communicate(timeout=60)[1].strip())
-    later = [size for size in sizes if size[0] > minutes / 4]
+    later = [size for size in sizes if size[0] > minutes / 2]
     slope, _ = statistics.linear_regression(*zip(*later, strict=True))
-    print(f"slope after the first quarter: {slope:+.2f} MB a minute")
+    print(f"slope of the second half: {slope:+.2f} MB a minute")
 
 
 def show(rows: list[dict[str, object]]) -> None:

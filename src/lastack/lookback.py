@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from .api import chosen, judge, numbered
-from .archive.reader import Moment, Recording
+from .archive.reader import Moment, Progress, Recording
 from .archive.when import shown
 from .errors import RecordingError
 from .model.filters import parse
@@ -73,12 +73,14 @@ def connections_between(
     *,
     netns: str = "own",
     where: Filter | None = None,
+    progress: Progress | None = None,
 ) -> Found:
     """Every connection that was seen, and that `where` wanted, from `since` to `until`; each as it was last seen so.
 
-    With `first_ns` and `last_ns`, in that order. Raises RecordingError where the directory holds no recording.
+    With `first_ns` and `last_ns`, in that order. `progress` is told how many octets were read, of how many.
+    Raises RecordingError where the directory holds no recording.
     """
-    found, unseen = Recording(directory).between(since, until, where)
+    found, unseen = Recording(directory).between(since, until, where, progress)
     if netns not in WATCHED and len(found):
         found = found.select(_rows_of(found, netns))
     (found,) = numbered([found])

@@ -15,11 +15,13 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 from lastack.linux.namespaces import Namespace
 from lastack.live.transitions.life import UNKNOWN
+from lastack.model.filters import parse
 from lastack.model.state import State
 from lastack.model.time import SECOND
 from lastack.watch.looker import Asked, Looker, Seen
@@ -177,3 +179,24 @@ def test_births_and_the_life_of_one_connection_are_told(stage: Stage, source: st
         assert births["server"] >= 3
         assert sum(each.flow.born for each in seen) >= 6
         assert one.exact == (source == "bpf")
+
+
+def test_a_filter_may_change_while_it_is_watched(stage: Stage) -> None:
+    server, client = stage.process("server"), stage.process("client")
+    at = server.listen()
+    with Stop() as stop, Looker(Asked(every=SECOND // 5)) as looker:
+        told: dict[bool, set[str | int]] = {False: set(), True: set()}
+        for one in looks(looker, stop):
+            filtered = looker.asked.where is not None
+            told[filtered] |= set(one.flow.births["process"])
+            if filtered and told[True] and len(one.look[0][0]):
+                break
+            if told[False] >= {"server", "client"} and not filtered:
+                looker.asked = replace(looker.asked, where=parse(f"sport = :{at.port}"))
+                told[True].clear()
+            client.connect(at, 1)
+            server.do("accept", 1)
+        stop.set()
+        assert told[False] >= {"server", "client"}
+        assert set(one.look[0][0].values("local_port").tolist()) == {at.port}
+        assert one.flow.births["process"].keys() <= {"server"}

@@ -7,7 +7,6 @@ Files of other names are nobody's business here.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from contextlib import suppress
@@ -109,6 +108,8 @@ def locked(directory: Path) -> int:
 
     Raises CallError where another recording writes into it, or it cannot be made.
     """
+    import fcntl
+
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

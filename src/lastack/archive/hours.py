@@ -43,8 +43,9 @@ def join(parts: Sequence[Path], target: Path, tell: Callable[[str], None]) -> No
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes `path` when all is on the disk, or is removed when it fails."""
+    """A path to write to, its owner's alone, that becomes `path` when all is on the disk, or goes when it fails."""
     new = path.with_name(f"{path.name}.new")
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         yield new
         with new.open("rb") as file:

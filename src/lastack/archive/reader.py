@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lastack.model.host import HostFacts
 
 Answer = TypeVar("Answer")
+Progress = Callable[[int, int | None], None]
 
 SPACE: Final = "namespace"
 """The column that says which network namespace of a look a row belongs to, counted from 0."""
@@ -71,12 +72,19 @@ class Recording:
         """
         return _again(lambda: self._at(when))
 
-    def between(self, since: Nanos | None, until: Nanos | None, where: Filter | None = None) -> Seen:
+    def between(
+        self,
+        since: Nanos | None = None,
+        until: Nanos | None = None,
+        where: Filter | None = None,
+        progress: Progress | None = None,
+    ) -> Seen:
         """Every connection that was seen from `since` to `until`, and that `where` wanted then, as it was last seen so.
 
-        `first_ns` and `last_ns` are the first and the last look that it was seen so in.
+        `first_ns` and `last_ns` are the first and the last look that it was seen so in. `progress` is told how many
+        octets were read, of how many.
         """
-        return _again(lambda: self._between(since, until, where))
+        return _again(lambda: self._between(since or 0, _EVER if until is None else until, where, progress))
 
     def _files(self, kind: str) -> list[Stored]:
         try:
@@ -128,17 +136,18 @@ class Recording:
                 raise RecordingError(f"{hosts.path} is torn: {error}") from error
         return Moment(hosts.moment, tuple(look), str(rows[0]["filter"]), (*torn.values(), *unseen))
 
-    def _between(self, since: Nanos | None, until: Nanos | None, where: Filter | None) -> Seen:
+    def _between(self, first: Nanos, last: Nanos, where: Filter | None, progress: Progress | None) -> Seen:
         torn: dict[Path, str] = {}
         sightings = Sightings()
-        first, last = since or 0, _EVER if until is None else until
-        for past in _hours(self._files(CONNECTIONS)):
-            if hour(first) <= past[0].hour <= hour(last):
-                found = runs([file.path for file in past], torn)
-                wanted = [run for run in found if first <= run.moment <= last]
-                for table, at in _latest_first(wanted, torn):
-                    chosen = table if where is None else table.select(where.matches(table, at))
-                    sightings.add(chosen, at)
+        hours = [past for past in _hours(self._files(CONNECTIONS)) if hour(first) <= past[0].hour <= hour(last)]
+        total, done = sum(file.octets for past in hours for file in past), 0
+        for past in hours:
+            found = runs([file.path for file in past], torn)
+            for table, at in _latest_first([run for run in found if first <= run.moment <= last], torn):
+                sightings.add(table if where is None else table.select(where.matches(table, at)), at)
+            done += sum(file.octets for file in past)
+            if progress is not None:
+                progress(done, total)
         return Seen(sightings.table(), tuple(torn.values()))
 
 

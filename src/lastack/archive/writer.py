@@ -36,9 +36,9 @@ def _silent(_said: str) -> None:
 class Recorder:
     """Writes looks into a directory, which is its own until `close`; a context manager.
 
-    The directory never holds more than `most_octets`, nor anything from an hour that ended `most_age` ago; what goes
-    first is the oldest. `tell` is given a sentence about whatever could not be kept. Raises CallError where pyarrow is
-    missing, or the directory cannot be had.
+    The directory never holds more than `most_octets` and the look that is being written, nor anything from an hour that
+    ended `most_age` ago; what goes first is the oldest. `tell` is given a sentence about whatever could not be kept.
+    Raises CallError where pyarrow is missing, or the directory cannot be had.
     """
 
     def __init__(

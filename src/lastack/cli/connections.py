@@ -131,7 +131,8 @@ def _look_back(
     from lastack.report.escape import visible
 
     if at is None:
-        found = connections_between(directory, since, until, netns=netns, where=where)
+        with progress(silent=False) as told:
+            found = connections_between(directory, since, until, netns=netns, where=where, progress=told)
     elif since is None and until is None:
         found = connections(directory, at=at, netns=netns, where=where)
     else:

@@ -103,6 +103,7 @@ class Instance:
     """
 
     def __init__(self, event: str, octets: int, fields: frozenset[str] = frozenset()) -> None:
+        base = root()
         if sys.byteorder != "little" or struct.calcsize("l") != 8:
             raise KernelError("the pages of the trace ring are read on 64-bit little-endian machines only")
         self._event = event
@@ -112,7 +113,6 @@ class Instance:
         self._missed = 0
         self._lost_at_close: int | None = None
         try:
-            base = root()
             sweep(base)
             self._path, self._lock = _make(base)
             try:

@@ -26,6 +26,7 @@ from lastack.model.time import SECOND, Nanos
 from . import cgroups
 from .programs import program
 from .transitions.clock import UnixOffset
+from .transitions.noted import HERE, NOTE, NOTES, TELLER
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
@@ -74,8 +75,6 @@ def of(table: ConnectionTable) -> Notes:
 
     Never raises: without permission, or without a watch, nothing is known.
     """
-    from .transitions.program import NOTE
-
     rows = np.flatnonzero(~table.in_state(State.LISTEN))
     cookies = table.values("cookie")[rows]
     # Copied as plain octets; by its fields NumPy would copy one field at a time.
@@ -173,16 +172,13 @@ def _kept() -> Iterator[Array]:
     from lastack.linux.bpf.maps import ARRAY, Array
     from lastack.linux.bpf.syscall import require_first_pids
 
-    from .transitions.program import NOTE, NOTES, Part
-    from .transitions.tap import notes_here
-
-    yield from notes_here()
+    yield from tuple(HERE.values())
     with suppress(KernelError):
         require_first_pids()
         for each in running():
             info = each.info()
             # Only who may trace the kernel can load a program of this kind: what it keeps can be believed.
-            if (info.name, info.kind) != (Part.TELL.value, TRACING):
+            if (info.name, info.kind) != (TELLER, TRACING):
                 continue
             for number in info.maps:
                 with Array.of(number) as kept:

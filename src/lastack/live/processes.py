@@ -17,7 +17,7 @@ from lastack.linux.required import require_linux
 from lastack.model.host import Process
 from lastack.model.time import SECOND
 
-from . import cgroups, iterators, procfs
+from . import cgroups, procfs
 from .holders import Holders
 from .procfs import GONE, PROC
 
@@ -68,6 +68,8 @@ _Found = tuple[Holders, dict[int, Process], int]
 
 def _by_iterator(reader: _Reader, wanted: frozenset[int]) -> _Found | None:
     """The owners without a look at every descriptor in /proc; None where that is not allowed."""
+    from . import iterators
+
     try:
         descriptors = iterators.tcp_descriptors()
     except KernelError:

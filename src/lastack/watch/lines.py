@@ -72,11 +72,9 @@ def _parts(changes: Array, stayed: Array) -> tuple[tuple[bytes, Array], ...]:
         (b',"local_port":', _ports().take(changes["local_port"])),
         (b',"remote_addr":', remote),
         (b',"remote_port":', _ports().take(changes["remote_port"])),
-        (b',"before":', _states().take(changes["before"])),
-        (b',"after":', _states().take(changes["after"])),
+        (b',"before":', _moves().take(_move_of(changes))),
         (b',"stayed_ns":', _decimals(stayed, stayed >= 0)),
         (b',"pid":', _callers(changes)),
-        (b',"sampled":', _truths().take(changes["flags"] & SAMPLED)),
         (b"}", np.full(len(changes), b"\n")),
     )
 
@@ -154,12 +152,22 @@ def _ports() -> Array:
     return _table([_NULL, *(b"%d" % port for port in range(1, 1 << 16))])
 
 
+def _move_of(changes: Array) -> Array:
+    """Which of `_moves` each change is."""
+    before, after = (np.minimum(changes[name], 15).astype(np.intp) for name in ("before", "after"))
+    move: Array = before << 5 | after << 1 | (changes["flags"] & SAMPLED)
+    return move
+
+
 @cache
-def _states() -> Array:
+def _moves() -> Array:
+    """Both states, and whether it is sampled, of all the changes that there can be."""
     names = {int(state): b'"%s"' % state.name.encode() for state in State}
-    return _table(names.get(number, _NULL) for number in range(256))
-
-
-@cache
-def _truths() -> Array:
-    return _table((b"false", b"true"))
+    states = [bytes(text) for text in _table(names.get(number, _NULL) for number in range(16))]
+    truths = (b"false", b"true ")
+    return _table(
+        b'%s,"after":%s,"sampled":%s' % (before, after, truth)
+        for before in states
+        for after in states
+        for truth in truths
+    )

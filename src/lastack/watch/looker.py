@@ -106,7 +106,10 @@ class _Taken(NamedTuple):
 
 
 class Looker:
-    """Watches from when it is made until `close`; a context manager. Raises KernelError where that cannot be done."""
+    """Watches from when it is made until `close`; a context manager. Raises KernelError where that cannot be done.
+
+    `asked` may be replaced while it looks, by any thread: its filter, how often, and by what is judged.
+    """
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
@@ -114,7 +117,7 @@ class Looker:
         everywhere = asked.netns == namespaces.ALL
         self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
         try:
-            self._chooser = Chooser(asked.where, self.watcher.lives, places)
+            self._choose(asked.where)
         except BaseException:
             self.watcher.close()
             raise
@@ -170,10 +173,17 @@ class Looker:
                 self._tally.begin(facts for _, facts in taken.look)
                 yield self._seen(taken, flow)
 
+    def _choose(self, where: Filter | None) -> None:
+        """From now on only these count."""
+        self._where = where
+        self._chooser = Chooser(where, self.watcher.lives, namespaces.choose(self.asked.netns))
+
     def _drain(self, patience: Nanos, stop: Stop) -> None:
         self.watcher.wait(patience, stop.fileno())
-        step = self._chooser.chosen(self.watcher.step())
-        self._tally.add(step)
+        if self.asked.where is not self._where:
+            self._choose(self.asked.where)
+        step = self.watcher.step()
+        self._tally.add(self._chooser.chosen(step))
         if self._follow:
             mine = step.changes[step.changes["cookie"] == self._follow]
             self._changes = np.concatenate((self._changes, mine))[-_CHANGES:]

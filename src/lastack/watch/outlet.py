@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 1 << 19
 """So many changes wait for the reader at most: about 50 MB."""
+_PIECE: Final = 1 << 13
+"""So many changes are made into lines at a time."""
 
 
 class Outlet:
@@ -102,10 +104,12 @@ class Outlet:
             if isinstance(item, bytes):
                 self._write(item)
                 continue
-            self._write(lines.of(*item))
-            with self._news:
-                self._count -= len(item[0])
-                self.written += 0 if self.broken else len(item[0])
+            for first in range(0, len(item[0]), _PIECE):
+                changes, stayed = (part[first : first + _PIECE] for part in item)
+                self._write(lines.of(changes, stayed))
+                with self._news:
+                    self._count -= len(changes)
+                    self.written += 0 if self.broken else len(changes)
 
     def _write(self, text: bytes | memoryview) -> None:
         rest = memoryview(text)

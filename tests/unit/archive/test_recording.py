@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,16 @@ def test_a_span_of_time_leaves_out_what_is_not_in_it(tmp_path: Path) -> None:
     assert cookies(recording.between(None, NOON).connections) == [1]
 
 
+def test_how_far_reading_has_come_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {0: [1], 70: [2], 140: [3]})
+    told: list[tuple[int, int | None]] = []
+    Recording(tmp_path).between(progress=lambda done, total: told.append((done, total)))
+    total = sum(path.stat().st_size for path in tmp_path.glob("connections-*"))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(told) == 3
+    assert told[-1] == (total, total)
+
+
 # -- hours
 
 
@@ -191,6 +202,22 @@ def test_the_oldest_goes_first_when_there_is_too_much(tmp_path: Path) -> None:
     assert other.exists()
 
 
+def test_the_bound_holds_while_an_hour_is_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Cookies without order, as nothing can make them small: an hour is about as large as its looks.
+    looks = {minute: random.Random(minute).sample(range(1 << 40), 2_000) for minute in range(0, 130, 10)}
+    write(tmp_path / "free", {0: looks[0]})
+    one = octets(tmp_path / "free")
+    most, replace = [0], Path.replace
+
+    def replaced(path: Path, target: Path) -> Path:
+        most[0] = max(most[0], octets(path.parent))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    write(tmp_path / "bound", looks, most_octets=9 * one)
+    assert 7 * one < most[0] <= 10 * one  # one look is just being written
+
+
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
     write(tmp_path, {0: [1], 61: [2], 122: [3], 183: [4]}, most_age=90 * MINUTE)
     assert cookies(Recording(tmp_path).between(None, None).connections) == [2, 3, 4]  # the hour of 2 ended 63 min ago
@@ -211,6 +238,9 @@ def test_two_recordings_never_share_a_directory(tmp_path: Path) -> None:
 def test_a_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     recorder(tmp_path / "a" / "b").close()
     assert (tmp_path / "a" / "b").stat().st_mode & 0o077 == 0
+    (tmp_path / "a").chmod(0o755)
+    write(tmp_path / "a", {0: [1], 70: [2]})
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir() if path.is_file()} == {0o600}
     (tmp_path / "file").touch()
     with pytest.raises(CallError, match="cannot record into"):
         recorder(tmp_path / "file")

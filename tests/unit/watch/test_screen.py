@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,14 @@ def test_a_connection_is_looked_into_and_followed() -> None:
     assert "only the peer's FIN" in text
 
 
+@pytest.mark.parametrize("page", [("4", "enter"), ("f", "enter"), ("question_mark",)])
+def test_keys_of_the_view_do_nothing_to_a_page(page: tuple[str, ...]) -> None:
+    before = watch(press(*page))
+    assert watch(press(*page, "1", "s", "f", "slash", "tab", "p", "p")) == before
+    assert "lastack watch" in watch(press(*page, "escape"))[0]
+    assert "lastack watch" in watch(press(*page, "q"))[0]
+
+
 def test_a_finding_is_shown_in_full() -> None:
     text = " ".join("\n".join(watch(press("f", "enter"), size=(100, 40))).split())
     assert "30 connections are in CLOSE_WAIT because server" in text
@@ -169,6 +178,18 @@ def test_findings_that_clear_are_still_told_for_a_minute() -> None:
 
         assert any(expected in line and "CLOSE_WAIT, eof unread" in line for line in watch(wait, busy(), *given))
     watch(act, busy(), *later)
+
+
+def test_findings_of_one_title_are_told_apart() -> None:
+    one = seen(connections(30, State.CLOSE_WAIT))
+    both = one._replace(report=replace(one.report, findings=one.report.findings * 2))
+    assert sum("CLOSE_WAIT, eof unread" in line for line in watch(nothing, both)) == 2
+
+
+@pytest.mark.parametrize("size", [(20, 8), (1, 1)])
+def test_no_terminal_is_too_small_to_be_drawn_on(size: tuple[int, int]) -> None:
+    for keys in ((), ("4",), ("down", "enter", "enter"), ("question_mark",)):
+        assert max(map(len, watch(press(*keys), size=size))) <= size[0]
 
 
 def test_a_filter_is_set_and_a_wrong_one_is_explained() -> None:

@@ -10,12 +10,14 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from lastack.errors import KernelError
 
-from .assembler import Assembler
 from .syscall import Descriptor, bpf, refused
+
+if TYPE_CHECKING:
+    from .assembler import Assembler
 
 _PROG_LOAD, _PROG_NEXT_ID, _PROG_BY_ID = 5, 11, 13
 _INFO, _RAW_TRACEPOINT_OPEN, _LINK_CREATE, _ITER_CREATE = 15, 17, 28, 33

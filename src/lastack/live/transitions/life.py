@@ -19,27 +19,29 @@ UNKNOWN: Final = 0
 
 LIFE: Final = np.dtype(
     [
+        # What every change touches comes first, in one line of the processor's cache.
         ("key", "u8"),
         ("cookie", "u8"),
-        ("began", "i8"),
         ("since", "i8"),
         ("changed", "i8"),
-        ("spent", "i8", (16,)),
-        ("cgroup", "u8"),
-        ("local_addr", address_dtype()),
-        ("remote_addr", address_dtype()),
-        ("namespace", "u4"),
-        ("pid", "u4"),
-        ("local_port", "u2"),
-        ("remote_port", "u2"),
-        ("sampled", "u2"),
-        ("family", "u1"),
         ("state", "u1"),
         ("former", "u1"),
         ("opened_by", "u1"),
         ("first_closer", "u1"),
+        ("sampled", "u2"),
+        ("local_port", "u2"),
+        ("remote_port", "u2"),
+        ("family", "u1"),
+        ("namespace", "u4"),
+        ("pid", "u4"),
+        ("began", "i8"),
+        ("spent", "i8", (16,)),
         ("command", "S16"),
-    ]
+        ("cgroup", "u8"),
+        ("local_addr", address_dtype()),
+        ("remote_addr", address_dtype()),
+    ],
+    align=True,
 )
 """One connection (or listening socket), as far as it is known.
 

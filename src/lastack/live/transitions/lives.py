@@ -207,7 +207,7 @@ class Lives:
         again &= follows | (lives["state"][places] != State.SYN_RECEIVED)
         over = places[again & ~follows]
         new = np.flatnonzero((places < 0) | again)
-        places[new] = self._shelf.put(_fresh(copied(heads, new), births[new]), needed=np.unique(places[places >= 0]))
+        places[new] = self._shelf.put(_fresh(copied(heads, new), births[new]), needed=places)
         return places, over
 
     def _recognise(self, heads: Array, lost: Array, places: Array) -> None:

@@ -22,33 +22,12 @@ from lastack.model.address import MAPPED_PREFIX
 from lastack.model.close import Closer
 from lastack.model.state import State
 
+from .noted import NOTE, TELLER
 from .record import TRANSITION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-NOTES: Final = "lastack_notes"
-NOTE: Final = np.dtype(
-    [
-        ("cookie", "u8"),
-        ("opened", "u8"),
-        ("changed", "u8"),
-        ("cgroup", "u8"),
-        ("command", "S16"),
-        ("pid", "u4"),
-        ("state", "u1"),
-        ("began", "u1"),
-        ("opener", "u1"),
-        ("spare", "u1"),
-    ]
-)
-"""What is noted of a socket, 56 octets. Times are in ns since boot; what was not seen is 0.
-
-`opened`: when a connection began, and `opener` whose call did (a number of `Closer`). `changed`: when it came to
-`state`, the latest. `pid`, `command`, `cgroup`: the process whose call began the close, as in TRANSITION; `began`: the
-state that this brought.
-"""
 
 BY_CALL: Final = (State.SYN_SENT, State.LISTEN, State.FIN_WAIT_1, State.LAST_ACK)
 _CLOSES: Final = (State.FIN_WAIT_1, State.LAST_ACK)
@@ -102,7 +81,7 @@ class Part(Enum):
     """
 
     MARK = "lastack_mark"
-    TELL = "lastack_states"
+    TELL = TELLER
     RELIEF = "lastack_relief"
 
 

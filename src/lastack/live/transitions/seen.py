@@ -54,11 +54,11 @@ def rows(table: ConnectionTable, namespace: int, taken_ns: Nanos) -> Array:
     return found
 
 
-def look(chosen: tuple[Namespace, ...], states: int, info: int = 0) -> Look:
+def look(chosen: tuple[Namespace, ...], states: int) -> Look:
     """Dump the sockets of these namespaces in the states of the mask (bits of `1 << state`).
 
-    `info`: the states whose tcp_info is wanted, for better bounds of `at` at a higher price. A namespace that has ended
-    meanwhile is left out. Raises KernelError where the only one cannot be looked into, DecodeError as `sockdiag.read`.
+    A namespace that has ended meanwhile is left out. Raises KernelError where the only one cannot be looked into,
+    DecodeError as `sockdiag.read`.
     """
     began = time.time_ns()
     pieces, looked = [np.empty(0, TRANSITION)], set()
@@ -68,7 +68,7 @@ def look(chosen: tuple[Namespace, ...], states: int, info: int = 0) -> Look:
                 fin_timeout = sysctl.read("net.ipv4.tcp_fin_timeout")
                 now = time.time_ns()
                 timeout = int(fin_timeout) * SECOND if fin_timeout and fin_timeout.isdigit() else None
-                table = sockdiag.read(now, states, info & states, timeout)
+                table = sockdiag.read(now, states, info=0, fin_timeout_ns=timeout)
         except KernelError:
             if len(chosen) == 1:
                 raise

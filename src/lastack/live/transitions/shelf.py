@@ -49,7 +49,7 @@ class Shelf:
     def put(self, fresh: Array, needed: Array | None = None) -> Array:
         """Keep new lives; the places that they have come back. A key that was known leads to the new one.
 
-        `needed`: places whose lives must not give way.
+        `needed`: places whose lives must not give way; -1 among them means nothing.
         """
         count = len(fresh)
         if count > len(self._free):
@@ -77,7 +77,7 @@ class Shelf:
         self._grow(min(2 * len(self.lives) + count, self._most))
         short = count - len(self._free)
         if short > 0:
-            others = np.setdiff1d(self.used(), needed, assume_unique=True)
+            others = np.setdiff1d(self.used(), needed)
             oldest = np.argsort(self.lives["changed"][others])[: max(short, len(others) // _EVICTED)]
             self.forgotten += len(oldest)
             self.take(others[oldest])

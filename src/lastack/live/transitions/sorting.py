@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 def order_of(keys: Array) -> Array:
     """The places of unsigned 64-bit keys in their order; those of equal keys ascend."""
+    if not len(keys):
+        return np.empty(0, np.intp)
     low = keys.min()
     bits = len(keys).bit_length()
     if int(keys.max() - low) >> (64 - bits):

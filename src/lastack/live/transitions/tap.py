@@ -15,7 +15,8 @@ from lastack.linux.bpf.btf import Btf
 from lastack.linux.bpf.ring import Ring
 from lastack.linux.bpf.syscall import require_first_pids
 
-from .program import COUNTS, NOTE, NOTES, UNTOLD, Outlets, Part, load
+from .noted import HERE, NOTE, NOTES
+from .program import COUNTS, UNTOLD, Outlets, Part, load
 from .source import Namespaces
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Tap:
             self._links = [made.enter_context(program.attach()) for program in programs.values()]
             self._open: ExitStack | None = made.pop_all()
         self._lost = 0
-        _OPEN.append(self)
+        HERE[id(self)] = self.notes
 
     @property
     def lost(self) -> int:
@@ -77,7 +78,7 @@ class Tap:
             self._open.close()
             self._open = None
             self.notes = np.empty(0, NOTE)
-            _OPEN.remove(self)
+            del HERE[id(self)]
 
     def __enter__(self) -> Self:
         return self
@@ -86,14 +87,6 @@ class Tap:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-_OPEN: Final[list[Tap]] = []
-
-
-def notes_here() -> list[Array]:
-    """The notes that taps of this very process keep: to find them takes no permission."""
-    return [tap.notes for tap in _OPEN]
 
 
 def _how_many() -> int:

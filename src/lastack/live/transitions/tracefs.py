@@ -21,6 +21,7 @@ from lastack.model.state import State
 from .clock import UnixOffset
 from .origins import Origins
 from .record import NUMBERED, TRANSITION, copied, is_birth
+from .sorting import order_of
 from .source import Namespaces, TransitionSource
 from .tasks import Tasks
 
@@ -103,7 +104,7 @@ class TracefsSource(TransitionSource):
         octets = np.dtype((np.void, fresh.events.itemsize))
         events = np.concatenate((self._held.events.view(octets), fresh.events.view(octets))).view(fresh.events.dtype)
         times = np.concatenate((self._held.times, fresh.times))
-        order = np.argsort(times, kind="stable")
+        order = order_of(times.view(np.uint64))
         ready = len(order) if self._stopped else int(np.searchsorted(times, began, side="right", sorter=order))
         later, order = order[ready:], order[:ready]
         self._hold(tracefs.Batch(copied(events, later), times[later]))
@@ -154,7 +155,7 @@ class TracefsSource(TransitionSource):
 
     def _tell_apart(self, rows: Array, sockets: Array) -> Array:
         """Fill in a number for each life and the namespace, where it is known; which rows are to be told comes back."""
-        order = np.argsort(sockets, kind="stable")
+        order = order_of(sockets)
         grouped, births = sockets[order], is_birth(rows)[order]
         head = np.ones(len(order), np.bool_)
         head[1:] = grouped[1:] != grouped[:-1]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VIEWS: Final = ("process", "listener", "peer", "connection")
 _TITLES: Final = ("processes", "listeners", "peers", "connections")
 _KEYS: Final = "? help  q quit  1-4 lists  s sort  / filter  enter look into  p pause"
+_OF_THE_VIEW: Final = frozenset({"view", "sort", "filter", "findings", "out", "help"})
 _SMALL: Final = 30
 """Lines of a terminal, below which states and findings are kept short."""
 
@@ -184,6 +185,11 @@ class Watch(App[str]):
 
     # -- keys
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What moves the view does nothing while a page lies on top of it."""
+        del parameters
+        return len(self.screen_stack) == 1 or action not in _OF_THE_VIEW
+
     def action_view(self, number: int) -> None:
         """Show another list."""
         self._go(number, None)
@@ -250,7 +256,7 @@ class Watch(App[str]):
             return
         key = event.option_list.key
         if event.option_list.id == "findings":
-            told = self.memory.findings.get(tuple(key.split("\0")))  # type: ignore[arg-type]
+            told = self.memory.findings.get(key)
             if told is not None:
                 self.push_screen(FindingPage(told))
         elif self._view == 3:

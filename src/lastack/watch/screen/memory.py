@@ -34,16 +34,17 @@ class Memory:
     def __init__(self) -> None:
         self.counts: deque[Group] = deque(maxlen=LOOKS)
         self.times: deque[Nanos] = deque(maxlen=LOOKS)
-        self.findings: dict[tuple[str, str], Told] = {}
+        self.findings: dict[str, Told] = {}
 
     def add(self, seen: Seen) -> None:
         """Take a look in."""
         self.counts.append(whole(ConnectionTable.concatenate([connected(table) for table, _ in seen.look])))
         self.times.append(seen.at)
-        present = {}
+        present: dict[str, Told] = {}
         for remark in page(seen.report).remarks:
-            # What it counts changes from look to look; it stays the same finding.
-            key = (f"{remark.rule} {remark.netns}", remark.title.partition(": ")[0] + _whose(remark))
+            key = _key(remark)
+            while key in present:  # another of the kind, of another process of that name
+                key += "'"
             before = self.findings.get(key)
             since = seen.at if before is None or before.cleared else before.since
             present[key] = Told(remark, since)
@@ -55,6 +56,7 @@ class Memory:
         self.findings = present | gone
 
 
-def _whose(remark: Remark) -> str:
-    """The part of a title that follows the number: ` of nginx`, ` at 0.0.0.0:80`."""
-    return remark.title.partition(": ")[2].lstrip("0123456789,")
+def _key(remark: Remark) -> str:
+    """What makes it the same finding from look to look, whatever it counts: `CLOSE_WAIT, not closed:  of nginx`."""
+    topic, _, rest = remark.title.partition(": ")
+    return f"{remark.netns} {remark.rule} {topic} {rest.lstrip('0123456789,')}"

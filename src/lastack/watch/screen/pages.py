@@ -62,7 +62,9 @@ class Page(Screen[None]):
 
     def write(self, lines: Sequence[Text]) -> None:
         """Show this instead."""
-        self.query_one("#lines", Static).update(Text("\n").join(lines))
+        self._lines = lines
+        for shown in self.query("#lines").results(Static):  # none before it is mounted
+            shown.update(Text("\n").join(lines))
 
 
 class HelpPage(Page):

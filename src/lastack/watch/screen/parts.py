@@ -131,7 +131,7 @@ def _spark(series: Sequence[int], glyphs: Glyphs) -> str:
 def findings(memory: Memory, now: Nanos, width: int) -> list[Line]:
     """A line a finding, gravest first: how grave, what, and since when; those that have cleared last."""
     told = sorted(memory.findings.items(), key=lambda item: (item[1].cleared is not None, -item[1].remark.severity))
-    return [Line("\0".join(key), _finding(each, now, width)) for key, each in told]
+    return [Line(key, _finding(each, now, width)) for key, each in told]
 
 
 def _finding(told: Told, now: Nanos, width: int) -> Text:
