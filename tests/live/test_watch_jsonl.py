@@ -221,11 +221,40 @@ def test_the_shared_filters_choose(watch: Callable[..., Watch]) -> None:
     ]
 
 
+@pytest.mark.parametrize("which", EVERY)
+def test_when_its_namespace_is_gone_the_watch_ends_with_what_it_has_seen(
+    watch: Callable[..., Watch], which: str
+) -> None:
+    program = (
+        "import sys; from tests.live.test_transitions import storm; sys.stdin.readline(); storm(3); sys.stdin.read()"
+    )
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[2]) as inside:
+        own = Path("/proc/thread-self/ns/net").stat().st_ino
+        until(lambda: Path(f"/proc/{inside.pid}/ns/net").stat().st_ino != own, "the namespace")
+        watching = watch("--source", which, "--netns", str(inside.pid))
+        assert inside.stdin is not None
+        inside.stdin.write(b"\n")
+        inside.stdin.flush()
+        until(lambda: bool(watching.changes()), "changes")
+    assert watching.process.wait(timeout=30) == 2
+    last = watching.lines()[-1]
+    assert last["event"] == "end"
+    assert "network namespace" in last["error"]
+    assert last["changes"] == len(watching.changes())
+
+
 def test_a_place_that_cannot_be_written_is_told() -> None:
     command = [sys.executable, "-m", "lastack", "watch", "--jsonl", "-o", "/nowhere/at/all"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert answer.returncode == 2
     assert answer.stderr == "lastack: cannot write /nowhere/at/all: No such file or directory\n"
+
+
+def test_a_closed_standard_output_is_told() -> None:
+    command = f"{sys.executable} -m lastack watch --jsonl >&-"
+    answer = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert (answer.returncode, answer.stderr) == (2, "lastack: cannot write: standard output is closed\n")
 
 
 def test_a_full_disk_ends_it_with_a_reason() -> None:

@@ -17,6 +17,8 @@ from lastack.live import cgroups
 from lastack.live.snapshot import take
 from lastack.live.transitions import chains
 from lastack.live.transitions.life import UNKNOWN, Step
+from lastack.live.transitions.record import copied
+from lastack.live.transitions.sorting import distinct
 from lastack.model.close import Viewpoint
 from lastack.model.record import ConnectionTable, Values, text_values
 from lastack.model.state import State
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lastack.model.filters import Filter
     from lastack.model.record import Array
 
+_NOBODY: Final = (0, b"")
 _MOST: Final = 1 << 14
 
 
@@ -75,9 +78,11 @@ class Chooser:
     def _table(self, changes: Array, lives: Array) -> ConnectionTable:
         """The rows, changes or lives, as connections without states; `lives` are those that they are of."""
         connected = changes["remote_port"] != 0
-        owners = self._owners(changes, lives)
-        pids = np.array([pid for pid, _ in owners], np.int32)
-        places = [self._place(pid) for pid in pids.tolist()]
+        pids, names = self._owners(changes, lives)
+        first, which = distinct(pids, *names.view(np.uint64).reshape(-1, 2).T)
+        owners = list(zip(pids[first].tolist(), names[first].tolist(), strict=True))
+        places = [self._place(pid) for pid, _ in owners]
+        commands = text_values([name.decode(errors="replace") if pid else None for pid, name in owners])
         return ConnectionTable(
             len(changes),
             {
@@ -88,22 +93,28 @@ class Chooser:
                 "remote_addr": Values(changes["remote_addr"], connected),
                 "remote_port": Values(changes["remote_port"], connected),
                 "cookie": changes["cookie"],
-                "pid": Values(pids, pids != 0),
-                "command": text_values([name.decode(errors="replace") if pid else None for pid, name in owners]),
-                "unit": text_values([place.unit for place in places]),
-                "container": text_values([place.container for place in places]),
+                "pid": Values(pids.astype(np.int32), pids != 0),
+                "command": commands.take(which),
+                "unit": text_values([place.unit for place in places]).take(which),
+                "container": text_values([place.container for place in places]).take(which),
             },
         )
 
-    def _owners(self, changes: Array, lives: Array) -> list[tuple[int, bytes]]:
-        owners = list(zip(lives["pid"].tolist(), lives["command"].tolist(), strict=True))
-        nobody = np.flatnonzero(lives["pid"] == 0)
+    def _owners(self, changes: Array, lives: Array) -> tuple[Array, Array]:
+        """The pid and the name of whose each connection is; 0 and nothing where that is not known."""
+        pids, names = lives["pid"].copy(), np.ascontiguousarray(lives["command"])
+        nobody = np.flatnonzero(pids == 0)
+        ends = copied(changes, nobody)
+        first, which = distinct(ends["local_addr"]["high"], ends["local_addr"]["low"], ends["local_port"])
+        few = copied(ends, first)
+        found = [_NOBODY] * len(few)
         for wildcard in chains.ANYWHERE:
-            keys = chains.endpoints(changes[nobody], wildcard).tolist()
-            for row, key in zip(nobody.tolist(), keys, strict=True):
-                if not owners[row][0]:
-                    owners[row] = self._listeners.get(key, owners[row])
-        return owners
+            keys = chains.endpoints(few, wildcard).tolist()
+            found = [self._listeners.get(key, _NOBODY) if owner is _NOBODY else owner
+                     for owner, key in zip(found, keys, strict=True)]  # fmt: skip
+        pids[nobody] = np.array([pid for pid, _ in found], pids.dtype)[which]
+        names[nobody] = np.array([name for _, name in found], names.dtype)[which]
+        return pids, names
 
     def _place(self, pid: int) -> cgroups.Place:
         """Unit and container of a process, as long as it lives, and for a while after."""

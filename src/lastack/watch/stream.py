@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from lastack.errors import CallError
+from lastack.errors import CallError, DecodeError, KernelError
 from lastack.linux import namespaces
 from lastack.live.transitions.watcher import Watcher
 from lastack.model.filters import Filter
@@ -68,8 +69,19 @@ def stream(
 
 
 def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nanos | None) -> None:
-    """All steps until `told` is readable or it is `end`, and the last one."""
+    """All steps until `told` is readable or it is `end`, and the last one. What was told until an error is written."""
     losses = Losses(watcher, outlet)
+    try:
+        _steps(watcher, outlet, chooser, told, end, losses)
+    except (KernelError, DecodeError) as error:
+        outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten, error=str(error))
+        raise
+    losses.tell(at_once=True)
+    outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
+    outlet.check()
+
+
+def _steps(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nanos | None, losses: Losses) -> None:
     while not select.select([told], [], [], 0)[0] and (end is None or time.monotonic_ns() < end):
         patience = _PATIENCE if end is None else min(_PATIENCE, max(end - time.monotonic_ns(), 0))
         watcher.wait(patience, told)
@@ -77,12 +89,11 @@ def _run(watcher: Watcher, outlet: Outlet, chooser: Chooser, told: int, end: Nan
         losses.tell()
         outlet.check()
     outlet.put(chooser.chosen(watcher.finish()))
-    losses.tell(at_once=True)
-    outlet.finish("end", lost=watcher.lost, forgotten=watcher.lives.forgotten)
-    outlet.check()
 
 
 def _opened(file: Path | None) -> int:
+    if file is None and sys.stdout is None:
+        raise CallError("cannot write: standard output is closed")
     try:
         return os.dup(1) if file is None else os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -97,9 +97,9 @@ class Lives:
 
         `changes` and `ended` are those of the Step.
         """
-        found = np.zeros(len(changes), LIFE)
         places = self._shelf.find(changes["cookie"])
-        found[places >= 0] = copied(self._shelf.lives, places[places >= 0])
+        found = copied(self._shelf.lives, places)
+        found[places < 0] = np.zeros(1, LIFE)
         for name in ("key", "cookie"):
             order = np.argsort(ended[name])
             missing = np.flatnonzero(found["key"] == 0)

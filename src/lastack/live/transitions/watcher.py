@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
+from lastack.errors import LastackError
 from lastack.live import sockdiag
 from lastack.model.time import SECOND, Nanos
 
@@ -21,6 +22,8 @@ from .source import Namespaces, TransitionSource, open_source
 
 if TYPE_CHECKING:
     from lastack.model.record import Array
+
+    from .seen import Look
 
 EVERY: Final = SECOND
 """From one dump of the mini-sockets to the next, where they are cheap."""
@@ -47,6 +50,7 @@ class Watcher:
         self._lost = 0
         self._check_at: Nanos = 0
         self._settled: Nanos = 0
+        self._broken: LastackError | None = None
         self._ended: list[Array] = []
         self._waiting = select.epoll()
         self._sampler: Sampler | None = None
@@ -89,8 +93,12 @@ class Watcher:
         return self.source.lost
 
     def step(self) -> Step:
-        """What has happened since the last step. It never waits. Raises KernelError as the source does."""
-        look = self._sampler.take() if self._sampler is not None else None
+        """What has happened since the last step. It never waits.
+
+        Raises KernelError as the source does, and where no dump can be had any more, at the step after the one that
+        tells what happened until then.
+        """
+        look = self._look()
         steps = [self.lives.feed(self.source.read())]
         if self._sampler is not None:
             self._ended.append(steps[0].ended["cookie"])
@@ -117,6 +125,16 @@ class Watcher:
             self._sampler.close()
         self._waiting.close()
         self.source.close()
+
+    def _look(self) -> Look | None:
+        """The dump that has come since the last step, if any."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return self._sampler.take() if self._sampler is not None else None
+        except LastackError as error:
+            self._broken = error
+            return None
 
     def _make_good(self, sampler: Sampler) -> None:
         """Where changes were lost, have a dump of everything set the lives right."""
