@@ -34,7 +34,9 @@ from lastack.live.transitions.tap import Tap
 from lastack.model.address import address_text
 from lastack.model.state import State
 
-pytestmark = pytest.mark.root
+from .allowed import with_bpf
+
+pytestmark = [pytest.mark.root, with_bpf]
 
 SO_COOKIE = 57
 CLIENT = [
@@ -300,6 +302,23 @@ except KernelError as error:
 def test_without_permission_it_says_what_it_takes() -> None:
     said = subprocess.run([sys.executable, "-c", NOBODY], capture_output=True, text=True, check=True).stdout
     assert "CAP_BPF and CAP_PERFMON" in said
+
+
+IN_A_CONTAINER = """
+from lastack.errors import KernelError
+from lastack.live.transitions.tap import Tap
+try:
+    Tap(None)
+except KernelError as error:
+    print(error)
+"""
+
+
+@pytest.mark.tool("unshare")
+def test_where_processes_have_other_numbers_it_says_so() -> None:
+    command = ["unshare", "--pid", "--fork", sys.executable, "-c", IN_A_CONTAINER]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "run in the host's pid namespace" in said
 
 
 def test_the_iterator_finds_the_holders_that_proc_shows(monkeypatch: pytest.MonkeyPatch) -> None:

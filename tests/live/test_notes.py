@@ -27,9 +27,10 @@ from lastack.model.record import ConnectionTable
 from lastack.model.state import State, bits
 from lastack.model.time import MILLISECOND, SECOND
 
+from .allowed import with_bpf
 from .peer import ACK, FIN, Peer
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, with_bpf]
 
 CLOCK: int = 5 * MILLISECOND
 """What two readings of two clocks may lie apart."""

@@ -12,6 +12,7 @@ from lastack.live.transitions.tap import Tap
 from lastack.model.finding import Severity
 from lastack.model.state import State
 
+from ..allowed import with_bpf
 from .situations import LOOPBACK, Puppet, Stage, advice, evidence, of_rule, rules, the_one
 
 PORTS = ("time-wait-ports-filling", "time-wait-ports-exhausted")
@@ -168,6 +169,7 @@ def test_reserved_ports_are_not_counted_as_free(stage: Stage, hasty: Puppet) -> 
     assert evidence(the_one(stage.check(**NOW), "time-wait-ports-filling"))["ports taken"] == "20 of 40"
 
 
+@with_bpf
 def test_who_has_closed_is_named_while_somebody_watches(stage: Stage, hasty: Puppet) -> None:
     with Tap(frozenset({namespaces.own().inode})):
         visited(stage, hasty, 60)
