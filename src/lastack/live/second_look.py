@@ -103,7 +103,7 @@ def again(
             continue
         queues = _unread(few)
         read = frozenset(cookie for cookie, unread in still.items() if unread < queues.get(cookie, 0))
-        found.append(SecondLook(time.monotonic_ns() - since_ns, before, before - still.keys(), read))
+        found.append(SecondLook(time.monotonic_ns() - since_ns, before, before.difference(still), read))
     return found
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import lastack
+from lastack.archive.facts import read, written
 from lastack.linux import namespaces
 from lastack.live import stacks
 from lastack.live.processes import owners
@@ -286,6 +287,7 @@ def test_a_look_that_comes_again_and_again_asks_for_no_stacks(stage: Stage) -> N
     (seen,) = take([namespaces.own()], Look(0, 0, stacks=False))
     assert seen.facts.runtimes[server.pid] is Runtime.PYTHON
     assert seen.facts.stacks == {}
+    assert read(written(seen.facts)) == seen.facts  # and it can be recorded
 
 
 @pytest.mark.tool("py-spy")
