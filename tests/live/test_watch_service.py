@@ -135,6 +135,30 @@ def test_a_filter_chooses_what_is_recorded_and_a_report_says_so(stage: Stage, tm
     assert report["source"]["filter"] == "state close-wait"
 
 
+def test_a_recording_that_is_killed_loses_a_look_at_most(stage: Stage, tmp_path: Path) -> None:
+    leak(stage, 5)
+    options = ("--record", str(tmp_path), "--record-every", "20ms", "--every", "20ms", "--quiet")
+    for before in range(2):
+        process = subprocess.Popen([sys.executable, "-m", "lastack", "watch", *options])
+        try:
+            until(lambda: len(looks(tmp_path)) > 5 * (before + 1), "looks to be recorded")  # noqa: B023 - at once
+        finally:
+            process.kill()
+            process.wait()
+        assert Recording(tmp_path).between(None, None).unseen == ()
+        assert {len(table.select(table.in_state(State.CLOSE_WAIT))) for table, _ in Recording(tmp_path).at().look} == {
+            5
+        }
+    there = len(looks(tmp_path))
+    with watching(*options):
+        until(lambda: len(looks(tmp_path)) > there, "another look to be recorded")
+    assert not list(tmp_path.glob("*.new"))
+
+
+def looks(directory: Path) -> list[Path]:
+    return list(directory.glob("hosts-*.parquet"))
+
+
 def capabilities() -> str:
     """Those of the unit, as setpriv has them."""
     found = re.search(r"^AmbientCapabilities=(.*)$", UNIT.read_text(), re.MULTILINE)

@@ -33,12 +33,12 @@ def duration(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 def moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Nanos | None:
     """An option's callback: `03:12`, `2026-11-21 03:12` or `2h` (ago) as ns since 1970."""
+    if value is None:
+        return None
     import time
 
     from lastack.archive.when import moment as read
 
-    if value is None:
-        return None
     try:
         return read(value, time.time_ns())
     except ValueError as error:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {"asyncio", "numpy", "rich", "nanoarrow", "pyarrow", "numba", "pyroute2", "jsonschema", "typer", "pydantic"}
+HEAVY |= {"textual", "prometheus_client"}
 NEVER = HEAVY - {"numpy", "rich"}
 """Of no use to `lastack check` in a terminal."""
 RUN = """
@@ -37,7 +38,9 @@ def packages(loaded: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in loaded}
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("check", "--help"), ("show", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("check", "--help"), ("show", "--help"), ("watch", "--help")]
+)
 def test_help_loads_the_command_line_and_nothing_else(arguments: tuple[str, ...]) -> None:
     loaded = modules(*arguments)
     assert not packages(loaded) & HEAVY
@@ -55,6 +58,7 @@ def test_check_loads_what_it_looks_and_shows_with_and_nothing_else() -> None:
         "lastack.report.schema",
         "lastack.model.arrow",
     }
+    assert not any(name.startswith(("lastack.archive", "lastack.watch")) for name in loaded)
     assert "lastack.report.terminal" in loaded
 
 

@@ -100,9 +100,11 @@ def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) ->
         into, out = (int(np.delete(each, state).sum()) for each in (flow.changes[:, state], flow.changes[state]))
         series = [int(group.states[state]) for group in recent]
         oldest = brief(int(now.oldest[state])) if now.oldest[state] else "-"
+        # What comes into a listener's SYN queue is no socket yet, and not every source tells of it.
+        came = "-" if state is State.SYN_RECEIVED and not into else rate(flow, into)
         line = Text.assemble(
             (f"{state.name:<12}", _STATE_STYLES.get(state, "")),
-            f" {int(now.states[state]):>8,} {rate(flow, into):>7} {rate(flow, out):>7} {oldest:>7}  ",
+            f" {int(now.states[state]):>8,} {came:>7} {rate(flow, out):>7} {oldest:>7}  ",
             (_spark(series, glyphs), _STATE_STYLES.get(state, "")),
         )
         lines.append(line)
