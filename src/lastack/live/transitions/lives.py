@@ -81,15 +81,16 @@ class Lives:
         `alone`: dumps are all there is, so that such sockets are as young as the last one.
         `ended`: cookies of lives that were over before the dump was taken in; if it shows them, it is behind the times.
         """
-        rows = seen.rows.copy()
-        places = self._known(rows)
-        new = (places < 0) & ~np.isin(rows["cookie"], [] if ended is None else ended)
-        changes = [self._moved(rows, places, seen), self._vanished(places[places >= 0], seen)]
+        places = self._known(seen.rows)
+        changes = [self._moved(places, seen), self._vanished(places[places >= 0], seen)]
+        new = copied(seen.rows, places < 0)
+        if ended is not None:
+            new = new[~np.isin(new["cookie"], ended)]
         if first:
-            self._seed(rows[new])
+            self._seed(new)
         else:
-            rows["before"][new] = State.CLOSED if alone else UNKNOWN
-            changes.append(rows[new])
+            new["before"] = State.CLOSED if alone else UNKNOWN
+            changes.append(new)
         return self.feed(np.concatenate(changes))
 
     def owners(self, changes: Array, ended: Array) -> Array:
@@ -118,26 +119,26 @@ class Lives:
 
     # -- dumps
 
-    def _moved(self, rows: Array, places: Array, seen: Look) -> Array:
+    def _moved(self, places: Array, seen: Look) -> Array:
         """The changes that known sockets have made unobserved, as their state in the dump tells."""
-        known = places >= 0
-        lives, shown = copied(self._shelf.lives, places[known]), copied(rows, known)
-        nameless = np.flatnonzero(lives["cookie"] == 0)
-        at = places[known][nameless]
+        lives, known = self._shelf.lives, np.flatnonzero(places >= 0)
+        places, after = places[known], seen.rows["after"][known]
+        state, former = lives["state"][places], lives["former"][places]
+        nameless = np.flatnonzero(lives["cookie"][places] == 0)
+        shown = copied(seen.rows, known[nameless])
         for name in ("cookie", "namespace"):
-            self._shelf.lives[name][at] = shown[name][nameless]
-        self._shelf.name(shown["cookie"][nameless], at)
-        back = (lives["state"] == UNKNOWN) & (shown["after"] == lives["former"])
+            lives[name][places[nameless]] = shown[name]
+        self._shelf.name(shown["cookie"], places[nameless])
+        back = (state == UNKNOWN) & (after == former)
         # The mini-socket of a FIN_WAIT_2: the state goes on, and its end will be told by a dump.
-        at = places[known][back]
-        self._shelf.lives["state"][at] = lives["former"][back]
-        self._shelf.lives["sampled"][at] |= np.left_shift(1, lives["former"][back], dtype=np.uint16)
-        moved = (shown["after"] != lives["state"]) & ~back & (lives["changed"] < seen.began)
-        changes: Array = shown[moved]
-        changes["cookie"] = lives["key"][moved]
-        changes["before"] = np.where(lives["state"] == UNKNOWN, lives["former"], lives["state"])[moved]
+        lives["state"][places[back]] = former[back]
+        lives["sampled"][places[back]] |= np.left_shift(1, former[back], dtype=np.uint16)
+        moved = np.flatnonzero((after != state) & ~back & (lives["changed"][places] < seen.began))
+        changes = copied(seen.rows, known[moved])
+        changes["cookie"] = lives["key"][places[moved]]
+        changes["before"] = np.where(state == UNKNOWN, former, state)[moved]
         # The kernel's timer counts in ticks. Where it agrees with the moment that the socket was let go, that is exact.
-        changed = lives["changed"][moved]
+        changed = lives["changed"][places[moved]]
         changes["at"] = np.where(changes["at"] < changed + _TICKS, changed, changes["at"])
         return changes
 
@@ -152,8 +153,9 @@ class Lives:
         gone &= (
             np.isin(place, list(seen.namespaces)) | ((place == 0) & (states == UNKNOWN)) | self._outlived(used, seen)
         )
-        used = np.setdiff1d(used[gone], shown, assume_unique=True)
-        lives = self._shelf.lives[used]
+        missing = np.ones(len(self._shelf.lives), np.bool_)
+        missing[shown] = False
+        lives = copied(self._shelf.lives, used[gone & missing[used]])
         changes = chains.as_changes(lives)
         pending = lives["state"] == UNKNOWN
         changes["before"] = np.where(pending, lives["former"], lives["state"])
