@@ -59,7 +59,9 @@ def page(language: str) -> str:
     lines = [MARK, "", _TITLE[language].format(system=kernel["system"]), ""]
     lines += [f"| {_WORDS[language][0]} | |", "|---|---|"]
     for one in EXPERIMENTS:
-        lines.append(f"| {_cell(conditional(one.expected, one.condition, language))} | [{_cell(one.claim.said(language))}](#{one.name}) |")
+        lines.append(
+            f"| {_cell(conditional(one.expected, one.condition, language))} | [{_cell(one.claim.said(language))}](#{one.name}) |"
+        )
     chapter = ""
     for one in EXPERIMENTS:
         if one.chapter != chapter:

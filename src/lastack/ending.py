@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .errors import CallError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .live.terminal import Session
     from .model.address import FourTuple
     from .model.filters import Filter
+    from .model.host import Holder
     from .model.record import Array
 
 HANGING: Final = "state fin-wait-1 state fin-wait-2 state closing state close-wait state last-ack"
@@ -59,29 +60,17 @@ def end(
 
 
 class _Chosen(NamedTuple):
-    """What was chosen of one namespace, and why some of it is left alone."""
+    """What was chosen of one namespace: what to act on, a row each, and why some of it is left alone."""
 
     snapshot: Snapshot
     table: ConnectionTable
+    targets: list[Target]
     plan: tuple[Left | None, ...]
-
-    def targets(self) -> list[Target]:
-        """What to act on, with who has a descriptor of it, one a row."""
-        from .live.act import Target
-
-        holders = self.snapshot.facts.holders
-        return [
-            Target(cookie, State(state), holders.get(inode, ()))
-            for cookie, state, inode in zip(
-                *(self.table.values(name).tolist() for name in ("cookie", "local_state", "inode")), strict=True
-            )
-        ]
 
     def states(self) -> dict[int, State]:
         """The state of every socket of the namespace by its cookie, chosen or not."""
         table = self.snapshot.connections
-        cookies, states = table.values("cookie").tolist(), table.values("local_state").tolist()
-        return {cookie: State(state) for cookie, state in zip(cookies, states, strict=True)}
+        return dict(zip(table.values("cookie").tolist(), _states(table), strict=True))
 
 
 class _Choice(NamedTuple):
@@ -98,15 +87,17 @@ class _Choice(NamedTuple):
         chosen = self.wanted.matches(table, facts.taken_ns, facts.ephemeral)
         if self.which:
             chosen &= _any_of(table, self.which)
-        found = _Chosen(snapshot, table.select(chosen), ())
-        return found._replace(plan=tuple(self._plan(found, _keeps_up(self.session, snapshot)[chosen])))
+        keeps_up = _keeps_up(self.session, snapshot)[chosen]
+        table = table.select(chosen)
+        targets = _targets(table, facts.holders)
+        return _Chosen(snapshot, table, targets, tuple(self._plan(table, targets, keeps_up)))
 
-    def _plan(self, chosen: _Chosen, keeps_up: Array) -> Iterator[Left | None]:
+    def _plan(self, table: ConnectionTable, targets: list[Target], keeps_up: Array) -> Iterator[Left | None]:
         from .live.act import why_left
 
-        by_name = _any_of(chosen.table, self.which).tolist()
-        inodes = chosen.table.values("inode").tolist()
-        for row, target in enumerate(chosen.targets()):
+        by_name = _any_of(table, self.which).tolist()
+        inodes = table.values("inode").tolist()
+        for row, target in enumerate(targets):
             if target.state is State.LISTEN and not by_name[row]:
                 yield Left.LISTENING
             elif keeps_up[row] and not by_name[row]:
@@ -132,6 +123,22 @@ def _keeps_up(session: Session, snapshot: Snapshot) -> Array:
     found = np.zeros(len(table), np.bool_)
     found[rows] = mine
     return found
+
+
+_STATES: Final = {int(state): state for state in State}
+
+
+def _states(table: ConnectionTable) -> list[State]:
+    return [_STATES[state] for state in table.values("local_state").tolist()]
+
+
+def _targets(table: ConnectionTable, holders: Mapping[int, tuple[Holder, ...]]) -> list[Target]:
+    """What to act on, with who has a descriptor of it, one a row."""
+    from .live.act import Target
+
+    cookies, inodes = table.values("cookie").tolist(), table.values("inode").tolist()
+    keepers = [holders.get(inode, ()) for inode in inodes]
+    return [Target(*each) for each in zip(cookies, _states(table), keepers, strict=True)]
 
 
 def _wanted(where: Filter | str, by_name: bool) -> Filter:
@@ -168,9 +175,9 @@ def _ended(first: _Chosen, now: _Chosen | None, means: Means) -> list[Ending]:
 
     endings: dict[int, Ending] = {}
     acted: dict[int, Target] = {}
-    again = {} if now is None else {t.cookie: (t, left) for t, left in zip(now.targets(), now.plan, strict=True)}
+    again = {} if now is None else {t.cookie: (t, left) for t, left in zip(now.targets, now.plan, strict=True)}
     states = {} if now is None else now.states()
-    for row, (target, left) in enumerate(zip(first.targets(), first.plan, strict=True)):
+    for row, (target, left) in enumerate(zip(first.targets, first.plan, strict=True)):
         state = states.get(target.cookie, State.CLOSED)
         same, left_now = again.get(target.cookie, (None, None))
         if left is not None:

@@ -21,10 +21,11 @@ from lastack.errors import CallError, FilterError
 from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.live.terminal import session
+from lastack.live.transitions.tap import Tap
 from lastack.model.address import Endpoint, FourTuple
 from lastack.model.ending import Ending, Endings, Left, Means, Outcome
 from lastack.model.state import State
-from lastack.report.ending import ending_document
+from lastack.report.ending import ending_document, said
 from lastack.report.schema import ending_schema
 
 from .rules.situations import LOOPBACK, Puppet, Stage
@@ -305,6 +306,19 @@ def test_new_connections_of_the_same_process_are_not_chosen_by_the_answer(stage:
 
     assert outcomes(end(where="process leaky", agreed=meanwhile)) == [Outcome.ENDED]
     assert stage.count(State.CLOSE_WAIT) == 1
+
+
+def test_who_closed_a_time_wait_is_not_told_to_see_its_end(stage: Stage) -> None:
+    with Tap(frozenset({namespaces.own().inode})):
+        server, client = leak(stage, 1)
+        client.do("close")
+        server.do("close")
+        stage.await_state(State.TIME_WAIT, 1)
+        where = f"state time-wait process {client.name}"
+        assert end(where=where).plan == (Left.OVER,)
+        endings = end(where=where, means=Means.RST)
+        assert outcomes(endings) == [Outcome.ENDED]
+        assert said(endings)[0].owner == "nobody: no process has it"
 
 
 # -- the command

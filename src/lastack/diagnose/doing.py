@@ -13,6 +13,7 @@ from lastack.model.record import ConnectionTable
 from lastack.model.time import spoken
 
 from .context import Context
+from .pools import made_with, pool
 
 _NAMED = 3  # descriptors, and places of code, that are named one by one
 
@@ -30,10 +31,12 @@ def doing(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
         first, last = spoken(int(ages.max())), spoken(int(ages.min()))
         said = f"{first} ago" if first == last else f"from {first} to {last} ago"
         yield Evidence("opened", said, "", "BPF, a running watch")
-    known = runtimes(context, rows)
+    known = ", ".join(_described(context, held))
     if known:
-        named = ", ".join(runtime.value for runtime in known)
-        yield Evidence("runtime", named, "", "/proc/PID/exe, /proc/PID/cmdline")
+        yield Evidence("runtime", known, "", "/proc/PID/exe, /proc/PID/cmdline")
+    idle = pool(rows)
+    if idle is not None:
+        yield Evidence("looks like a pool of", idle, "", "remote port")
     yield from _waiting(context, rows)
 
 
@@ -49,6 +52,17 @@ def runtimes(context: Context, rows: ConnectionTable) -> list[Runtime]:
     pids = (pid for (pid,), _ in _held(rows).groups("pid"))
     found = (context.facts.runtimes.get(int(str(pid))) for pid in pids)
     return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def _described(context: Context, held: ConnectionTable) -> Iterator[str]:
+    """`Python (gunicorn)`: each runtime of the owners once, with what the program is made with."""
+    facts = context.facts
+    for runtime in runtimes(context, held):
+        pids = (pid for pid, its in facts.runtimes.items() if its is runtime and pid in facts.processes)
+        wanted = {int(str(pid)) for (pid,), _ in held.groups("pid")}
+        frameworks = (made_with(runtime, facts.processes[pid]) for pid in pids if pid in wanted)
+        named = next((each for each in frameworks if each is not None), None)
+        yield f"{runtime.value} ({named})" if named else runtime.value
 
 
 def _held(rows: ConnectionTable) -> ConnectionTable:

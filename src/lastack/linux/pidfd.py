@@ -12,12 +12,16 @@ import socket
 import stat
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lastack.errors import KernelError
 
 from .required import require_linux
+
+if TYPE_CHECKING:
+    import ctypes
 
 _PIDFD_GETFD: Final = 438
 """The same on every architecture, as all system calls from 424 on."""
@@ -55,16 +59,27 @@ def _taken(pid: int, thread: int, fd: int) -> int:
     # Only a socket is taken: giving back a file of a dead network file system could wait for ever.
     if not Path(f"/proc/{pid}/task/{thread}/fd/{fd}").readlink().name.startswith("socket:"):
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    import ctypes
-
     process = os.pidfd_open(thread, 0 if thread == pid else _PIDFD_THREAD)
     try:
-        taken: int = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, process, fd, 0)
-        if taken < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return taken
+        return _pidfd_getfd(process, fd)
     finally:
         os.close(process)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _pidfd_getfd(process: int, fd: int) -> int:
+    import ctypes
+
+    taken: int = _library().syscall(_PIDFD_GETFD, process, fd, 0)
+    if taken < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return taken
 
 
 def _with_cookie(taken: int, cookie: int) -> socket.socket | None:

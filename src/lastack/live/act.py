@@ -31,8 +31,8 @@ PATIENCE: Final = SECOND // 2
 """How long, for all connections together, their peers' answers are waited for."""
 
 _AT_ONCE: Final = 256
-"""So many sockets are held at a time, while their peers' answers come; half of what this process may where that is
-less."""
+"""So many sockets are held at a time, while their peers' answers come; half of what this process may still open where
+that is less."""
 _ASKED_EVERY: Final = 2 * MILLISECOND
 
 
@@ -70,7 +70,8 @@ def shut(targets: Sequence[Target], namespace: Namespace, patience_ns: Nanos = P
     """
     deadline = time.monotonic_ns() + patience_ns
     endings: list[Ending] = []
-    size = max(1, min(_AT_ONCE, os.sysconf("SC_OPEN_MAX") // 2))
+    room = os.sysconf("SC_OPEN_MAX") - sum(1 for _ in Path("/proc/self/fd").iterdir())
+    size = max(1, min(_AT_ONCE, room // 2))
     for start in range(0, len(targets), size):
         few = targets[start : start + size]
         with ExitStack() as kept:

@@ -33,10 +33,14 @@ _PATIENCE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How to look: CLOSE_WAIT older than `min_age_ns` are looked at again after `pause_ns`, to see which end."""
+    """How to look: CLOSE_WAIT older than `min_age_ns` are looked at again after `pause_ns`, to see which end.
+
+    `stacks`: Python processes are asked for theirs, which costs each about 40 ms of CPU time.
+    """
 
     min_age_ns: Nanos = 60 * SECOND
     pause_ns: Nanos = SECOND
+    stacks: bool = True
 
 
 def suspicious(table: ConnectionTable, look: Look) -> ConnectionTable:
@@ -65,7 +69,7 @@ def waits(held: ConnectionTable) -> tuple[Wait, ...]:
 
 
 def programs(
-    held: Sequence[ConnectionTable], processes: Mapping[int, Process]
+    held: Sequence[ConnectionTable], processes: Mapping[int, Process], stacks: bool = True
 ) -> tuple[dict[int, Runtime], dict[int, tuple[Stack, ...]]]:
     """By pid, what runs the owners of the rows, and what the threads of some of them are at."""
     groups = [group for rows in held for group in rows.groups("pid")]
@@ -73,13 +77,14 @@ def programs(
     deadline = time.monotonic_ns() + _DEADLINE
     known: dict[int, Runtime] = {}
     for pid in dict.fromkeys(pids):
-        found = runtime(processes[pid]) if pid in processes else None
-        if found is not None:
-            known[pid] = found
+        which = runtime(processes[pid]) if pid in processes else None
+        if which is not None:
+            known[pid] = which
         if time.monotonic_ns() >= deadline:
             break
     python = [pid for pid, each in known.items() if each is Runtime.PYTHON and not processes[pid].stopped]
-    return known, {pid: stacks for pid in python[:_ASKED] if (stacks := python_stacks(pid, _PATIENCE_S))}
+    asked = python[:_ASKED] if stacks else ()
+    return known, {pid: found for pid in asked if (found := python_stacks(pid, _PATIENCE_S))}
 
 
 def again(
@@ -98,7 +103,7 @@ def again(
             continue
         queues = _unread(few)
         read = frozenset(cookie for cookie, unread in still.items() if unread < queues.get(cookie, 0))
-        found.append(SecondLook(time.monotonic_ns() - since_ns, before, before - still.keys(), read))
+        found.append(SecondLook(time.monotonic_ns() - since_ns, before, before.difference(still), read))
     return found
 
 

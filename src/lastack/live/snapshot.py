@@ -115,7 +115,7 @@ def _looked_at(snapshots: list[Snapshot], started: Nanos, look: Look) -> list[Sn
     rows = [suspicious(snapshot.connections, look) for snapshot in snapshots]
     waiting = [held(snapshot.connections, look) for snapshot in snapshots]
     doing = [waits(each) for each in waiting]
-    runtimes, stacks = programs(waiting, snapshots[0].facts.processes if snapshots else {})
+    runtimes, stacks = programs(waiting, snapshots[0].facts.processes if snapshots else {}, look.stacks)
     later = again([snapshot.namespace for snapshot in snapshots], rows, started, look)
     return [
         replace(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
-from lastack.model.ending import Endings, Outcome
+from lastack.model.ending import Ending, Endings, Left, Means, Outcome
 from lastack.model.state import State
 
+from .columns import Cell, cells
 from .ending_words import ACTED, KEPT, became, owner_sees, peer_sees, would
 from .escape import visible
 from .listing import render_connections
@@ -41,8 +44,8 @@ def render_ending(endings: Endings, file: IO[str], *, now: Nanos, width: int = 8
     if not len(endings.connections):
         file.write("No connection is chosen: nothing to end.\n")
     groups: dict[Said, list[int]] = {}
-    for row in range(len(endings.connections)):
-        groups.setdefault(said(endings, row), []).append(row)
+    for row, each in enumerate(said(endings)):
+        groups.setdefault(each, []).append(row)
     for what, rows in sorted(groups.items(), key=lambda group: (group[0].owner is None, -len(group[1]))):
         style = _ACTED if what.owner else _LEFT
         _write(file, f"{counted(len(rows), 'connection')} {what.said}", width, style if color else "")
@@ -54,30 +57,33 @@ def render_ending(endings: Endings, file: IO[str], *, now: Nanos, width: int = 8
         if len(shown) < len(rows):
             file.write(f"and {len(rows) - len(shown):,} more (--format json tells all)\n")
         file.write("\n")
-    if any(what.owner and owned(endings, rows[0]) for what, rows in groups.items()):
+    if any(what.owner and endings.connections.valid("fd")[rows[0]] for what, rows in groups.items()):
         _write(file, KEPT, width)
     for line in endings.unseen:
         _write(file, f"Not seen: {visible(line)}", width)
 
 
-def said(endings: Endings, row: int) -> Said:
-    """What is said of one of the connections."""
-    means, left = endings.means, endings.plan[row]
-    if endings.done is not None:
-        ending = endings.done[row]
-        text, acted = became(means, ending), ending.outcome in ACTED
-    else:
-        text, acted = would(means, left), left is None
-    if not acted:
+def said(endings: Endings) -> list[Said]:
+    """What is said of each of the connections."""
+    states = cells(endings.connections, "local_state")
+    owned = endings.connections.valid("fd").tolist()
+    done = endings.done or [None] * len(endings.plan)
+    # Of many the same is said.
+    known: dict[tuple[Left | Ending | None, Cell, bool], Said] = {}
+    found = []
+    for left, ending, state, here in zip(endings.plan, done, states, owned, strict=True):
+        key = (ending or left, state, here)
+        if key not in known:
+            known[key] = _said(endings.means, left, ending, State[str(state)], here)
+        found.append(known[key])
+    return found
+
+
+def _said(means: Means, left: Left | None, ending: Ending | None, before: State, owned: bool) -> Said:
+    text = would(means, left) if ending is None else became(means, ending)
+    if left is not None if ending is None else ending.outcome not in ACTED:
         return Said(text)
-    before = State[str(endings.connections.value("local_state", row))]
-    here = owned(endings, row)
-    return Said(text, owner_sees(means, before, here), peer_sees(means, before, here))
-
-
-def owned(endings: Endings, row: int) -> bool:
-    """Whether a process has a descriptor of it."""
-    return endings.connections.value("fd", row) is not None
+    return Said(text, owner_sees(means, before, owned), peer_sees(means, before, owned))
 
 
 def _write(file: IO[str], text: str, width: int, style: str = "") -> None:
@@ -89,39 +95,41 @@ def _write(file: IO[str], text: str, width: int, style: str = "") -> None:
 
 def ending_document(endings: Endings) -> dict[str, Any]:
     """The same as plain dictionaries and lists, as `schema.ending_schema` describes them."""
+    return {**_head(endings), "connections": list(_entries(endings))}
+
+
+def write_ending(endings: Endings, file: IO[str]) -> None:
+    """Write it as JSON, one line a connection."""
+    head = json.dumps(_head(endings), indent=2, allow_nan=False).removesuffix("\n}")
+    file.write(f'{head},\n  "connections": [')
+    for number, entry in enumerate(_entries(endings)):
+        file.write(f"{',' if number else ''}\n    {json.dumps(entry, allow_nan=False)}")
+    file.write("\n  ]\n}\n")
+
+
+def _head(endings: Endings) -> dict[str, Any]:
+    outcomes = Counter(ending.outcome for ending in endings.done or ())
     return {
         "schema": ENDING,
         "means": endings.means.value,
         "done": endings.done is not None,
         "unseen": [visible(line) for line in endings.unseen],
-        "counts": _counts(endings),
-        "connections": [_entry(endings, row) for row in range(len(endings.connections))],
+        "counts": {outcome.value: outcomes[outcome] for outcome in Outcome if outcome in outcomes},
     }
 
 
-def write_ending(endings: Endings, file: IO[str]) -> None:
-    """Write it as JSON, indented, and a line end."""
-    file.write(json.dumps(ending_document(endings), indent=2, allow_nan=False) + "\n")
-
-
-def _entry(endings: Endings, row: int) -> dict[str, Any]:
-    text, owner, peer = said(endings, row)
-    ending = None if endings.done is None else endings.done[row]
-    left = endings.plan[row] if ending is None else ending.left
-    return {
-        "outcome": None if ending is None else ending.outcome.value,
-        "left": None if left is None else left.value,
-        "state": None if ending is None else ending.state.name,
-        "said": text,
-        "owner_sees": owner,
-        "peer_sees": peer,
-        "connection": {
-            name: visible(value) if isinstance(value, str) else value
-            for name, value in endings.connections.row(row).items()
-        },
-    }
-
-
-def _counts(endings: Endings) -> dict[str, int]:
-    outcomes = [ending.outcome for ending in endings.done or ()]
-    return {outcome.value: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}
+def _entries(endings: Endings) -> Iterator[dict[str, Any]]:
+    names = endings.connections.names
+    columns = [cells(endings.connections, name) for name in names]
+    for row, (text, owner, peer) in enumerate(said(endings)):
+        ending = None if endings.done is None else endings.done[row]
+        left = endings.plan[row] if ending is None else ending.left
+        yield {
+            "outcome": None if ending is None else ending.outcome.value,
+            "left": None if left is None else left.value,
+            "state": None if ending is None else ending.state.name,
+            "said": text,
+            "owner_sees": owner,
+            "peer_sees": peer,
+            "connection": dict(zip(names, (column[row] for column in columns), strict=True)),
+        }

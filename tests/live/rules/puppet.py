@@ -113,6 +113,12 @@ def read() -> None:
             pass
 
 
+def read_some(octets: int) -> None:
+    """Read so many octets of every connection."""
+    for connection in connections:
+        connection.recv(octets, socket.MSG_WAITALL)
+
+
 def nibble(pause: float) -> None:
     """From now on read an octet of the first connection every so often, on a thread of its own."""
 

@@ -14,9 +14,14 @@ from pathlib import Path
 import pytest
 
 import lastack
+from lastack.archive.facts import read, written
+from lastack.linux import namespaces
 from lastack.live import stacks
 from lastack.live.processes import owners
 from lastack.live.runtimes import runtime
+from lastack.live.second_look import Look
+from lastack.live.snapshot import take
+from lastack.live.transitions.tap import Tap
 from lastack.model.host import Runtime
 from lastack.model.state import State
 from lastack.report.machine import write_socket
@@ -174,10 +179,15 @@ def test_an_nginx_that_waits_for_its_backend(stage: Stage, scene: Scene, tmp_pat
 
 
 def test_a_clients_pool_is_advised_as_a_pool(stage: Stage) -> None:
-    server, _, _ = stage.connected(3)
-    server.do("shut")
-    found = stage.until_told("close-wait-eof-unread", 3)
+    with socket.create_server((LOOPBACK, 5432)) as database:
+        client = stage.process("visitor")
+        client.do("connect", LOOPBACK, 5432, 3)
+        with ExitStack() as kept:
+            for _ in range(3):
+                kept.enter_context(database.accept()[0]).shutdown(socket.SHUT_WR)
+            found = stage.until_told("close-wait-eof-unread", 3)
     assert "pool_pre_ping" in found.advice[0].do
+    assert evidence(found)["looks like a pool of"] == "connections to PostgreSQL (port 5432)"
 
 
 @pytest.mark.tool("docker")
@@ -270,11 +280,40 @@ def test_a_hostile_name_of_a_file_is_harmless_where_the_code_is_named(
     assert "\x1b" not in shown.getvalue() and "\u202e" not in shown.getvalue()
 
 
+def test_a_look_that_comes_again_and_again_asks_for_no_stacks(stage: Stage) -> None:
+    server, client, _ = stage.connected(1)
+    client.do("shut")
+    stage.await_state(State.CLOSE_WAIT, 1)
+    (seen,) = take([namespaces.own()], Look(0, 0, stacks=False))
+    assert seen.facts.runtimes[server.pid] is Runtime.PYTHON
+    assert seen.facts.stacks == {}
+    assert read(written(seen.facts)) == seen.facts  # and it can be recorded
+
+
 @pytest.mark.tool("py-spy")
 def test_a_process_that_has_ended_has_no_stacks() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         assert stacks.python_stacks(process.pid, patience_s=5) == ()
+
+
+@pytest.mark.rule("close-wait-eof-unread")
+def test_a_watch_tells_exactly_when_a_connection_was_opened(stage: Stage) -> None:
+    with Tap(frozenset({namespaces.own().inode})):
+        server, client, _ = stage.connected(1)
+        client.do("send", 1)
+        server.do("read_some", 1)
+        server.do("send", 1)  # data went both ways: the kernel's clocks tell no more when it was opened
+        client.do("shut")
+        found = stage.until_told("close-wait-eof-unread", 1)
+        assert evidence(found)["opened"].endswith(" ago")
+        (cookie,) = found.connections.values("cookie").tolist()
+        one = lastack.socket(cookie)
+        assert one is not None
+        groups = dict(socket_page(one.connection, None, one.taken_ns, one.doing).groups)
+        use = {fact.label: fact for fact in groups["Use"]}
+        assert use["opened by"].value.startswith("accept() at ")
+        assert use["opened"].source == "BPF, a running watch"
 
 
 def test_without_py_spy_nothing_is_said_of_stacks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_every_way_it_can_go_has_its_words(means: Means, state: State, outcome: 
         state = State.CLOSE_WAIT  # nothing else can be sent a FIN
     left = Left.OVER if outcome is Outcome.LEFT else None
     endings = Endings(means, table((state, "x" if owned else None)), (left,), (Ending(outcome, state, left),))
-    words = said(endings, 0)
+    words = said(endings)[0]
     assert words.said
     assert (words.owner is not None) is (words.peer is not None) is (outcome in ACTED)
     assert "{" not in f"{words}"
