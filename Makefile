@@ -84,6 +84,7 @@ fuzz: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/host.py
+	$(BIN)/python benchmarks/ending.py
 	$(BIN)/python benchmarks/recordings.py
 	$(BIN)/python benchmarks/owners.py
 	$(BIN)/python benchmarks/watch.py

@@ -18,7 +18,7 @@ from lastack.diagnose.run import RULES
 from lastack.diagnose.thresholds import threshold_rows
 from lastack.model.record import COLUMNS
 from lastack.model.state import TRANSITIONS
-from lastack.report.schema import connection_schema, report_schema
+from lastack.report.schema import connection_schema, ending_schema, report_schema
 from lastack.script.calls import CALLS
 from lastack.watch.metrics import COUNTER, INFO, METRICS
 
@@ -148,6 +148,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "metrics.md": metrics,
     f"{ASSETS}/report.schema.json": lambda: published(report_schema()),
     f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
+    f"{ASSETS}/ending.schema.json": lambda: published(ending_schema()),
 }
 
 

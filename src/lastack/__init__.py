@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .api import check, connections, socket
     from .diagnose.thresholds import Thresholds
     from .drive.simulator import Simulator
+    from .ending import end
     from .errors import LastackError
     from .model.finding import Advice, Evidence, Finding, Severity
     from .model.record import COLUMNS, ConnectionTable
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "check",
     "connections",
+    "end",
     "socket",
 ]
 
@@ -47,6 +49,7 @@ _HOME: Final = {
     "api": ("check", "connections", "socket"),
     "diagnose.thresholds": ("Thresholds",),
     "drive.simulator": ("Simulator",),
+    "ending": ("end",),
     "errors": ("LastackError",),
     "model.finding": ("Advice", "Evidence", "Finding", "Severity"),
     "model.record": ("COLUMNS", "ConnectionTable"),

@@ -90,9 +90,9 @@ class Line:
         self._peer.transmit(outer + segment)
         self.seq += len(payload) + bool(flags & SYN) + bool(flags & FIN)
 
-    def expect(self, flags: int) -> None:
+    def expect(self, flags: int, within: float = 5) -> None:
         """Wait for a segment of this connection with at least these flags; what it carries is acknowledged from now."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + within
         while True:
             packet = self._peer.receive(deadline)
             start = 20 if packet[0] >> 4 == 4 else 40

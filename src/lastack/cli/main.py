@@ -13,6 +13,7 @@ from lastack.errors import LastackError
 
 from .check import check
 from .connections import connections
+from .end import end
 from .script import script
 from .show import show
 from .tun import tun
@@ -37,6 +38,7 @@ def app() -> None:
 
 app.add_command(check)
 app.add_command(connections)
+app.add_command(end)
 app.add_command(script)
 app.add_command(show)
 app.add_command(tun)

@@ -63,12 +63,20 @@ def show(
         if form == "json":
             from lastack.report.machine import write_socket
 
-            write_socket(found.connection, info, paper_)
+            write_socket(found.connection, info, paper_, found.doing)
         else:
             from lastack.report.terminal import render_socket
 
             width, color = paper(paper_, no_color)
-            render_socket(found.connection, info, paper_, now=found.taken_ns, width=width, color=color)
+            render_socket(
+                found.connection,
+                info,
+                paper_,
+                now=found.taken_ns,
+                doing=found.doing,
+                width=width,
+                color=color,
+            )
 
 
 def identity(text: str) -> int | FourTuple:

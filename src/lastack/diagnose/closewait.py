@@ -6,7 +6,6 @@ socket never closed; 1, it was never read; more, data is unread as well. A socke
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,9 +20,11 @@ from lastack.model.time import SECOND, spoken
 from .ages import births_per_second, histogram
 from .closewait_words import WORDS
 from .context import Context, Mask
+from .doing import code, doing, read_lately, runtimes
 from .inherited import inherited
 from .owners import Owner, by_owner, whereabouts
 from .queues import owner_of
+from .runtime_words import runtime_advice
 
 NEVER_ACCEPTED = "close-wait-never-accepted"
 OWNER_STOPPED = "close-wait-owner-stopped"
@@ -140,7 +141,7 @@ def _finding(context: Context, cause: str, owner: Owner, rows: ConnectionTable) 
         severity=_severity(context, cause, owner, rows),
         summary=words.summary.format(who=who, count=count, are="are" if len(rows) > 1 else "is"),
         evidence=(*whereabouts(rows), *_evidence(context, cause, owner, rows)),
-        advice=words.advice,
+        advice=(*runtime_advice(cause, runtimes(context, rows), rows), *words.advice),
         useless=words.useless,
         connections=rows,
         histogram=histogram(rows.values("age_ns")),
@@ -166,6 +167,9 @@ def _listener(context: Context, rows: ConnectionTable) -> str:
 
 
 def _evidence(context: Context, cause: str, owner: Owner, rows: ConnectionTable) -> Iterator[Evidence]:
+    not_read = cause in (EOF_UNREAD, DATA_UNREAD)
+    if not_read:  # where its threads are says why
+        yield from code(context, rows)
     queue = rows.values("recv_q")
     low, high = int(queue.min()), int(queue.max())
     yield Evidence("receive queue", low if low == high else f"{low:,} to {high:,}", "octets", "sock_diag idiag_rqueue")
@@ -174,7 +178,10 @@ def _evidence(context: Context, cause: str, owner: Owner, rows: ConnectionTable)
     if hidden:
         yield Evidence("age hidden by keepalive answers", hidden, "connections", "sock_diag idiag_timer")
     yield from _owner_evidence(context, cause, owner, rows)
-    yield from _wait_evidence(context, rows)
+    yield from read_lately(context, rows)
+    yield from doing(context, rows)
+    if not not_read:
+        yield from code(context, rows)
     look = context.facts.second_look
     cookies = {int(cookie) for cookie in rows.values("cookie")}
     if look is not None and cookies & look.cookies:
@@ -226,28 +233,3 @@ def _holder_evidence(context: Context, rows: ConnectionTable) -> Iterator[Eviden
         name = process.command if process else "?"
         parent = f", child of {process.ppid}" if process else ""
         yield Evidence("held open by", f"{name} (pid {holder.pid}, descriptor {holder.fd}{parent})", "", "/proc/PID/fd")
-
-
-def _wait_evidence(context: Context, rows: ConnectionTable) -> Iterator[Evidence]:
-    """What threads and epoll sets do about the suspects that were looked at."""
-    inodes = {int(inode) for inode in rows.values("inode")}
-    waits = [wait for wait in context.facts.waits if wait.inode in inodes]
-    if not waits:
-        return
-    told = [wait for wait in waits if wait.polled is not None]
-    polled = sum(1 for wait in told if wait.polled)
-    if told:
-        yield Evidence("watched by an epoll set", f"{polled:,} of {len(told):,} looked at", "", "/proc/PID/fdinfo")
-    asleep = Counter[str]()
-    for wait in {wait.pid: wait for wait in waits}.values():
-        asleep.update(dict(wait.waiting))
-    if asleep:
-        most = ", ".join(f"{call} ({count:,})" for call, count in asleep.most_common(3))
-        yield Evidence("its threads sleep in", most, "", "/proc/PID/task/TID/syscall")
-    blocked = sum(1 for wait in waits if wait.blocked)
-    if blocked:
-        yield Evidence("a thread is blocked on it", f"{blocked:,} of {len(waits):,}", "", "/proc/PID/task/TID/syscall")
-    busiest = max(waits, key=lambda wait: wait.threads_running)
-    if busiest.threads_running:
-        running = f"{busiest.threads_running} of {busiest.threads} in pid {busiest.pid}"
-        yield Evidence("threads running", running, "", "/proc/PID/task/TID/stat")

@@ -24,9 +24,10 @@ _FIN_TIMEOUT: Final = "tcp_fin_timeout, tcp_tw_reuse: they are about FIN_WAIT_2 
 _USUAL: Final = (_NO_SYSCTL, _KEEPALIVE, _FIN_TIMEOUT)
 
 _RESTART: Final = Advice(
-    "Until it is mended: restart the process, before its descriptors run out",
+    "Until it is mended: restart the process before its descriptors run out; or end these alone (lastack end --process "
+    "NAME), which leaves their descriptors taken",
     "all of them end at once; the leak starts anew",
-    "its other connections are cut",
+    "a restart cuts its other connections",
 )
 
 WORDS: Final[dict[str, Words]] = {

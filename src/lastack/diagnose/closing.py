@@ -16,6 +16,7 @@ from lastack.model.time import MILLISECOND, SECOND, Nanos, spoken
 
 from .ages import histogram
 from .context import Context, Mask
+from .doing import code, doing
 from .joins import found_in, keys
 from .owners import by_owner, closed_by, owners_of, whereabouts
 
@@ -46,6 +47,8 @@ def fin_wait_2(context: Context) -> Iterator[Finding]:
                 Evidence("oldest, at least", spoken(int(rows.values("age_ns").max())), "", "tcp_info"),
                 *_other_end(context, rows),
                 *whereabouts(rows),
+                *code(context, rows),
+                *doing(context, rows),
             ),
             advice=(
                 Advice(
@@ -53,7 +56,12 @@ def fin_wait_2(context: Context) -> Iterator[Finding]:
                     f"the kernel's tcp_fin_timeout ({_fin_timeout(context.facts)} s) runs from the close() on",
                     "an answer slower than the time-out is lost",
                 ),
-                Advice("Or mend the peer: it has not closed (its side is in CLOSE_WAIT)", "ends at once"),
+                Advice("Mend the peer: it has not closed (its side is in CLOSE_WAIT)", "ends at once"),
+                Advice(
+                    "Until then: lastack end --reset ends them",
+                    "at once; their descriptors stay taken until the process closes them",
+                    "the process gets ECONNABORTED, the peer a RST; an answer on its way is lost",
+                ),
             ),
             useless=(
                 "tcp_fin_timeout: it does nothing for a socket that a process still holds",
@@ -80,7 +88,7 @@ def _orphaned(context: Context, rows: ConnectionTable) -> Finding:
         advice=(
             Advice("Mend the peer: its application does not close (CLOSE_WAIT there)", "they end with its FIN"),
             Advice(
-                "Or lower tcp_fin_timeout (TCP_LINGER2 for one socket)",
+                "Lower tcp_fin_timeout (TCP_LINGER2 for one socket)",
                 f"their number falls in proportion: half of {seconds} s, half of {len(rows):,}",
                 "the peer's late data and FIN then meet a RST",
             ),

@@ -11,14 +11,12 @@ from typing import Final
 
 from lastack.errors import KernelError
 
+from .request import ask
 from .required import require_linux
 
 _NEWLINK, _NEWADDR, _NEWROUTE = 16, 20, 24
-_REQUEST, _ACK, _REPLACE, _CREATE = 1, 4, 0x100, 0x400
-_ERROR: Final = 2
+_REPLACE, _CREATE = 0x100, 0x400
 
-_HEADER: Final = struct.Struct("=IHHII")
-"""struct nlmsghdr: length, type, flags, sequence number, port."""
 _LINK: Final = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, type, index, flags, which flags are meant."""
 _ADDRESS: Final = struct.Struct("=BBBBI")
@@ -81,18 +79,13 @@ class Configuration:
         self._ask(_NEWROUTE, _CREATE | _REPLACE, head + octets, f"add the route {network}")
 
     def _ask(self, kind: int, flags: int, payload: bytes, doing: str) -> None:
-        """One request; the kernel answers it before send() returns."""
-        sequence = int.from_bytes(os.urandom(4), "little")
-        head = _HEADER.pack(_HEADER.size + len(payload), kind, _REQUEST | _ACK | flags, sequence, 0)
+        """One request."""
         try:
-            self._socket.send(head + payload)
-            answer = self._socket.recv(1 << 16)
+            refused = ask(self._socket, kind, payload, flags)
         except OSError as error:
             raise KernelError(f"cannot {doing}: {error.strerror}") from error
-        _, answered, _, its_sequence, _ = _HEADER.unpack_from(answer)
-        if answered != _ERROR or its_sequence != sequence:
-            raise KernelError(f"cannot {doing}: the kernel answers something else (message type {answered})")
-        refused = -int(struct.unpack_from("=i", answer, _HEADER.size)[0])
+        except KernelError as error:
+            raise KernelError(f"cannot {doing}: {error}") from error
         if refused and refused != errno.EEXIST:
             needs = "; it takes root (CAP_NET_ADMIN)" if refused in (errno.EPERM, errno.EACCES) else ""
             raise KernelError(f"cannot {doing}: {os.strerror(refused)}{needs}")

@@ -14,7 +14,7 @@ from lastack.errors import KernelError
 from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.model.address import FourTuple
-from lastack.model.host import HostFacts, Usage
+from lastack.model.host import Doing, HostFacts, Usage
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State, bits
 from lastack.model.time import SECOND, Nanos
@@ -22,8 +22,9 @@ from lastack.model.time import SECOND, Nanos
 from . import configured, facts, notes, processes, sockdiag
 from .annotate import listeners_of, with_listeners, with_owners
 from .notes import Notes, with_closers, with_times
+from .options import options
 from .processes import Owners
-from .second_look import Look, again, suspicious, waits
+from .second_look import Look, again, held, programs, suspicious, waits
 from .strays import with_strays
 from .tcpinfo import Measure
 
@@ -112,20 +113,29 @@ def _with_owners(snapshot: Snapshot, noted: Notes, owners: Owners, gone: list[st
 
 def _looked_at(snapshots: list[Snapshot], started: Nanos, look: Look) -> list[Snapshot]:
     rows = [suspicious(snapshot.connections, look) for snapshot in snapshots]
-    doing = [waits(each) for each in rows]
+    waiting = [held(snapshot.connections, look) for snapshot in snapshots]
+    doing = [waits(each) for each in waiting]
+    runtimes, stacks = programs(waiting, snapshots[0].facts.processes if snapshots else {}, look.stacks)
     later = again([snapshot.namespace for snapshot in snapshots], rows, started, look)
     return [
-        replace(snapshot, facts=replace(snapshot.facts, waits=does, second_look=ended))
+        replace(
+            snapshot,
+            facts=replace(snapshot.facts, waits=does, second_look=ended, runtimes=runtimes, stacks=stacks),
+        )
         for snapshot, does, ended in zip(snapshots, doing, later, strict=True)
     ]
 
 
 class LiveSocket(NamedTuple):
-    """One socket: its row with owner and listener, its tcp_info (None for a mini-socket), and when it was read."""
+    """One socket: its row with owner and listener, its tcp_info (None for a mini-socket), and when it was read.
+
+    `doing`: what its process is and does about it; None where no process has it.
+    """
 
     connection: ConnectionTable
     info: Mapping[str, Measure] | None
     taken_ns: Nanos
+    doing: Doing | None = None
 
 
 def find(namespace: Namespace, which: int | FourTuple) -> LiveSocket | None:
@@ -135,9 +145,19 @@ def find(namespace: Namespace, which: int | FourTuple) -> LiveSocket | None:
         found = sockdiag.find(now, which)
         if found is None:
             return None
-        everything = take([namespace])[0].connections
+        snapshot = take([namespace])[0]
+        everything = snapshot.connections
         same = np.flatnonzero(everything.values("cookie") == found.connection.values("cookie")[0])
-        return LiveSocket(everything.select(same[:1]) if len(same) else found.connection, found.info, now)
+        if not len(same):
+            return LiveSocket(found.connection, found.info, now)
+        row = everything.select(same[:1])
+        return LiveSocket(row, found.info, now, _doing(row, snapshot.facts) if row.valid("fd")[0] else None)
+
+
+def _doing(row: ConnectionTable, known: HostFacts) -> Doing:
+    runtimes, stacks = programs([row], known.processes)
+    pid, fd, cookie = (int(row.values(name)[0]) for name in ("pid", "fd", "cookie"))
+    return Doing(next(iter(waits(row)), None), runtimes.get(pid), stacks.get(pid, ()), options(pid, fd, cookie))
 
 
 def _inodes(table: ConnectionTable) -> list[int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from lastack.linux import netlink
+from lastack.linux.sock_destroy import Identity
 from lastack.model.address import FourTuple, address_halves
 from lastack.model.record import ConnectionTable
-from lastack.model.state import State, bits
+from lastack.model.state import LINUX_NEW_SYN_RECV, State, bits
 from lastack.model.time import Nanos
 
 from . import tcpinfo
@@ -40,6 +41,11 @@ _CGROUP_ID: Final = 21
 """INET_DIAG_CGROUP_ID."""
 _REQUEST: Final = struct.Struct("=4B48x2I")
 """struct inet_diag_req: family, two prefix lengths, extensions; an empty socket id; states, tables."""
+
+_MESSAGE: Final = netlink.HEADER.size // 4
+"""Where struct inet_diag_msg begins in a message, in words: family, state and two more octets, then the identity."""
+_COOKIE: Final = _MESSAGE + 11
+"""The last two words of struct inet_diag_sockid."""
 
 
 class Socket(NamedTuple):
@@ -80,7 +86,7 @@ def find(now_ns: Nanos, which: int | FourTuple, fin_timeout_ns: Nanos | None = N
         sockets = Sockets(len(found.starts), now_ns, fin_timeout_ns)
         order = sockets.add(found)
         table = sockets.table()
-        rows = np.flatnonzero(_is_it(table, which))
+        rows = np.flatnonzero(rows_of(table, which))
         if len(rows):
             message = order[rows[:1]]
             one = found._replace(starts=found.starts[message], lengths=found.lengths[message])
@@ -110,6 +116,36 @@ def cgroup_ids(states: int) -> dict[int, int]:
     return found
 
 
+def identities(cookies: Collection[int]) -> dict[int, tuple[State, Identity]]:
+    """The sockets of these cookies: in which state each is now, and what the kernel calls it. Raises as `read` does."""
+    wanted = np.array(list(cookies), np.uint64)
+    found: dict[int, tuple[State, Identity]] = {}
+    for piece in _dump(ALL, 0):
+        words, starts = piece.words, piece.starts
+        low, high = words[starts + _COOKIE].astype(np.uint64), words[starts + _COOKIE + 1].astype(np.uint64)
+        its = low | high << np.uint64(32)
+        for row in np.flatnonzero(np.isin(its, wanted)).tolist():
+            at = int(starts[row])
+            family, state, *_ = words[at + _MESSAGE : at + _MESSAGE + 1].tobytes()
+            state = State.SYN_RECEIVED if state == LINUX_NEW_SYN_RECV else State(state)
+            octets = words[at + _MESSAGE + 1 : at + _COOKIE + 2].tobytes()
+            found[int(its[row])] = state, Identity(family, octets)
+    return found
+
+
+def rows_of(table: ConnectionTable, which: int | FourTuple) -> Array:
+    """Which rows have the cookie, or the four-tuple, as a mask. Raises ValueError where an address is none."""
+    same = np.ones(len(table), np.bool_)
+    if isinstance(which, int):
+        same &= table.values("cookie") == which
+        return same
+    for side, endpoint in (("local", which.local), ("remote", which.remote)):
+        high, low = address_halves(endpoint.addr)
+        address = table.values(f"{side}_addr")
+        same &= (address["high"] == high) & (address["low"] == low) & (table.values(f"{side}_port") == endpoint.port)
+    return same
+
+
 def _dump(states: int, info: int) -> Iterator[netlink.Messages]:
     extensions = 1 << (INFO - 1) if info & states else 0
     request = _REQUEST.pack(socket.AF_UNSPEC, 0, 0, extensions, states, 0)
@@ -133,19 +169,6 @@ def _value(found: netlink.Messages, kind: int) -> bytes:
         return b""
     at = 4 * int(attribute.at[0])
     return found.words.view("u1")[at : at + int(attribute.lengths[0])].tobytes()
-
-
-def _is_it(table: ConnectionTable, which: int | FourTuple) -> Array:
-    """Which rows have the cookie, or the four-tuple."""
-    same = np.ones(len(table), np.bool_)
-    if isinstance(which, int):
-        same &= table.values("cookie") == which
-        return same
-    for side, endpoint in (("local", which.local), ("remote", which.remote)):
-        high, low = address_halves(endpoint.addr)
-        address = table.values(f"{side}_addr")
-        same &= (address["high"] == high) & (address["low"] == low) & (table.values(f"{side}_port") == endpoint.port)
-    return same
 
 
 def _last_of_each(cookies: Array) -> Array:

@@ -2,7 +2,7 @@
 
 From /proc/PID/fdinfo (the `tfd:` lines of epoll, proc_pid_fdinfo(5)) and /proc/PID/task/TID/{stat,syscall,wchan}. All
 but `stat` take the right to trace the process: root, or its own user where Yama allows that. What a thread in poll() or
-select() waits for stands in the memory of the process, which is not read; that it is in there is told.
+select() waits for stands in the memory of the process, where it is read (`polling`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 from lastack.model.host import Wait
 from lastack.model.time import Nanos
 
-from . import procfs
+from . import polling, procfs
 from .procfs import GONE, PROC
 from .syscalls import BY_MACHINE
 
@@ -66,12 +66,12 @@ def look(
 
 @dataclass(slots=True)
 class _Threads:
-    """The threads of a process. `calls`: what those that sleep are in; `unknown`: one or more could not be asked."""
+    """The threads of a process. `calls`: by descriptor the call on it and its thread; `unknown`: there may be more."""
 
     total: int = 0
     running: int = 0
     unknown: bool = False
-    calls: dict[int, str] = field(default_factory=dict)
+    calls: dict[int, tuple[str, int]] = field(default_factory=dict)
     waiting: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,13 +96,15 @@ def _of_process(home: int, pid: int, sockets: list[tuple[int, int]], late: Calla
         except FileNotFoundError:
             continue
         polled = inode in watched.inodes or fd in watched.descriptors
+        call, thread = threads.calls.get(fd, (None if threads.unknown else "", None))
         waits.append(
             Wait(
                 inode=inode,
                 pid=pid,
                 fd=fd,
                 polled=None if watched.unknown and not polled else polled,
-                blocked=threads.calls.get(fd, None if threads.unknown else ""),
+                blocked=call,
+                blocked_by=thread,
                 threads=threads.total,
                 threads_running=threads.running,
                 waiting=tuple(threads.waiting.most_common()),
@@ -120,7 +122,7 @@ def _threads(home: int, late: Callable[[], bool]) -> _Threads:
             break
         try:
             with procfs.directory(f"task/{name}", home) as thread:
-                _add_thread(found, thread)
+                _add_thread(found, thread, int(name))
         except GONE:
             continue
         except (PermissionError, ValueError):
@@ -128,7 +130,7 @@ def _threads(home: int, late: Callable[[], bool]) -> _Threads:
     return found
 
 
-def _add_thread(found: _Threads, thread: int) -> None:
+def _add_thread(found: _Threads, thread: int, number: int) -> None:
     if procfs.stat(thread)[1][0] == b"R":
         found.running += 1
         return
@@ -143,8 +145,14 @@ def _add_thread(found: _Threads, thread: int) -> None:
             call = calls.get(int(words[0]))
     if call is not None:
         found.waiting[call.name] += 1
-        for position in call.descriptors:
-            found.calls[int(words[1 + position], 16) & 0xFFFF_FFFF] = call.name
+        arguments = [int(word, 16) for word in words[1:7]]
+        descriptors = [arguments[position] & 0xFFFF_FFFF for position in call.descriptors]
+        if call.name in polling.CALLS:
+            polled = polling.polled(thread, call.name, arguments)
+            still = polled is not None and procfs.optional(thread, "syscall").split() == words
+            found.unknown |= not still
+            descriptors += polled if polled is not None and still else ()
+        found.calls.update(dict.fromkeys(descriptors, (call.name, number)))
         return
     found.unknown |= not words
     where = os.fsdecode(procfs.optional(thread, "wchan"))

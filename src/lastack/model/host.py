@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from .address import Endpoint
 from .time import Nanos
@@ -69,8 +72,9 @@ class Wait:
     """What the owner of one suspect socket does about it, as far as /proc tells.
 
     `polled`: an epoll set of the process watches it for reading. `blocked`: the system call on it that a thread is in,
-    empty where none is. Both None where it could not be read. `threads_running`: threads in state R, of `threads`;
-    `waiting`: where the others sleep (a system call or a kernel function) and how many, most first.
+    empty where none is; `blocked_by`: that thread. Both None where it could not be read. `threads_running`: threads in
+    state R, of `threads`; `waiting`: where the others sleep (a system call or a kernel function) and how many, most
+    first.
     """
 
     inode: int
@@ -81,15 +85,76 @@ class Wait:
     threads: int = 0
     threads_running: int = 0
     waiting: tuple[tuple[str, int], ...] = ()
+    blocked_by: int | None = None
+
+
+class Runtime(Enum):
+    """What runs a program, as far as that decides how its sockets come to be left open; the value is its usual name."""
+
+    PYTHON = "Python"
+    JAVA = "Java"
+    GO = "Go"
+    NODE = "Node.js"
+    NGINX = "nginx"
+    PHP_FPM = "PHP-FPM"
+
+
+class Frame(NamedTuple):
+    """One call on a stack: the function, the file and line it has come to, and whether the file is of a library."""
+
+    function: str
+    file: str
+    line: int
+    library: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.function} ({PurePosixPath(self.file).name}:{self.line})"
+
+
+class Stack(NamedTuple):
+    """What a thread of a process was at: its name, its number, and its calls, the innermost first."""
+
+    thread: str
+    tid: int
+    frames: tuple[Frame, ...]
+
+    def telling(self) -> Frame | None:
+        """The innermost call of the program itself; of a library where all are."""
+        own = (frame for frame in self.frames if not frame.library)
+        return next(own, self.frames[0] if self.frames else None)
+
+
+class Options(NamedTuple):
+    """Options of a socket, as its process has set them: keepalive, TCP_USER_TIMEOUT, SO_LINGER (tcp(7), socket(7)).
+
+    `user_timeout_ns` is None where none is set, `linger_ns` where close() does not linger.
+    """
+
+    keepalive: bool
+    keepalive_idle_ns: Nanos
+    keepalive_interval_ns: Nanos
+    keepalive_probes: int
+    user_timeout_ns: Nanos | None
+    linger_ns: Nanos | None
+
+
+class Doing(NamedTuple):
+    """What the process that has one socket is and does about it; None, or nothing, where that cannot be seen."""
+
+    wait: Wait | None
+    runtime: Runtime | None
+    stacks: tuple[Stack, ...] = ()
+    options: Options | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLook:
-    """What became of the suspects a moment later: how many of those looked at had ended by themselves."""
+    """What became of the suspects a moment later: which had ended by themselves, and of which something was read."""
 
     after_ns: Nanos
     cookies: frozenset[int]
     ended: frozenset[int]
+    read: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +185,7 @@ class HostFacts:
     `settings`: sysctls by their last name (`tcp_fin_timeout`), values as text. `configured`: by
     their full name, from sysctl.conf(5) and its directories. `counters`: TcpExt and Tcp by their
     nstat names, since the namespace was made. `holders`: descriptors by socket inode. `unseen`: sentences that say
-    what could not be looked at, and how to see it.
+    what could not be looked at, and how to see it. `runtimes` and `stacks`, by pid: of owners of suspects only.
     """
 
     hostname: str
@@ -136,6 +201,8 @@ class HostFacts:
     holders: Mapping[int, tuple[Holder, ...]] = field(default_factory=dict)
     waits: tuple[Wait, ...] = ()
     second_look: SecondLook | None = None
+    runtimes: Mapping[int, Runtime] = field(default_factory=dict)
+    stacks: Mapping[int, tuple[Stack, ...]] = field(default_factory=dict)
     conntrack: Usage = Usage(None, None)
     orphans: Usage = Usage(None, None)
     tcp_memory_pages: Usage = Usage(None, None)

@@ -22,6 +22,7 @@ from .view import gravest_first
 
 if TYPE_CHECKING:
     from lastack.model.finding import Finding
+    from lastack.model.host import Doing
     from lastack.model.record import ConnectionTable
     from lastack.model.report import Report
 
@@ -79,9 +80,43 @@ def write_tables(tables: Iterable[ConnectionTable], file: IO[str], form: str) ->
     {"json": _write_json, "jsonl": _write_jsonl, "csv": _write_csv}[form](tables, file)
 
 
-def write_socket(table: ConnectionTable, info: Mapping[str, int | float | bool | str] | None, file: IO[str]) -> None:
-    """Write one socket as JSON: `connection`, the only row of the table; `tcp_info`, by the kernel's names, or null."""
-    file.write(_dumps(_plain({"connection": table.row(0), "tcp_info": info and dict(info)}), indent=2) + "\n")
+def write_socket(
+    table: ConnectionTable,
+    info: Mapping[str, int | float | bool | str] | None,
+    file: IO[str],
+    doing: Doing | None = None,
+) -> None:
+    """Write one socket as JSON: `connection`, the only row of the table; `tcp_info`, by the kernel's names, or null.
+
+    `process`: its runtime, what is done about the socket, and the stacks of its threads; null where there is none.
+    """
+    socket = {"connection": table.row(0), "tcp_info": info and dict(info), "process": doing and _process(doing)}
+    file.write(_dumps(_plain(socket), indent=2) + "\n")
+
+
+def _process(doing: Doing) -> dict[str, Any]:
+    wait = doing.wait
+    return {
+        "runtime": doing.runtime and doing.runtime.value,
+        "wait": wait
+        and {
+            "polled": wait.polled,
+            "blocked": wait.blocked,
+            "blocked_by": wait.blocked_by,
+            "threads": wait.threads,
+            "threads_running": wait.threads_running,
+            "waiting": dict(wait.waiting),
+        },
+        "options": doing.options and doing.options._asdict(),
+        "stacks": [
+            {
+                "thread": stack.thread,
+                "tid": stack.tid,
+                "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+            }
+            for stack in doing.stacks
+        ],
+    }
 
 
 def _write_json(tables: Iterable[ConnectionTable], file: IO[str]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Final, get_type_hints
 
+from lastack.model.ending import Left, Means, Outcome
 from lastack.model.finding import Advice, Evidence, Severity
 from lastack.model.record import ADDRESS, COLUMNS, TEXT, Column
 from lastack.model.report import Gauge, Source
+from lastack.model.state import State
 
 REPORT: Final = "lastack/report/1"
 """What `schema` says in the JSON of a report; the number grows when a reader would have to change."""
+ENDING: Final = "lastack/end/1"
+"""The same in the JSON of `lastack end`."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TYPES: Final[dict[Any, dict[str, Any]]] = {
@@ -52,6 +56,35 @@ def report_schema() -> dict[str, Any]:
 def connection_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of one row of `lastack connections --format json|jsonl`."""
     return {"$schema": _DIALECT, "title": "a connection", **_row()}
+
+
+def ending_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of `lastack end --format json`."""
+    text = {"type": ["string", "null"]}
+    entry = {
+        "outcome": {"enum": [*(outcome.value for outcome in Outcome), None], "description": "null before it is done"},
+        "left": {"enum": [*(left.value for left in Left), None], "description": "why it is left alone"},
+        "state": {"enum": [*(state.name for state in State), None], "description": "the last seen"},
+        "said": {"type": "string"},
+        "owner_sees": {**text, "description": "null where nothing happens to it"},
+        "peer_sees": text,
+        "connection": {**_row(), "description": "as it was when it was chosen"},
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "lastack end",
+        "description": "What would be done to connections that hang, or was, and what came of it.",
+        **_object(
+            {
+                "schema": {"const": ENDING},
+                "means": {"enum": [means.value for means in Means]},
+                "done": {"type": "boolean", "description": "false: only shown"},
+                "unseen": _list({"type": "string"}),
+                "counts": _tally({"enum": [outcome.value for outcome in Outcome]}),
+                "connections": _list(_object(entry)),
+            }
+        ),
+    }
 
 
 _COUNT: Final = {"type": "integer", "minimum": 0}

@@ -11,9 +11,11 @@ from lastack.model.time import MICROSECOND, MILLISECOND, Nanos, spoken
 
 from .columns import listed
 from .escape import visible
+from .process_view import process_groups
 from .view import Fact, counted, quantity
 
 if TYPE_CHECKING:
+    from lastack.model.host import Doing
     from lastack.model.record import ConnectionTable
 
 Info = Mapping[str, int | float | bool | str | None]
@@ -107,10 +109,11 @@ class SocketPage(NamedTuple):
     groups: tuple[tuple[str, tuple[Fact, ...]], ...]
 
 
-def socket_page(table: ConnectionTable, info: Info | None, now: Nanos) -> SocketPage:
+def socket_page(table: ConnectionTable, info: Info | None, now: Nanos, doing: Doing | None = None) -> SocketPage:
     """What is said of the only row of `table`, with its tcp_info by the kernel's names (`tcpi_` or not), if any.
 
-    `now` is when it was taken, Unix ns. tcp_info's times are in the kernel's units: us, and ms for `last_*`.
+    `now` is when it was taken, Unix ns; `doing` what its process does. tcp_info's times are in the kernel's units: us,
+    and ms for `last_*`.
     """
     row = {name: visible(value) if isinstance(value, str) else value for name, value in table.row(0).items()}
     state = str(row.get("local_state") or "unknown")
@@ -119,6 +122,7 @@ def socket_page(table: ConnectionTable, info: Info | None, now: Nanos) -> Socket
         ("Time", _times(row, now)),
         ("Queues", _queues(row)),
         ("Owner", _owner(row)),
+        *process_groups(row, {name.removeprefix("tcpi_"): value for name, value in (info or {}).items()}, doing, now),
         *_tcp_info(info or {}),
     ]
     return SocketPage(

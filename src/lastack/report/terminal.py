@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from lastack.model.finding import Advice
+    from lastack.model.host import Doing
     from lastack.model.record import ConnectionTable
     from lastack.model.report import Report
     from lastack.model.time import Nanos
@@ -64,13 +65,20 @@ def render_remark(remark: Remark, file: IO[str], *, width: int = 80, color: bool
 
 
 def render_socket(
-    table: ConnectionTable, info: Info | None, file: IO[str], *, now: Nanos, width: int = 80, color: bool = False
+    table: ConnectionTable,
+    info: Info | None,
+    file: IO[str],
+    *,
+    now: Nanos,
+    doing: Doing | None = None,
+    width: int = 80,
+    color: bool = False,
 ) -> None:
-    """Write the only row of `table` and its tcp_info (by the kernel's names and units) to `file`.
+    """Write to `file` the only row of `table`, its tcp_info (by the kernel's names and units), what its process does.
 
     `now` is when it was taken, Unix ns.
     """
-    told = socket_page(table, info, now)
+    told = socket_page(table, info, now, doing)
     pen = _Pen(file, width, color)
     pen.line(pen.text(told.title, "bold"))
     pen.line(pen.text(told.state, "bold", f" waits for {told.waits_for}", ""))

@@ -222,7 +222,7 @@ class Looker:
 def _take(asked: Asked, follow: int) -> _Taken:
     """One look, in the thread that calls; more closely at the socket with the cookie `follow`, unless that is 0."""
     began, at = time.monotonic_ns(), time.time_ns()
-    snapshots = take(namespaces.choose(asked.netns), Look(asked.thresholds.min_age_ns, asked.pause))
+    snapshots = take(namespaces.choose(asked.netns), Look(asked.thresholds.min_age_ns, asked.pause, stacks=False))
     everything = [(each.connections, each.facts) for each in snapshots]
     report = judge(everything, asked.where, asked.thresholds)
     look = tuple((chosen(table, facts, asked.where), facts) for table, facts in everything)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,15 +9,6 @@ import pytest
 from lastack.linux.namespaces import Namespace
 
 from .line import Line
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test marked `tool` is skipped where that program is not installed."""
-    for item in items:
-        for mark in item.iter_markers("tool"):
-            missing = [name for name in mark.args if shutil.which(name) is None]
-            if missing:
-                item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
 
 
 @pytest.fixture

@@ -113,6 +113,22 @@ def read() -> None:
             pass
 
 
+def read_some(octets: int) -> None:
+    """Read so many octets of every connection."""
+    for connection in connections:
+        connection.recv(octets, socket.MSG_WAITALL)
+
+
+def nibble(pause: float) -> None:
+    """From now on read an octet of the first connection every so often, on a thread of its own."""
+
+    def forever() -> None:
+        while connections[0].recv(1):
+            time.sleep(pause)
+
+    threading.Thread(target=forever, daemon=True).start()
+
+
 def keep_coming(address: str, port: int, pause: float) -> None:
     """From now on make a connection every so often on a thread of its own, and close one direction of it at once."""
 
@@ -146,9 +162,9 @@ def small_buffers(octets: int) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, octets)
 
 
-def shut() -> None:
-    """Send a FIN on every connection and keep the descriptors."""
-    for connection in connections:
+def shut(first: int = 0) -> None:
+    """Send a FIN on every connection from that one on, and keep the descriptors."""
+    for connection in connections[first:]:
         connection.shutdown(socket.SHUT_WR)
 
 
@@ -170,6 +186,33 @@ def close_slowly(pause: float) -> None:
     threading.Thread(target=slowly, daemon=True).start()
 
 
+def try_to(what: str, row: int = 0) -> str:
+    """What a connection answers: `recv` how many octets, `send` likewise; the name of the error otherwise."""
+    connections[row].settimeout(5)
+    try:
+        return str(connections[row].send(b"x") if what == "send" else len(connections[row].recv(65_536)))
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+
+
+def descriptor(row: int = 0) -> int:
+    """The number of a connection's descriptor; -1 where it is closed."""
+    return connections[row].fileno()
+
+
+def move(row: int, fd: int) -> None:
+    """Give a connection another descriptor and close the present one."""
+    former = connections[row]
+    connections[row] = socket.socket(fileno=os.dup2(former.fileno(), fd))
+    former.close()
+
+
+def run(*command: str) -> list[int | str]:
+    """What a program that this process starts ends with, and prints: status, output, errors."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return [ended.returncode, ended.stdout, ended.stderr]
+
+
 def deafen() -> None:
     """Drop whatever arrives from now on, without a word to the peer."""
     for connection in connections:
@@ -185,6 +228,11 @@ def keep_alive(idle: int) -> None:
     for connection in connections:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+
+
+def set_option(level: int, option: int, value: int) -> None:
+    for connection in connections:
+        connection.setsockopt(level, option, value)
 
 
 def watch(row: int) -> None:

@@ -83,6 +83,17 @@ def test_unread_data_before_the_end_of_file_is_told_with_its_size(stage: Stage) 
     assert not of_rule(stage.report, "close-wait-eof-unread")
 
 
+@pytest.mark.rule("close-wait-data-unread")
+def test_that_something_is_read_between_the_looks_is_told(stage: Stage) -> None:
+    server, client, _ = stage.connected(2)
+    client.do("send", 50_000)
+    client.do("shut")
+    server.do("nibble", 0.001)
+    stage.let_age(State.CLOSE_WAIT)
+    found = the_one(stage.check(), "close-wait-data-unread")
+    assert evidence(found)["read from"].startswith("1 of 2 within ")
+
+
 @pytest.mark.rule("close-wait-never-accepted")
 @pytest.mark.silent("close-wait-eof-unread")
 def test_connections_never_accepted_are_blamed_on_the_listener_and_who_holds_it(stage: Stage) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from lastack.model import ConnectionTable, Evidence, Finding, Gauge, Report, Severity, Source
+from lastack.model.host import Doing, Frame, Options, Runtime, Stack, Wait
 from lastack.model.record import text_values
 from lastack.report.machine import write_connections, write_report, write_socket
-from lastack.report.schema import connection_schema, report_schema
+from lastack.report.schema import connection_schema, ending_schema, report_schema
 
 from . import sample
 
@@ -34,7 +35,12 @@ def rows(table: ConnectionTable, form: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("report.schema.json", report_schema()), ("connection.schema.json", connection_schema())]
+    ("name", "schema"),
+    [
+        ("report.schema.json", report_schema()),
+        ("connection.schema.json", connection_schema()),
+        ("ending.schema.json", ending_schema()),
+    ],
 )
 def test_the_published_schema_is_the_one_derived_from_the_code(name: str, schema: dict[str, Any]) -> None:
     published = files("lastack.report").joinpath("assets", name).read_text("utf-8")
@@ -154,3 +160,34 @@ def test_a_socket_is_its_row_and_its_tcp_info() -> None:
     document = json.loads(file.getvalue())
     assert document["connection"]["local_state"] == "CLOSE_WAIT"
     assert document["tcp_info"] == {"rtt": 12, "ca_state": "open"}
+
+
+def test_what_the_process_does_about_one_socket_is_told_to_programs_too() -> None:
+    file = io.StringIO()
+    wait = Wait(1, 7, 3, True, "poll", 2, 1, (("futex", 1),), 9)
+    options = Options(True, 1, 2, 3, None, 0)
+    doing = Doing(wait, Runtime.NODE, (Stack("\x1b", 9, (Frame("f", "/a.py", 3),)),), options)
+    write_socket(sample.table().select([0]), None, file, doing)
+    assert json.loads(file.getvalue())["process"] == {
+        "runtime": "Node.js",
+        "wait": {
+            "polled": True,
+            "blocked": "poll",
+            "blocked_by": 9,
+            "threads": 2,
+            "threads_running": 1,
+            "waiting": {"futex": 1},
+        },
+        "options": {
+            "keepalive": True,
+            "keepalive_idle_ns": 1,
+            "keepalive_interval_ns": 2,
+            "keepalive_probes": 3,
+            "user_timeout_ns": None,
+            "linger_ns": 0,
+        },
+        "stacks": [{"thread": "\\x1b", "tid": 9, "frames": [{"function": "f", "file": "/a.py", "line": 3}]}],
+    }
+    empty = io.StringIO()
+    write_socket(sample.table().select([0]), None, empty, Doing(None, None))
+    assert json.loads(empty.getvalue())["process"] == {"runtime": None, "wait": None, "options": None, "stacks": []}
