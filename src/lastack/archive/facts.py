@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the model
         return value.name
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset):
+    if isinstance(value, Set):
         return sorted(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]

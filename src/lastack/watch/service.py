@@ -83,8 +83,8 @@ class _Keeper:
     ) -> None:
         self._thread.shutdown()
         self._recorder.close()
-        if kind is None and self._writing is not None:
-            self._writing.result()  # what went wrong with the last look must not go untold
+        if self._writing is not None and kind is None:
+            self._writing.result()
 
     def take(self, seen: Seen, chosen: str) -> None:
         """Record the look, if it is time for one and the one before is written."""
