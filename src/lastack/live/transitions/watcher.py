@@ -29,7 +29,7 @@ EVERY: Final = SECOND
 """From one dump of the mini-sockets to the next, where they are cheap."""
 _SHARE: Final = 50
 """Dumps of mini-sockets may take a fiftieth of a processor."""
-_SETTLE: Final = SECOND // 20
+_SETTLE: Final = SECOND // 10
 """From one step to the next at least: a fraction of the time that it takes to fill a ring."""
 _REPAIR: Final = 10 * SECOND
 """From one dump of everything to the next, while changes are being lost."""
