@@ -11,16 +11,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from lastack.linux import namespaces, sock_destroy
+from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.live import sockdiag
 from lastack.live.act import Target, destroy, shut
 from lastack.live.options import options
-from lastack.live.processes import owners
 from lastack.model.ending import Ending, Means, Outcome
 from lastack.model.host import Holder
 from lastack.model.record import ConnectionTable
@@ -29,13 +27,11 @@ from lastack.model.time import SECOND
 from lastack.report.ending_words import owner_sees, peer_sees
 
 from . import peer
+from .acting import CLOSED, cookie_of, held_here, letter, now, outcomes, seen, state_of, targets
 from .peer import ACK, FIN, RST, SYN
-from .rules.situations import LOOPBACK, Puppet, Stage
+from .rules.situations import LOOPBACK, Stage
 
 pytestmark = pytest.mark.root
-
-Act = Callable[[list[Target], Namespace], list[Ending]]
-CLOSED = Ending(Outcome.ENDED, State.CLOSED)
 
 
 @pytest.fixture
@@ -48,22 +44,6 @@ def stage(private_network: Namespace) -> Iterator[Stage]:
 def wire(private_network: Namespace) -> Iterator[peer.Stage]:
     with ExitStack() as kept:
         yield peer.Stage(kept)
-
-
-def seen(stage: Stage, state: State, of: Puppet | None = None) -> list[Target]:
-    """The connections in the state, as a look has them; those of one process only."""
-    found = targets(stage.rows(state))
-    return [each for each in found if of is None or of.pid in {holder.pid for holder in each.holders}]
-
-
-def targets(table: ConnectionTable) -> list[Target]:
-    holders = owners(set(table.values("inode").tolist())).holders
-    columns = (table.values(name).tolist() for name in ("cookie", "local_state", "inode"))
-    return [Target(cookie, State(state), holders.get(inode, ())) for cookie, state, inode in zip(*columns, strict=True)]
-
-
-def outcomes(endings: list[Ending]) -> list[Outcome]:
-    return [ending.outcome for ending in endings]
 
 
 # -- in order
@@ -363,153 +343,6 @@ def test_a_socket_that_is_bound_to_a_device_is_ended_at_once(stage: Stage) -> No
             assert destroy([held_here(server, State.ESTABLISHED)], namespaces.own()) == [CLOSED]
 
 
-# -- and never another
-
-
-@pytest.mark.parametrize("act", [shut, destroy])
-def test_a_descriptor_that_leads_to_another_connection_by_now_ends_nothing(stage: Stage, act: Act) -> None:
-    server, client, at = stage.connected(1)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 1)
-    (target,) = seen(stage, State.CLOSE_WAIT)
-    number = server.do("descriptor")
-    server.do("close")
-    client.do("close")
-    client.connect(at)
-    server.do("accept", 1)
-    assert server.do("descriptor") == number == target.holders[0].fd
-    assert act([target], namespaces.own()) == [Ending(Outcome.VANISHED, State.CLOSED)]
-    assert stage.count(State.ESTABLISHED) == 2
-    assert server.do("try_to", "send") == "1"
-
-
-def test_a_process_number_that_is_anothers_by_now_ends_nothing(stage: Stage) -> None:
-    server, client, _ = stage.connected(1)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 1)
-    (target,) = seen(stage, State.CLOSE_WAIT)
-    # What the number has been given to has a socket of its own behind the same descriptor.
-    (of_client,) = seen(stage, State.FIN_WAIT_2)
-    wrong = target._replace(holders=of_client.holders)
-    assert shut([wrong], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
-    assert [stage.count(state) for state in (State.CLOSE_WAIT, State.FIN_WAIT_2)] == [1, 1]
-    assert server.do("try_to", "send") == "1"
-
-
-def test_a_descriptor_that_leads_to_a_file_by_now_ends_nothing(stage: Stage) -> None:
-    server, client, _ = stage.connected(1)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 1)
-    (target,) = seen(stage, State.CLOSE_WAIT)
-    file = target._replace(holders=(Holder(server.pid, 1),))
-    assert shut([file], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
-    nothing = target._replace(holders=(Holder(server.pid, 999), Holder(2**22 + 1, 3)))
-    assert shut([nothing], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
-
-
-def replaced(kept: ExitStack) -> tuple[Target, sock_destroy.Identity]:
-    """A connection as it was seen, and what the kernel called it; since then another has taken its ports."""
-    listener = kept.enter_context(socket.create_server((LOOPBACK, 0)))
-
-    def connect(port: int) -> tuple[socket.socket, socket.socket]:
-        client = socket.create_connection(listener.getsockname(), source_address=(LOOPBACK, port))
-        return kept.enter_context(client), kept.enter_context(listener.accept()[0])
-
-    client, server = connect(0)
-    port = client.getsockname()[1]
-    old = held_here(server, State.ESTABLISHED)
-    _, identity = sockdiag.identities([old.cookie])[old.cookie]
-    assert destroy([old], namespaces.own()) == [CLOSED]
-    client.close()
-    connect(port)
-    return old, identity
-
-
-@pytest.mark.parametrize("act", [shut, destroy])
-def test_the_same_ports_of_a_newer_connection_are_not_touched(stage: Stage, act: Act) -> None:
-    with ExitStack() as kept:
-        old, _ = replaced(kept)
-        assert outcomes(act([old], namespaces.own())) == [Outcome.VANISHED]
-        assert stage.count(State.ESTABLISHED) == 2
-
-
-def test_the_kernel_itself_compares_the_cookie(stage: Stage) -> None:
-    with ExitStack() as kept, sock_destroy.Destroyer() as destroyer:
-        _, identity = replaced(kept)
-        assert destroyer.destroy(identity) is False
-        assert stage.count(State.ESTABLISHED) == 2
-
-
-def test_a_descriptor_that_was_passed_on_is_told(stage: Stage) -> None:
-    server, client, _ = stage.connected(1)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 1)
-    (target,) = seen(stage, State.CLOSE_WAIT)
-    server.do("move", 0, 99)
-    assert shut([target], namespaces.own()) == [Ending(Outcome.MOVED, State.CLOSE_WAIT)]
-    assert stage.count(State.CLOSE_WAIT) == 1
-
-
-@pytest.mark.parametrize("act", [shut, destroy])
-def test_one_that_has_gone_on_to_another_state_is_left_alone(stage: Stage, act: Act) -> None:
-    server, client, _ = stage.connected(1)
-    (target,) = seen(stage, State.ESTABLISHED, server)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 1)
-    assert act([target], namespaces.own()) == [Ending(Outcome.CHANGED, State.CLOSE_WAIT)]
-    assert stage.count(State.CLOSE_WAIT) == 1
-
-
-@pytest.mark.parametrize("act", [shut, destroy])
-def test_one_that_was_closed_by_its_process_is_told_to_have_gone_on(stage: Stage, act: Act) -> None:
-    server, client, _ = stage.connected(1)
-    (target,) = seen(stage, State.ESTABLISHED, server)
-    server.do("close")
-    stage.await_state(State.FIN_WAIT_2, 1)
-    assert act([target], namespaces.own()) == [Ending(Outcome.CHANGED, State.FIN_WAIT_2)]
-    client.do("close")
-    assert act([target], namespaces.own())[0].outcome in (Outcome.CHANGED, Outcome.VANISHED)
-
-
-@pytest.mark.parametrize("act", [shut, destroy])
-def test_a_process_that_died_meanwhile_is_no_trouble(stage: Stage, act: Act) -> None:
-    server, client, _ = stage.connected(3)
-    client.do("shut")
-    stage.await_state(State.CLOSE_WAIT, 3)
-    chosen = seen(stage, State.CLOSE_WAIT)
-    server.end()
-    assert outcomes(act(chosen, namespaces.own())) == [Outcome.VANISHED] * 3
-
-
-def test_a_namespace_that_has_ended_took_all_with_it(stage: Stage) -> None:
-    chosen = [Target(1, State.CLOSE_WAIT, (Holder(2**22 + 1, 3),))]
-    gone = Namespace("gone", 1, "/proc/4194305/ns/net")
-    for act in (shut, destroy):
-        assert outcomes(act(chosen, gone)) == [Outcome.VANISHED]
-
-
-def test_connections_that_end_by_the_hundred_meanwhile_harm_none_of_those_that_come(stage: Stage) -> None:
-    """Ports, descriptors and inodes are used again at once; of what came later nothing is touched."""
-    server, client = stage.process("leaky"), stage.process("visitor")
-    at = server.listen()
-    for _ in range(5):
-        client.connect(at, 50)
-        server.do("accept", 50)
-        old = seen(stage, State.ESTABLISHED)
-        server.do("close", 25)
-        client.do("close", 25)
-        client.connect(at, 25)
-        server.do("accept", 25)
-        new = {target.cookie for target in seen(stage, State.ESTABLISHED)} - {target.cookie for target in old}
-        assert len(new) == 50
-        shut(old, namespaces.own(), 1)
-        assert new <= {target.cookie for target in seen(stage, State.ESTABLISHED)}
-        destroy(old, namespaces.own())
-        assert new <= {target.cookie for target in seen(stage, State.ESTABLISHED)}
-        server.do("close")
-        client.do("close")
-
-
 # -- asked, and nothing done
 
 
@@ -579,29 +412,3 @@ def elsewhere(act: Callable[[], list[str]]) -> list[str]:
         lines = answered.read().splitlines()
     os.waitpid(pid, 0)
     return lines
-
-
-# -- what is asked of single sockets
-
-
-def held_here(ours: socket.socket, state: State) -> Target:
-    """A socket of this very process, once it is in the state."""
-    peer.until(lambda: state_of(ours) is state, state.name)
-    return Target(cookie_of(ours), state, (Holder(os.getpid(), ours.fileno()),))
-
-
-def cookie_of(ours: socket.socket) -> int:
-    return int.from_bytes(ours.getsockopt(socket.SOL_SOCKET, 57, 8), sys.byteorder)
-
-
-def state_of(ours: socket.socket) -> State:
-    return State(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
-
-
-def now(cookie: int) -> State:
-    found = sockdiag.identities([cookie])
-    return found[cookie][0] if cookie in found else State.CLOSED
-
-
-def letter(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
