@@ -130,7 +130,7 @@ RESTARTING = [
 
 
 def restarted(wire: Wire, cases: list[tuple[str, str]], **settings: int) -> list[tuple[str, int]]:
-    """Let each event happen 1.5 s after its situation: what is left of the wait on both hosts (ms), which must agree."""
+    """Let each event happen 1.5 s after its situation: what is left of the wait (ms), on which the two must agree."""
     pairs = [both(wire, number, **settings) for number in range(len(cases))]
     for (situation, _), pair in zip(cases, pairs, strict=True):
         for peer in pair:
