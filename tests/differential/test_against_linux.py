@@ -106,11 +106,11 @@ def test_the_page_of_differences_says_what_the_tests_accept() -> None:
 # -- what takes time
 
 
-def both(wire: Wire, number: int, modern: bool = True, **settings: int) -> tuple[Peer, Peer]:
+def both(wire: Wire, number: int, **settings: int) -> tuple[Peer, Peer]:
     """The same peer for a kernel and for an engine. `settings`: the engine's sysctls, which are also the wire's."""
     here = 19_100 + number
     ends: tuple[End, End] = (KernelEnd(wire, 4, here, 39_000), EngineEnd(4, here, 39_000, **settings))
-    return Peer(ends[0], modern), Peer(ends[1], modern)
+    return Peer(ends[0], True), Peer(ends[1], True)
 
 
 def forget(*peers: Peer) -> None:
