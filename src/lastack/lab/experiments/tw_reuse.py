@@ -104,9 +104,9 @@ EXPERIMENT = Experiment(
     ),
     run=run,
     expected=Verdict.ONLY_IF,
-    knobs=(Knob("patience", 50.0, "seconds for which connect() is tried again and again", kernel=2.0),),
+    knobs=(Knob("patience", 50.0, "seconds for which connect() is tried again and again", kernel=4.0),),
     counter={"tcp_timestamps": 0},
     flips_to=Verdict.FALSE,
     picture=(1, 0),
-    kernel_s=12.0,
+    kernel_s=20.0,
 )
