@@ -73,7 +73,7 @@ def _reset(bench: Bench) -> bool:
 
 
 def _again(bench: Bench, patience: Nanos) -> float | str:
-    """After how many seconds a client gets in, or why not, that comes again from the same port, with a smaller sequence number."""
+    """After how many seconds a client gets in that comes again from its port, with a smaller number; or why not."""
     listener = bench.server.listen(80)
     here, there = opened(bench, listener, bench.client, (bench.server.address, 80))
     closed(bench, there, here)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lastack.errors import CallError
-from lastack.lab.bench import Bench
+from lastack.lab.bench import Bench, Sock
 from lastack.lab.experiment import Experiment, Knob
 from lastack.lab.lab import Lab
 from lastack.lab.short import STEADY, closed, opened
@@ -58,7 +58,7 @@ def _restarted(bench: Bench, before: bool, after: bool) -> tuple[int, str]:
 def _to_another(bench: Bench, port: int, option: bool) -> str:
     """The error of a second connection from one source port to another address; empty where there is none."""
     listener = bench.server.listen(80)
-    ends = []
+    ends: list[Sock] = []
     try:
         for address in bench.server.addresses[:2]:
             local = (bench.client.address, port)
