@@ -104,7 +104,7 @@ EXPERIMENT = Experiment(
     run=run,
     expected=Verdict.ONLY_IF,
     knobs=(Knob("patience", 200.0, "seconds for which the client may try", kernel=73.0),),
-    counter={"tcp_rfc1337": 1},
+    counter={"tcp_rfc1337": 1, "patience": 4.0},
     flips_to=Verdict.FALSE,
     kernel_s=74.0,
 )
