@@ -23,6 +23,15 @@ def test_a_reset_kills_time_wait_unless_told_not_to(make_talk: Callable[..., Any
     assert talk.stack.state_of(socket) is after
 
 
+def test_a_reset_that_is_ignored_does_not_begin_the_wait_anew(make_talk: Callable[..., Any]) -> None:
+    talk = make_talk(tcp_rfc1337=1)
+    socket = talk.in_state(State.TIME_WAIT)
+    talk.wait(30 * SECOND)
+    talk.say("R", 2)
+    talk.wait(31 * SECOND)
+    assert talk.stack.state_of(socket) is State.CLOSED
+
+
 def test_a_reset_elsewhere_in_the_window_does_not_kill_time_wait(talk: Any) -> None:
     socket = talk.in_state(State.TIME_WAIT)
     talk.say("R", 3)

@@ -234,6 +234,25 @@ def test_bind_without_a_port_takes_it_from_all_destinations() -> None:
     assert refused.value.code == "EADDRINUSE"
 
 
+def test_bind_without_a_port_shares_none_even_with_reuseaddr() -> None:
+    _, client, _ = network(settings(ip_local_port_range=(40_000, 40_001)))
+    options = SocketOptions()
+    options.so_reuseaddr = True
+    ports = {client.connect("10.0.0.2", to, options=options, local=("10.0.0.1", 0)).local.port for to in (80, 81)}
+    assert ports == {40_000, 40_001}
+    with pytest.raises(CallError) as refused:
+        client.connect("10.0.0.2", 82, options=options, local=("10.0.0.1", 0))
+    assert refused.value.code == "EADDRINUSE"
+
+
+def test_a_listener_that_was_refused_leaves_its_port_to_others() -> None:
+    _, client, _ = network(settings(ip_local_port_range=(40_000, 40_000)))
+    client.connect("10.0.0.2", 80)
+    with pytest.raises(CallError):
+        client.listen(40_000)
+    assert client.connect("10.0.0.2", 81).local.port == 40_000
+
+
 def test_bind_address_no_port_gives_the_four_tuple_back() -> None:
     _, client, _ = network(settings(ip_local_port_range=(40_000, 40_001)))
     options = SocketOptions()

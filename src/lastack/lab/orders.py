@@ -40,8 +40,9 @@ def read_in_the_second(bench: Bench, late: Late, same: bool = True) -> str:
         text = bench.until(there.receive, 10 * SECOND)
         last = bench.sent_by(bench.client)[-1]
         assert last.segment is not None
+        note = "late: order 2 of the old connection" + (", with the numbers that order 8 will have" if same else "")
         old = next(segment for segment in former if segment.payload == OLD)
-        bench.inject(last.with_segment(late(old, last.segment)), bench.client, "late: of the old connection")
+        bench.inject(last.with_segment(late(old, last.segment)), bench.client, note)
         bench.wait(SECOND // 4)
         here.attempt(lambda: here.send(b"order 8;"))
         bench.wait(SECOND // 4)

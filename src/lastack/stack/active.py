@@ -60,15 +60,12 @@ def _four_tuple(
 ) -> tuple[bytes, int]:
     """What the new connection will be known by, and the ISN that a TIME_WAIT prescribes (0: none does)."""
     if local is not None and (local[1] or not options.ip_bind_address_no_port):
-        port = local[1] or host.ports.bindable(host.settings, address, options.so_reuseaddr)
-        if port is None or not host.ports.may_bind(address, port, options.so_reuseaddr):
-            raise CallError("the address is in use", "EADDRINUSE")
-        if not local[1]:
-            host.ports.bound.add(port)
+        port = _bind(host, address, local[1], options)
         key = demux.four_tuple(address, remote, port, remote_port)
         isn = _claim(host, key, now, named=bool(local[1]))
         if isn < 0:
             raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
+        host.ports.bound.add(port)
         return key, isn
     destination = remote + address + remote_port.to_bytes(2, "big")
     for port in host.ports.candidates(host.settings, destination):
@@ -79,6 +76,23 @@ def _four_tuple(
         if isn >= 0:
             return key, isn
     raise CallError("every port towards that destination is in use", "EADDRNOTAVAIL")
+
+
+def _bind(host: Host, address: bytes, port: int, options: SocketOptions) -> int:
+    """The port that bind() gives; 0 asks for any that is free."""
+    asked = [port] if port else host.ports.bindable(host.settings, address)
+    for one in asked:
+        if host.ports.may_bind(address, one, options.so_reuseaddr) and not _listened(host, address, one, options):
+            return one
+    raise CallError("the address is in use", "EADDRINUSE")
+
+
+def _listened(host: Host, address: bytes, port: int, options: SocketOptions) -> bool:
+    """Whether somebody listens there, who shares a port with SO_REUSEPORT alone."""
+    return any(
+        listener.address in (None, address) and not (options.so_reuseport and listener.options.so_reuseport)
+        for listener in host.listeners.get(port, ())
+    )
 
 
 def _claim(host: Host, key: bytes, now: Nanos, named: bool = False) -> int:

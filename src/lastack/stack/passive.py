@@ -40,7 +40,7 @@ _RECYCLE_MEMORY: Final[Nanos] = 60 * SECOND
 def listen(host: Host, at: int | tuple[str, int], backlog: int, options: SocketOptions) -> Listener:
     """Listen on a port of every address, or on (address, port). Raises CallError EADDRINUSE."""
     address, port = (None, at) if isinstance(at, int) else (address_bytes(at[0]), at[1])
-    there = host.listeners.setdefault(port, [])
+    there = host.listeners.get(port, [])
     for other in there:
         overlap = address is None or other.address is None or address == other.address
         if overlap and not (options.so_reuseport and other.options.so_reuseport):
@@ -48,7 +48,7 @@ def listen(host: Host, at: int | tuple[str, int], backlog: int, options: SocketO
     if not there and not host.ports.may_bind(address, port, options.so_reuseaddr):
         raise CallError(f"port {port} is in use", "EADDRINUSE")
     listener = Listener(address, port, min(backlog, host.settings.somaxconn), options)
-    there.append(listener)
+    host.listeners.setdefault(port, there).append(listener)
     return listener
 
 

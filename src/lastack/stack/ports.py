@@ -69,7 +69,8 @@ class Uses:
 class Ports:
     """How many sockets and rows of TIME_WAIT use a port of an address, and how many of them did not set SO_REUSEADDR.
 
-    `bound` are ports taken for all destinations by bind() without a port (and without IP_BIND_ADDRESS_NO_PORT).
+    `bound` are ports that connect() does not choose, towards no destination: who took them had called bind()
+    (tb->fastreuse >= 0), by their number or without one (and without IP_BIND_ADDRESS_NO_PORT).
     """
 
     __slots__ = ("_offsets", "_secrets", "_uses", "bound")
@@ -89,7 +90,8 @@ class Ports:
 
     def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
-        if not self._uses[address].release(port, reuse) and self.bound:
+        left = self._uses[address].release(port, reuse)
+        if not left and port in self.bound and not self.used(None, port):
             self.bound.discard(port)
 
     def used(self, address: bytes | None, port: int) -> int:
@@ -132,8 +134,11 @@ class Ports:
                 self._offsets[index] = base + step + 2
                 yield port
 
-    def bindable(self, settings: Settings, address: bytes, reuse: bool) -> int | None:
-        """A port for bind() with port 0: odd offsets first, nobody else's."""
+    def bindable(self, settings: Settings, address: bytes) -> Iterator[int]:
+        """Ports for bind() with port 0: odd offsets first, and only what nobody uses there, SO_REUSEADDR or not.
+
+        Linux shares one only with net.ipv4.ip_autobind_reuse, which is 0 (inet_csk_find_open_port).
+        """
         low, high = settings.ip_local_port_range
         start = self._secrets.digest(b"bind" + self._offsets[0].to_bytes(4, "big")) % (high - low + 1)
         self._offsets[0] = (self._offsets[0] + 1) & 0xFFFF
@@ -142,6 +147,5 @@ class Ports:
         for parity in (1, 0):
             for port in order:
                 fits = (port - low) & 1 == parity and port not in settings.ip_local_reserved_ports
-                if fits and self.may_bind(address, port, reuse):
-                    return port
-        return None
+                if fits and not self.used(address, port):
+                    yield port

@@ -41,9 +41,11 @@ def arrive(wait: Wait, segment: Segment, settings: Settings, counters: Counters,
     flags = segment.flags
     if not stale and segment.seq == wait.rcv_nxt and (segment.length == 0 or flags & RST):
         # In order, and empty: either a RST, or an ACK that came late.
-        if flags & RST and not settings.tcp_rfc1337:
-            return Verdict.END
-        wait.until = now + _length(settings)
+        if flags & RST:
+            if not settings.tcp_rfc1337:
+                return Verdict.END
+        else:
+            wait.until = now + _length(settings)
         _remember(wait, segment, now)
         return Verdict.NOTHING
     if flags & SYN and not flags & (RST | ACK) and not stale and _newer(wait, segment):

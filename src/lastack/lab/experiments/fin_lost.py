@@ -53,11 +53,11 @@ EXPERIMENT = Experiment(
     source=Words("several articles", "几篇文章"),
     lesson=Words(
         "The first repeat comes after 0.2 s and one or two round trips (tail loss probe), the second after as long again, the next ones in "
-        "doubling steps, all by the kernel: the program has long gone. It gives up after tcp_orphan_retries (0 means 8: 106 s where the round trip is short), "
+        "doubling steps, all by the kernel: the program has long gone. It gives up after tcp_orphan_retries (0 means 8: about 105 s where the round trip is short), "
         "and then the other side is never told: its connection stays ESTABLISHED until it sends something or keepalive "
         "asks. So lower tcp_orphan_retries only where the other side has a time-out of its own.",
         "第一次重传在 0.2 秒加一到两个往返时间之后（尾部丢失探测 TLP），第二次再隔同样长，以后间隔加倍；这些都由内核完成，程序早已不在了。"
-        "重传到 tcp_orphan_retries 次为止（0 表示 8 次，往返时间短时约 106 秒），之后对方永远不会知道：它的连接一直停在 ESTABLISHED，"
+        "重传到 tcp_orphan_retries 次为止（0 表示 8 次，往返时间短时约 105 秒），之后对方永远不会知道：它的连接一直停在 ESTABLISHED，"
         "直到自己发送数据或者 keepalive 去探测。所以只有当对方有自己的超时时，才可以调小 tcp_orphan_retries。",
     ),
     run=run,

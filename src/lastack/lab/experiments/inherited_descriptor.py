@@ -79,12 +79,13 @@ EXPERIMENT = Experiment(
         "close() gives up one descriptor; the FIN leaves with the last one. A child process (a worker, a CGI, a log rotator "
         "started while the connection was open) that inherited it keeps CLOSE_WAIT alive though the program is "
         "innocent: `ss -tanp` then names two processes, or only the child. Open sockets with SOCK_CLOEXEC and accept with "
-        "accept4(SOCK_CLOEXEC), as Python, Go, Rust and Java do by themselves and C programs often do not; "
-        "or call shutdown() before close(), which sends the FIN whoever else holds the socket.",
+        "accept4(SOCK_CLOEXEC), as Python, Go, Rust and Java do by themselves and C programs often do not. That helps only against a child that "
+        "calls exec(): a forked worker must close what it has inherited, or the parent must call shutdown() before close(), "
+        "which sends the FIN whoever else holds the socket.",
         "close() 只是放弃一个描述符，最后一个描述符关闭时才会发出 FIN。连接打开期间启动的子进程（worker、CGI、日志切割）如果继承了它，"
         "程序明明已经 close，CLOSE_WAIT 仍然不走：这时 `ss -tanp` 会看到两个进程，或者只剩子进程。"
-        "请用 SOCK_CLOEXEC 创建 socket、用 accept4(SOCK_CLOEXEC) 接受连接（Python、Go、Rust、Java 默认如此，C 程序常常没有）；"
-        "或者在 close() 之前先 shutdown()，无论还有谁持有，FIN 都会发出。",
+        "请用 SOCK_CLOEXEC 创建 socket、用 accept4(SOCK_CLOEXEC) 接受连接（Python、Go、Rust、Java 默认如此，C 程序常常没有）。"
+        "但 CLOEXEC 只在子进程 exec 时生效：只 fork 不 exec 的 worker 必须自己关闭继承来的描述符，或者由父进程在 close() 之前先 shutdown()，无论还有谁持有，FIN 都会发出。",
     ),
     run=run,
     expected=Verdict.ONLY_IF,

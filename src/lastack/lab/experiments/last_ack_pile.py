@@ -46,7 +46,7 @@ def run(lab: Lab) -> Outcome:
         Fact("LAST_ACK, the client answers: a second or less", answered.lasted < 1),
         Fact("LAST_ACK, the client is gone", silent.lasted, "s", near=ONE_DOUBLING),
         Fact("FINs sent to it", silent.fins, near=0.3),
-        Fact("Send-Q of it: the FIN", silent.send_q, "octets"),
+        Fact("Send-Q of it, in octets: the FIN", silent.send_q),
         Fact("it belongs to a process", silent.owned),
         Fact("LAST_ACK, tcp_orphan_retries lowered", sooner.lasted, "s", near=ONE_DOUBLING),
         Fact("LAST_ACK, shutdown() instead of close(): tcp_retries2", kept.lasted, "s", near=ONE_DOUBLING),

@@ -105,8 +105,8 @@ EXPERIMENT = Experiment(
     name="msl-and-ttl",
     chapter="time-wait",
     claim=Words(
-        "TTL counts routers and MSL counts seconds; a packet whose TTL is used up is dropped, and its sender told by ICMP.",
-        "TTL 数的是路由器跳数，MSL 数的是秒；TTL 减到 0 时报文被丢弃，并用 ICMP 通知源主机。",
+        "TTL counts routers, and MSL is a time in seconds; a packet whose TTL is used up is dropped, and its sender told by ICMP.",
+        "TTL 数的是路由器跳数，MSL 则是以秒计的时间；TTL 减到 0 时报文被丢弃，并用 ICMP 通知源主机。",
     ),
     source=Words("several articles", "多篇文章"),
     lesson=Words(

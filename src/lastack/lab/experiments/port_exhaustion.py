@@ -80,11 +80,12 @@ EXPERIMENT = Experiment(
         "connects. When connect() says EADDRNOTAVAIL towards one destination, all others still work. The default range of "
         "28,232 ports and 60 s of TIME_WAIT bear 470 new connections a second to one destination. Keep connections open, "
         "let the other side close first, add addresses or ports, or set tcp_tw_reuse = 1. A program that calls bind() for "
-        "its source address must set IP_BIND_ADDRESS_NO_PORT, or every port it takes is taken for all destinations.",
+        "its source address must set IP_BIND_ADDRESS_NO_PORT, or every port it takes is taken for all destinations, "
+        "with SO_REUSEADDR too.",
         "端口范围的限制是针对每一组（源地址、目的地址、目的端口）的，而且只限制主动连接的一方。对某个目标 connect() 报 EADDRNOTAVAIL 时，"
         "连其他目标完全不受影响。默认 28232 个端口加上 60 秒的 TIME_WAIT，对同一目标每秒最多新建 470 个连接。"
         "对策：使用长连接、让对方先关闭、增加地址或端口、或设 tcp_tw_reuse = 1。程序若要用 bind() 指定源地址，务必设置 IP_BIND_ADDRESS_NO_PORT，"
-        "否则每个端口都会被所有目标共同占用，端口耗尽就成真了。",
+        "否则每个端口都会被所有目标共同占用（设了 SO_REUSEADDR 也一样），端口耗尽就成真了。",
     ),
     run=run,
     expected=Verdict.FALSE,

@@ -100,7 +100,7 @@ EXPERIMENT = Experiment(
     ),
     run=run,
     expected=Verdict.ONLY_IF,
-    knobs=(Knob("patience", 50.0, "seconds for which connect() is tried again and again", kernel=2.0),),
+    knobs=(Knob("patience", 50.0, "seconds for which connect() is tried again and again", kernel=4.0),),
     counter={"tcp_timestamps": 0},
     flips_to=Verdict.FALSE,
     condition=Words(
@@ -108,5 +108,5 @@ EXPERIMENT = Experiment(
         "双方都启用时间戳，本机是主动发起连接的一方，而且 TIME_WAIT 已满一秒",
     ),
     picture=(1, 0),
-    kernel_s=12.0,
+    kernel_s=20.0,
 )
