@@ -8,7 +8,20 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .options import captures, duration, one_source, out, output, paper, recorded, waiting, wanted, watched, where
+from .options import (
+    captures,
+    duration,
+    one_source,
+    out,
+    output,
+    paper,
+    recorded,
+    spoken_of,
+    waiting,
+    wanted,
+    watched,
+    where,
+)
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -26,14 +39,7 @@ GRAVITIES = ("info", "warning", "error")
 @recorded
 @where
 @watched
-@click.option(
-    "--min-age",
-    metavar="TIME",
-    callback=duration,
-    default="60s",
-    show_default=True,
-    help="A closing state younger than this is not spoken of.",
-)
+@spoken_of
 @click.option(
     "--pause",
     metavar="TIME",

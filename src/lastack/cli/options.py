@@ -155,6 +155,18 @@ def where(command: Command) -> Command:
     return command
 
 
+def spoken_of(command: Command) -> Command:
+    """The option that says how old a closing state must be for the diagnosis to speak of it."""
+    return click.option(
+        "--min-age",
+        metavar="TIME",
+        callback=duration,
+        default="60s",
+        show_default=True,
+        help="A closing state younger than this is not spoken of.",
+    )(command)
+
+
 def out(*forms: str) -> Callable[[Command], Command]:
     """The options that say how the answer leaves; the first form is the default."""
 

@@ -11,7 +11,7 @@ import click
 
 from lastack.errors import CallError
 
-from .options import duration, size, wanted, where
+from .options import duration, size, spoken_of, wanted, where
 
 if TYPE_CHECKING:
     from lastack.watch.looker import Asked
@@ -67,14 +67,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option(
     "--every", metavar="TIME", callback=_lasting, help="From look to look at everything; 2s, without a screen 10s."
 )
-@click.option(
-    "--min-age",
-    metavar="TIME",
-    callback=duration,
-    default="60s",
-    show_default=True,
-    help="A closing state younger than this is not spoken of.",
-)
+@spoken_of
 @click.option(
     "--source",
     type=click.Choice(SOURCES),

@@ -200,10 +200,6 @@ class Bench(ABC):
         """How long the scene has been going on."""
 
     @abstractmethod
-    def wait(self, duration: Nanos) -> None:
-        """Let time pass."""
-
-    @abstractmethod
     def within(self, duration: Nanos, condition: Callable[[], object]) -> Nanos | None:
         """How long it takes until a condition is true, or None: not within that time."""
 
@@ -218,6 +214,10 @@ class Bench(ABC):
     @abstractmethod
     def packets(self) -> list[tuple[Nanos, str, Packet, str]]:
         """What was sent so far: (instant, host, packet, what became of it)."""
+
+    def wait(self, duration: Nanos) -> None:
+        """Let time pass."""
+        self.within(duration, lambda: False)
 
     def until(self, condition: Callable[[], T | None], at_most: Nanos = DAY) -> T:
         """Go on until a condition gives something true, and give that back. Raises CallError when it is not in time."""

@@ -9,7 +9,7 @@ from lastack.drive.handles import SimListener, SimSocket
 from lastack.drive.simulator import Host as SimHost
 from lastack.drive.simulator import Simulator
 from lastack.errors import CallError
-from lastack.model.address import Endpoint, FourTuple
+from lastack.model.address import FourTuple
 from lastack.model.lab import Scene
 from lastack.model.state import State
 from lastack.model.time import Nanos
@@ -30,7 +30,7 @@ class EngineSock(Sock):
 
     def __init__(self, held: SimSocket) -> None:
         self._held = held
-        self.four = FourTuple(Endpoint(*held.local), Endpoint(*held.remote))
+        self.four = FourTuple(held.local, held.remote)
 
     @property
     def state(self) -> State:
@@ -162,10 +162,6 @@ class EngineBench(Bench):
         """The simulator's time."""
         return self._sim.now
 
-    def wait(self, duration: Nanos) -> None:
-        """Go on, event by event."""
-        self.within(duration, lambda: False)
-
     def within(self, duration: Nanos, condition: Callable[[], object]) -> Nanos | None:
         """Look at the condition after every event."""
         begin = self._sim.now
@@ -214,8 +210,7 @@ class EngineBench(Bench):
             for socket in list(sockets.values()):
                 number = (host.name, int(socket.number))
                 if number not in self._names:
-                    ends = socket.local_endpoint, socket.remote_endpoint
-                    self._names[number] = FourTuple(Endpoint(*ends[0]), Endpoint(*ends[1]))
+                    self._names[number] = FourTuple(socket.local_endpoint, socket.remote_endpoint)
 
 
 def apply(settings: Settings, name: str, value: int | str) -> None:

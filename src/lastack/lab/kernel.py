@@ -111,10 +111,6 @@ class KernelBench(Bench):
         """Real time since the bench was made."""
         return time.monotonic_ns() - self._begin
 
-    def wait(self, duration: Nanos) -> None:
-        """Carry packets for so long."""
-        self.within(duration, lambda: False)
-
     def within(self, duration: Nanos, condition: Callable[[], object]) -> Nanos | None:
         """Carry packets, and look at the condition after each and now and then."""
         begin = quiet = self.now
