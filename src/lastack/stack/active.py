@@ -29,8 +29,7 @@ def connect(
     """
     remote, remote_port = address_bytes(to[0]), to[1]
     address = _source(host, remote) if local is None else address_bytes(local[0])
-    key, isn = _four_tuple(host, address, remote, remote_port, options, local, now)
-    port = demux.ports(key)[0]
+    port, key, isn = _four_tuple(host, address, remote, remote_port, options, local, now)
     isn = isn or options.tcp_queue_seq or host.secrets.initial(key, now)
     connection = host.connection(options, address, remote, port, remote_port, isn, now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
@@ -57,16 +56,17 @@ def _four_tuple(
     options: SocketOptions,
     local: tuple[str, int] | None,
     now: Nanos,
-) -> tuple[bytes, int]:
-    """What the new connection will be known by, and the ISN that a TIME_WAIT prescribes (0: none does)."""
+) -> tuple[int, bytes, int]:
+    """Its port, what the new connection will be known by, and the ISN that a TIME_WAIT prescribes (0: none does)."""
     if local is not None and (local[1] or not options.ip_bind_address_no_port):
         port = _bind(host, address, local[1], options)
         key = demux.four_tuple(address, remote, port, remote_port)
-        isn = _claim(host, key, now, named=bool(local[1]))
+        # A port that nobody uses has no four-tuple that could be in the way.
+        isn = _claim(host, key, now, named=bool(local[1])) if host.ports.used(address, port) else 0
         if isn < 0:
             raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
         host.ports.bound.add(port)
-        return key, isn
+        return port, key, isn
     destination = remote + address + remote_port.to_bytes(2, "big")
     for port in host.ports.candidates(host.settings, destination):
         if port in host.listeners:
@@ -74,25 +74,31 @@ def _four_tuple(
         key = demux.four_tuple(address, remote, port, remote_port)
         isn = _claim(host, key, now) if host.ports.used(address, port) else 0
         if isn >= 0:
-            return key, isn
+            return port, key, isn
     raise CallError("every port towards that destination is in use", "EADDRNOTAVAIL")
 
 
 def _bind(host: Host, address: bytes, port: int, options: SocketOptions) -> int:
     """The port that bind() gives; 0 asks for any that is free."""
-    asked = [port] if port else host.ports.bindable(host.settings, address)
-    for one in asked:
-        if host.ports.may_bind(address, one, options.so_reuseaddr) and not _listened(host, address, one, options):
-            return one
+    if port:
+        if _may_bind(host, address, port, options):
+            return port
+    else:
+        for one in host.ports.bindable(host.settings, address):
+            if _may_bind(host, address, one, options):
+                return one
     raise CallError("the address is in use", "EADDRINUSE")
 
 
-def _listened(host: Host, address: bytes, port: int, options: SocketOptions) -> bool:
-    """Whether somebody listens there, who shares a port with SO_REUSEPORT alone."""
-    return any(
-        listener.address in (None, address) and not (options.so_reuseport and listener.options.so_reuseport)
-        for listener in host.listeners.get(port, ())
-    )
+def _may_bind(host: Host, address: bytes, port: int, options: SocketOptions) -> bool:
+    """Whether nobody is in the way who uses the port, or who listens there and does not share it (SO_REUSEPORT)."""
+    if not host.ports.may_bind(address, port, options.so_reuseaddr):
+        return False
+    for listener in host.listeners.get(port, ()):
+        shared = options.so_reuseport and listener.options.so_reuseport
+        if not shared and (listener.address is None or listener.address == address):
+            return False
+    return True
 
 
 def _claim(host: Host, key: bytes, now: Nanos, named: bool = False) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from lastack.model.time import Nanos
+from lastack.model.time import Nanos64
 from lastack.tcp.tcb import Tcb
 from lastack.wire.flags import ACK, RST, SYN
 from lastack.wire.segment import Segment
@@ -34,7 +34,7 @@ class Verdict(IntEnum):
     """The handshake is complete, unless the accept queue is full."""
 
 
-def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
+def arrive(tcb: Tcb, segment: Segment, now: Nanos64) -> Verdict:
     """What a segment does to a connection in the SYN queue."""
     receiver, sender = tcb.receiver, tcb.sender
     rcv_nxt, isn = receiver.nxt & MASK, receiver.irs & MASK
@@ -61,7 +61,7 @@ def arrive(tcb: Tcb, segment: Segment, now: Nanos) -> Verdict:
     return Verdict.COMPLETE
 
 
-def _reset(tcb: Tcb, segment: Segment, stale: bool, now: Nanos) -> Verdict:
+def _reset(tcb: Tcb, segment: Segment, stale: bool, now: Nanos64) -> Verdict:
     """Second, check the RST bit: at RCV.NXT it is believed, elsewhere in the window challenged (RFC 5961 3.2)."""
     rcv_nxt = tcb.receiver.nxt & MASK
     if stale or not overlaps(segment.seq, add(segment.seq, segment.length), rcv_nxt, tcb.receiver.window):
@@ -77,14 +77,12 @@ def _reset(tcb: Tcb, segment: Segment, stale: bool, now: Nanos) -> Verdict:
 def _stale(tcb: Tcb, segment: Segment) -> bool:
     """RFC 7323 5.3 R1, for a RST too: the SYN is not old enough for its timestamp to be forgotten."""
     recent = tcb.receiver.ts_recent
-    if segment.ts_value is None or not recent:
-        return False
-    return before(segment.ts_value, recent)
+    return segment.stamp >= 0 and recent != 0 and before(segment.stamp, recent)
 
 
 def _never_sent(tcb: Tcb, segment: Segment) -> bool:
     """Whether it echoes a timestamp that none of our SYN,ACKs had."""
-    if not tcb.timestamps or segment.ts_value is None or not segment.ts_echo:
+    if not tcb.timestamps or segment.stamp < 0 or not segment.ts_echo:
         return False
     if not tcb.sender.flight.count:
         return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import final
 
 from lastack.model.time import MILLISECOND, SECOND, Nanos
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
 
 from .challenges import UNLIMITED
 
@@ -151,46 +151,46 @@ class SocketOptions:
     so_keepalive: bool
     so_linger: int | None
     so_oobinline: bool
-    so_rcvbuf: int
-    so_sndbuf: int
+    so_rcvbuf: i64
+    so_sndbuf: i64
     so_reuseaddr: bool
     so_reuseport: bool
     ip_bind_address_no_port: bool
     tcp_congestion: str
     tcp_cork: bool
-    tcp_defer_accept: int
-    tcp_keepcnt: int
-    tcp_keepidle: int
-    tcp_keepintvl: int
-    tcp_linger2: int
-    tcp_maxseg: int
+    tcp_defer_accept: i64
+    tcp_keepcnt: i64
+    tcp_keepidle: i64
+    tcp_keepintvl: i64
+    tcp_linger2: i64
+    tcp_maxseg: i64
     tcp_nodelay: bool
-    tcp_queue_seq: int
-    tcp_syncnt: int
-    tcp_user_timeout: int
+    tcp_queue_seq: i64
+    tcp_syncnt: i64
+    tcp_user_timeout: i64
 
     def __init__(
         self,
         so_keepalive: bool = False,
         so_linger: int | None = None,
         so_oobinline: bool = False,
-        so_rcvbuf: int = 0,
-        so_sndbuf: int = 0,
+        so_rcvbuf: i64 = 0,
+        so_sndbuf: i64 = 0,
         so_reuseaddr: bool = False,
         so_reuseport: bool = False,
         ip_bind_address_no_port: bool = False,
         tcp_congestion: str = "",
         tcp_cork: bool = False,
-        tcp_defer_accept: int = 0,
-        tcp_keepcnt: int = 0,
-        tcp_keepidle: int = 0,
-        tcp_keepintvl: int = 0,
-        tcp_linger2: int = 0,
-        tcp_maxseg: int = 0,
+        tcp_defer_accept: i64 = 0,
+        tcp_keepcnt: i64 = 0,
+        tcp_keepidle: i64 = 0,
+        tcp_keepintvl: i64 = 0,
+        tcp_linger2: i64 = 0,
+        tcp_maxseg: i64 = 0,
         tcp_nodelay: bool = False,
-        tcp_queue_seq: int = 0,
-        tcp_syncnt: int = 0,
-        tcp_user_timeout: int = 0,
+        tcp_queue_seq: i64 = 0,
+        tcp_syncnt: i64 = 0,
+        tcp_user_timeout: i64 = 0,
     ) -> None:
         # Written out, for it happens with every connection: what a dataclass makes is not compiled.
         self.so_keepalive = so_keepalive
