@@ -42,7 +42,7 @@ def test_the_send_buffer_grows_with_the_congestion_window(talk: Talk) -> None:
         talk.now += 10 * MILLISECOND
         acked = max([acked, *(1 + segment.seq - talk.iss - 1 + len(segment.payload) for segment in talk.take())])
         talk.say(".", 1, acked)
-    assert socket.connection.tcb.sender.capacity > 200_000
+    assert socket.connection.sender.capacity > 200_000
     assert acked > 1_000_000
 
 
@@ -50,7 +50,7 @@ def test_what_nobody_reads_takes_its_octets_however_small_they_came(talk: Talk) 
     socket = talk.accepted()
     for at in range(1, 20_001, 2):
         talk.say(".", at, 1, b"xy")
-    assert len(socket.connection.tcb.receiver.chunks or ()) <= 128
+    assert len(socket.connection.receiver.chunks or ()) <= 128
     assert socket.receive(1 << 20, talk.now) == b"xy" * 10_000
 
 
@@ -59,7 +59,7 @@ def test_holes_without_number_are_not_kept_and_the_text_arrives_all_the_same(mak
     socket = talk.accepted(sack_permitted=True)
     for at in range(2, 2002, 2):
         talk.say(".", at, 1, b"b")
-    held = socket.connection.tcb.receiver.reassembly
+    held = socket.connection.receiver.reassembly
     assert held is not None
     assert len(held.pieces) == 256
     assert talk.stack.counters.TCPOFODrop == 1000 - 256

@@ -203,4 +203,4 @@ def test_a_receiver_that_goes_back_on_its_word_gets_everything_again(make_talk: 
     talk.wait(SECOND)
     for ack in (4381, 5841):
         talk.say(".", 1, ack)
-    assert socket.connection.tcb.sender.una == socket.connection.tcb.sender.nxt
+    assert socket.connection.sender.una == socket.connection.sender.nxt

@@ -93,7 +93,7 @@ def test_an_old_echo_undoes_a_time_out(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_timestamps=1, tcp_congestion_control="newreno")
     socket = talk.connected(None, ts_value=1000, ts_echo=0)
     talk.do(lambda now: socket.send(b"x" * 4 * 1448, now))
-    stamp = socket.connection.tcb.clock(talk.now)
+    stamp = socket.connection.clock(talk.now)
     talk.wait(210 * MILLISECOND)
     talk.say(".", 1, 1 + 1448, ts_value=1002, ts_echo=stamp)
     assert socket.info(talk.now).snd_ssthresh == 0x7FFF_FFFF

@@ -19,7 +19,7 @@ def opened(seed: int, to: str, count: int = 20) -> list[tuple[int, int]]:
     """Ports and initial sequence numbers of connections that a host opens, a second apart."""
     stack = Stack(["10.0.0.1"], dice=Dice(seed))
     sockets = [stack.connect((to, 80), number * SECOND) for number in range(count)]
-    return [(one.local_endpoint.port, one.connection.tcb.sender.iss) for one in sockets]
+    return [(one.local_endpoint.port, one.connection.sender.iss) for one in sockets]
 
 
 @clause("RFC 6056", "3.3.4", "ports are selected by an offset that depends on the destination and a secret")

@@ -30,7 +30,7 @@ def test_the_answer_scales_only_if_the_question_did(make_talk: Callable[..., Any
 def test_a_shift_beyond_14_counts_as_14(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_window_scaling=1)
     socket = talk.accepted(window_scale=200)
-    assert socket.connection.tcb.sender.scale == 14
+    assert socket.connection.sender.scale == 14
 
 
 @clause("RFC 7323", "2.3", "The window field in a segment where the SYN bit is set MUST NOT be scaled")
@@ -38,9 +38,9 @@ def test_the_window_of_a_syn_is_not_scaled(make_talk: Callable[..., Any]) -> Non
     talk = make_talk(tcp_window_scaling=1)
     socket = talk.connecting()
     talk.say("S.", 0, 1, mss=1460, window_scale=7, window=1000)
-    assert socket.connection.tcb.sender.window == 1000
+    assert socket.connection.sender.window == 1000
     talk.say(".", 1, 1, window=1000)
-    assert socket.connection.tcb.sender.window == 128_000
+    assert socket.connection.sender.window == 128_000
 
 
 @clause("RFC 7323", "3.2", "Once TSopt has been successfully negotiated, it MUST be sent in every non-RST segment")
@@ -114,7 +114,7 @@ def test_the_echo_measures_a_retransmitted_segment(make_talk: Callable[..., Any]
     talk.flush()
     talk.wait(250 * MILLISECOND)
     talk.take()
-    sent = socket.connection.tcb.clock(talk.now - 50 * MILLISECOND)
+    sent = socket.connection.clock(talk.now - 50 * MILLISECOND)
     talk.say(".", 1, 2, ts_value=1002, ts_echo=sent)
     assert socket.info(talk.now).retransmits == 0
-    assert socket.connection.tcb.sender.rtt.latest == 50 * MILLISECOND
+    assert socket.connection.sender.rtt.latest == 50 * MILLISECOND

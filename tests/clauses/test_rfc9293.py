@@ -338,7 +338,7 @@ def test_a_segment_without_an_ack_is_dropped(talk: Any, state: State) -> None:
     talk.say("F", NEXT[state][1], None, b"x")
     assert talk.told() == []
     assert talk.state(socket) is state
-    assert socket.connection.tcb.receiver.nxt - socket.connection.tcb.receiver.irs == NEXT[state][1]
+    assert socket.connection.receiver.nxt - socket.connection.receiver.irs == NEXT[state][1]
 
 
 @clause("RFC 9293", "3.10.7.4", "If the ACK acks something not yet sent, then send an ACK, drop the segment")
@@ -348,7 +348,7 @@ def test_an_ack_of_the_future_is_answered_and_dropped(talk: Any, state: State) -
     snd, rcv = NEXT[state]
     talk.say("P.", rcv, snd + 7, b"x")
     assert talk.told() == [f". {snd}:{rcv}:0"]
-    assert socket.connection.tcb.receiver.unread == 0
+    assert socket.connection.receiver.unread == 0
 
 
 @clause("RFC 9293", "3.10.7.4", "If the ACK is a duplicate, it can be ignored")
@@ -358,7 +358,7 @@ def test_an_old_ack_changes_nothing_but_its_text_counts(talk: Any) -> None:
     talk.say(".", 1, 4)
     talk.say("P.", 1, 2, b"text")
     assert socket.receive(10, talk.now) == b"text"
-    assert socket.connection.tcb.sender.una == socket.connection.tcb.sender.iss + 4
+    assert socket.connection.sender.una == socket.connection.sender.iss + 4
 
 
 @clause("RFC 9293", "3.10.7.4", "the send window should be updated if SND.WL1 < SEG.SEQ or ...")
@@ -366,9 +366,9 @@ def test_an_old_segment_does_not_bring_back_an_old_window(talk: Any) -> None:
     socket = talk.connected()
     talk.say("P.", 1, 1, b"x" * 10, window=5000)
     talk.say(".", 1, 1, window=9999)
-    assert socket.connection.tcb.sender.window == 5000
+    assert socket.connection.sender.window == 5000
     talk.say(".", 11, 1, window=7000)
-    assert socket.connection.tcb.sender.window == 7000
+    assert socket.connection.sender.window == 7000
 
 
 @clause("RFC 9293", "3.10.7.4", "... or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK), set SND.WND <- SEG.WND")
@@ -377,7 +377,7 @@ def test_a_window_that_is_smaller_by_what_was_acknowledged_is_taken(talk: Any) -
     talk.say(".", 1, 1, window=5000)
     talk.do(lambda now: socket.send(b"abc", now))
     talk.say(".", 1, 4, window=2000)
-    assert socket.connection.tcb.sender.window == 2000
+    assert socket.connection.sender.window == 2000
 
 
 @clause(
@@ -388,8 +388,8 @@ def test_text_after_the_fin_is_ignored(talk: Any, state: State) -> None:
     socket = talk.in_state(state)
     snd, rcv = NEXT[state]
     talk.say("P.", rcv, snd - (state is not State.CLOSE_WAIT), b"more")
-    assert socket.connection.tcb.receiver.unread == 0
-    assert socket.connection.tcb.receiver.nxt - socket.connection.tcb.receiver.irs == rcv
+    assert socket.connection.receiver.unread == 0
+    assert socket.connection.receiver.nxt - socket.connection.receiver.irs == rcv
 
 
 @clause("RFC 9293", "3.10.7.4", "segments with higher beginning sequence numbers SHOULD be held for later processing")
@@ -553,7 +553,7 @@ def test_a_full_receiver_opens_its_window_in_one_go(talk: Any) -> None:
         talk.say(".", at, 1, b"x" * size)
         at += size
     talk.wait(SECOND)
-    assert socket.connection.tcb.receiver.remaining() < 1460
+    assert socket.connection.receiver.remaining() < 1460
     socket.receive(10, talk.now)
     talk.flush()
     assert talk.told() == []

@@ -15,6 +15,7 @@ from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack import Socket
 from lastack.stack.timewait import Rows
+from lastack.tcp.connection import Connection
 from lastack.tcp.flight import Flight, Sent
 from lastack.tcp.reassembly import Reassembly
 from lastack.tcp.receiver import Receiver
@@ -22,8 +23,7 @@ from lastack.tcp.recovery import RECOVERY, Recovery
 from lastack.tcp.rtt import Rtt
 from lastack.tcp.send_buffer import SendBuffer
 from lastack.tcp.sender import Sender
-from lastack.tcp.tcb import Tcb
-from lastack.tcp.timers import NEVER, Timers
+from lastack.tcp.timers import NEVER
 from lastack.wire import Segment
 from lastack.wire.flags import ACK
 
@@ -32,7 +32,7 @@ from .world import PORTS, Life, Pinned, Side, World
 _RTO: Final[Nanos] = SECOND
 
 _PARTS: Final[dict[type, tuple[str, ...]]] = {
-    Tcb: ("sender", "receiver", "timers"),
+    Connection: ("sender", "receiver"),
     Sender: ("buffer", "flight", "recovery", "rtt", "control"),
     Recovery: (),
     Receiver: (),
@@ -41,8 +41,13 @@ _PARTS: Final[dict[type, tuple[str, ...]]] = {
 
 _TIMES: Final[dict[type, dict[str, Nanos]]] = {
     # How long ago still makes a difference, in ns.
-    Tcb: {"lingers_until": NEVER, "oow_at": 500 * MILLISECOND},
-    Timers: {"retransmit": NEVER, "delayed_ack": NEVER, "keepalive": NEVER},
+    Connection: {
+        "retransmit_at": NEVER,
+        "delayed_ack_at": NEVER,
+        "keepalive_at": NEVER,
+        "lingers_until": NEVER,
+        "oow_at": 500 * MILLISECOND,
+    },
     Receiver: {"last_data_at": 2 * _RTO},
     Sent: {"sent_at": _RTO},
 }
@@ -50,7 +55,9 @@ _TIMES: Final[dict[type, dict[str, Nanos]]] = {
 
 _DEAD: Final[dict[type, frozenset[str]]] = {
     # Shared with all states, statistics, or told apart by other fields: `bit` is `state`; challenges are not limited.
-    Tcb: frozenset({"settings", "options", "counters", "observer", "tally", "bit", "replies", "number", "challenges"}),
+    Connection: frozenset(
+        {"settings", "options", "counters", "observer", "tally", "bit", "replies", "number", "challenges"}
+    ),
     # Idle restart, keepalive and user time-outs are off; Sender.retransmits and first_retransmit_at count.
     # What an ACK came to is of no use after it.
     Sender: frozenset({"last_sent_at", "heard_at", "active_at", "total_retransmits", "first_retransmit_at", "_acked"}),
@@ -122,7 +129,7 @@ def _read_undo(recovery: Recovery, stamped: bool, now: Nanos) -> tuple[Any, ...]
 
 
 def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     sender, receiver = tcb.sender, tcb.receiver
     out.append((socket.requesting, socket.accepted, socket.counted_orphan, socket.queued))
     _read(tcb, now, out)

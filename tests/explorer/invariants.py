@@ -56,7 +56,7 @@ def marks(world: World) -> tuple[Marks | None, Marks | None]:
 
 def _marks(side: Side) -> Marks | None:
     for socket in side.stack.host.sockets.values():
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         return Marks(tcb.number, tcb.sender.una, tcb.sender.nxt, tcb.receiver.nxt)
     return None
 
@@ -102,7 +102,7 @@ def _patience(world: World, move: Move) -> None:
 
 def _sequence(socket: Socket) -> None:
     """RFC 9293 3.3.1: SND.UNA <= SND.NXT <= what was queued, and RCV.NXT within what was announced."""
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     sender, receiver = tcb.sender, tcb.receiver
     last = sender.buffer.end + (1 if sender.fin_queued else 0)
     if not sender.iss <= sender.una <= sender.nxt <= max(last, sender.iss + 1):
@@ -123,7 +123,7 @@ def _sequence(socket: Socket) -> None:
 
 
 def _never_back(socket: Socket, before: Marks | None) -> None:
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     if before is None or before.number != tcb.number:
         return
     now = Marks(tcb.number, tcb.sender.una, tcb.sender.nxt, tcb.receiver.nxt)
@@ -154,7 +154,7 @@ def _timer_is_armed(side: Side) -> None:
     if side.stack.deadline() != first:
         raise Broken(f"the stack wakes at {side.stack.deadline()}, its connections at {first}")
     for socket in host.sockets.values():
-        if socket.connection.tcb.sender.flight.count and socket.connection.tcb.timers.retransmit == NEVER:
+        if socket.connection.sender.flight.count and socket.connection.retransmit_at == NEVER:
             raise Broken("something is out and no timer watches it")
 
 
@@ -178,7 +178,7 @@ def _pair(side: Side, life: Life, other: Side, peer: Life) -> None:
 def _numbers(side: Side, life: Life) -> tuple[int, int, int]:
     """SND.UNA, SND.NXT and RCV.NXT as on the wire, of a connection or of the row that is left of it."""
     assert life.socket is not None
-    host, tcb = side.stack.host, life.socket.connection.tcb
+    host, tcb = side.stack.host, life.socket.connection
     if host.sockets.get(life.socket.key) is life.socket:
         return tcb.sender.una & MASK, tcb.sender.nxt & MASK, tcb.receiver.nxt & MASK
     wait = host.four.load(host.four.find(life.socket.key))

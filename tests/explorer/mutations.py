@@ -111,7 +111,7 @@ def _poll_changes_its_mind(patch: Patch) -> None:
     acknowledgement = output._acknowledgement
 
     def wrong(tcb: Tcb, now: Nanos) -> Segment | None:
-        armed = tcb.timers.delayed_ack != NEVER
+        armed = tcb.delayed_ack_at != NEVER
         return tcb.segment(tcb.sender.nxt, ACK, b"", now) if armed else acknowledgement(tcb, now)
 
     patch.setattr(output, "_acknowledgement", wrong)
@@ -121,7 +121,7 @@ def _timer_lost_in_the_schedule(patch: Patch) -> None:
     arm = schedule.Schedule.arm
 
     def wrong(self: schedule.Schedule, socket: sock.Socket, at: Nanos) -> None:
-        if socket.connection.tcb.state is not State.LAST_ACK:
+        if socket.connection.state is not State.LAST_ACK:
             arm(self, socket, at)
 
     patch.setattr(schedule.Schedule, "arm", wrong)

@@ -33,7 +33,7 @@ def next_action(world: World, closing: bool) -> Action | None:
         life = side.life
         if life is None or life.socket is None or not life.accepted or life.closed:
             continue
-        if not world.scenario.reads_at_once and life.socket.connection.tcb.receiver.unread:
+        if not world.scenario.reads_at_once and life.socket.connection.receiver.unread:
             return Action("read", side.index)
         if closing:
             return Action("close", side.index)

@@ -43,7 +43,7 @@ def classify(world: World) -> str | None:
 
 
 def _unread(life: Life) -> int:
-    return 0 if life.socket is None or life.closed else life.socket.connection.tcb.receiver.unread
+    return 0 if life.socket is None or life.closed else life.socket.connection.receiver.unread
 
 
 def _half_open(world: World) -> str:
@@ -59,6 +59,6 @@ def _half_open(world: World) -> str:
 
 def _has_nothing_to_do(side: Side) -> None:
     for socket in side.stack.host.sockets.values():
-        sender = socket.connection.tcb.sender
+        sender = socket.connection.sender
         if sender.flight.count or sender.unsent or sender.fin_unsent():
             raise Broken(f"{'AB'[side.index]} has something to send and no timer")

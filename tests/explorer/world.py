@@ -251,7 +251,7 @@ class World:
         waits = self.scenario.follows == side.index and not life.eof
         if side.sends and not life.shut and state in (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_SENT):
             calls.append("send")
-        if not self.scenario.reads_at_once and life.socket.connection.tcb.receiver.unread:
+        if not self.scenario.reads_at_once and life.socket.connection.receiver.unread:
             calls.append("read")
         if not waits:
             half = not life.shut and state is not State.SYN_SENT and state is not State.CLOSED
@@ -301,7 +301,7 @@ class World:
                 life.end = Life.IN_ORDER if orderly else Life.BROKEN
         for side in self.sides:
             for life in side.lives:
-                if life.end and life.socket is not None and not life.socket.connection.tcb.receiver.unread:
+                if life.end and life.socket is not None and not life.socket.connection.receiver.unread:
                     life.socket = None
         return moves
 

@@ -107,8 +107,8 @@ def test_a_full_syn_queue_drops_or_sends_cookies(cookies: int) -> None:
         assert there.receive() == b"by cookie"
         assert counters["TCPReqQFullDoCookies"] >= 6
         assert counters["SyncookiesRecv"] == 1
-        assert there.socket.connection.tcb.scaling
-        assert there.socket.connection.tcb.sack
+        assert there.socket.connection.scaling
+        assert there.socket.connection.sack
     else:
         assert here.state is State.SYN_SENT
         assert counters["TCPReqQFullDrop"] >= 6
@@ -120,7 +120,7 @@ def test_a_forged_cookie_is_reset() -> None:
     sim, client, server = network(settings(tcp_syncookies=2))
     server.listen(80)
     here = client.connect("10.0.0.2", 80)
-    here.socket.connection.tcb.sender.nxt += 0
+    here.socket.connection.sender.nxt += 0
     sim.run(at_most=100 * MILLISECOND)
     assert server.counters()["SyncookiesRecv"] == 1
     server.stack.host.sockets.clear()
@@ -398,10 +398,10 @@ def test_recycling_locks_out_the_slower_clock_behind_a_nat() -> None:
     here.close()
     sim.run(at_most=5 * SECOND)
     other = client.connect("10.0.0.2", 80)
-    other.socket.connection.tcb.ts_offset -= 100_000
+    other.socket.connection.ts_offset -= 100_000
     sim.run(at_most=100 * MILLISECOND)
     again = client.connect("10.0.0.2", 80)
-    again.socket.connection.tcb.ts_offset -= 100_000
+    again.socket.connection.ts_offset -= 100_000
     sim.run(at_most=3 * SECOND)
     assert again.state is State.SYN_SENT
     assert server.counters()["PAWSPassive"] >= 1

@@ -320,9 +320,9 @@ class BlockingSocket(Application):
     def _open(self) -> bool | None:
         if self.socket.state in _OPENING:
             return None
-        error = self.socket.connection.tcb.error
+        error = self.socket.connection.error
         if error is not None:
-            self.socket.connection.tcb.error = None
+            self.socket.connection.error = None
             raise CallError("the connection was not opened", error)
         return True
 

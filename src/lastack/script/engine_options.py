@@ -81,7 +81,7 @@ def _set(file: File, level: int, name: int, value: int, now: Nanos) -> None:
             file.socket.set_keepalive(bool(value), now)
         elif attribute == "tcp_keepidle" and file.options.so_keepalive:
             # What is over of the idle time counts (tcp_sock_set_keepidle_locked).
-            file.socket.set_keepalive(True, file.socket.connection.tcb.sender.heard_at)
+            file.socket.set_keepalive(True, file.socket.connection.sender.heard_at)
         # A push of what Nagle's algorithm or the cork held back.
         file.socket.schedule.touch(file.socket)
 
@@ -89,9 +89,9 @@ def _set(file: File, level: int, name: int, value: int, now: Nanos) -> None:
 def get_option(file: File, level: int, name: int, settings: Settings, now: Nanos) -> int | bytes | tuple[int, ...]:
     """getsockopt(). Raises OSError."""
     if (level, name) == (_SOCKET, SYMBOLS["SO_ERROR"]):
-        error = "" if file.socket is None else file.socket.connection.tcb.error
+        error = "" if file.socket is None else file.socket.connection.error
         if file.socket is not None:
-            file.socket.connection.tcb.error = None
+            file.socket.connection.error = None
             file.connecting = file.connecting and not error
         return ERRNO[error] if error else 0
     if (level, name) == (_SOCKET, SYMBOLS["SO_LINGER"]):

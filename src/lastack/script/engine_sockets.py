@@ -200,7 +200,7 @@ class EngineSockets(Sockets):
             if not file.shut:
                 file.shut = True
                 file.socket.close(self._clock())
-            if file.blocking and file.socket.connection.tcb.lingers_until != NEVER:
+            if file.blocking and file.socket.connection.lingers_until != NEVER:
                 raise Blocks
         self._forget(fd)
         return 0
@@ -234,7 +234,7 @@ class EngineSockets(Sockets):
 
     def ioctl(self, fd: int, request: int) -> int:
         """SIOCINQ, SIOCOUTQ, SIOCOUTQNSD."""
-        tcb = connected(self._file(fd)).connection.tcb
+        tcb = connected(self._file(fd)).connection
         if request == SYMBOLS["SIOCINQ"]:
             ahead = _ahead(tcb)
             return ahead if 0 <= ahead < tcb.receiver.unread else tcb.receiver.unread
@@ -280,7 +280,7 @@ class EngineSockets(Sockets):
         if isinstance(file, PipeEnd):
             return events, (events, file.pipe.moved)
         if isinstance(file, File) and file.socket is not None:
-            return events, (events, file.socket.connection.tcb.receiver.nxt)
+            return events, (events, file.socket.connection.receiver.nxt)
         return events, (events, len(file.listener) if isinstance(file, File) and file.listener is not None else 0)
 
     def pipe(self) -> tuple[int, int]:
@@ -314,7 +314,7 @@ class EngineSockets(Sockets):
             return _IN if len(file.listener) else 0
         if file.socket is None:
             return _OUT | _HUP
-        tcb = file.socket.connection.tcb
+        tcb = file.socket.connection
         if tcb.state is State.SYN_SENT:
             return 0
         gone = tcb.state is State.CLOSED
@@ -357,7 +357,7 @@ class EngineSockets(Sockets):
         return file
 
     def _raise_error(self, socket: Socket) -> None:
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if tcb.error is not None:
             error, tcb.error = tcb.error, None
             raise failed(error)
@@ -389,7 +389,7 @@ def _ahead(tcb: Tcb) -> int:
 
 def _peek(socket: Socket, limit: int) -> bytes:
     """What receive() would give, left where it is."""
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     data, ahead = b"".join(tcb.receiver.chunks or ()), _ahead(tcb)
     return data[1:][:limit] if ahead == 0 else data[: min(limit, ahead)] if ahead > 0 else data[:limit]
 

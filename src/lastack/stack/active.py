@@ -30,11 +30,14 @@ def connect(
     remote, remote_port = address_bytes(to[0]), to[1]
     address = _source(host, remote) if local is None else address_bytes(local[0])
     port, key, isn = _four_tuple(host, address, remote, remote_port, options, local, now)
-    isn = isn or options.tcp_queue_seq or host.secrets.initial(key, now)
+    if not isn:
+        isn = options.tcp_queue_seq
+    if not isn:
+        isn = host.secrets.initial(key, now)
     connection = host.connection(options, address, remote, port, remote_port, isn, now)
     socket = Socket(connection, key, address, remote, host.schedule, None)
     host.enter(socket, port, options.so_reuseaddr)
-    calls.open_active(connection.tcb, now)
+    calls.open_active(connection, now)
     return socket
 
 

@@ -11,7 +11,7 @@ from lastack.tcp.connection import Connection
 from lastack.tcp.counters import Counters
 from lastack.tcp.observer import Observer
 from lastack.tcp.settings import Settings, SocketOptions
-from lastack.tcp.tcb import CLOSED_BIT, Tcb
+from lastack.tcp.tcb import CLOSED_BIT
 from lastack.wire.packet import Packet
 from lastack.wire.segment import Segment
 from lastack.wire.seq import MASK
@@ -77,12 +77,12 @@ class Host:
         mtu = self.paths.mtu(remote, self.settings.mtu, now)
         mss = mtu - (40 if len(local) == 4 else 60)
         offset = self.secrets.timestamp_offset(local, remote)
-        tcb = Tcb(self.settings, options, self.counters, local_port, remote_port, isn, mss, offset, now)
+        made = Connection(self.settings, options, self.counters, local_port, remote_port, isn, mss, offset, now)
         self.numbers += 1
-        tcb.number = self.numbers
-        tcb.observer = self.observer
-        tcb.challenges = self.challenges
-        return Connection(tcb)
+        made.number = self.numbers
+        made.observer = self.observer
+        made.challenges = self.challenges
+        return made
 
     def enter(self, socket: Socket, port: int, reuse: bool) -> None:
         """A new connection: it can be found, keeps its port, and has something to send."""
@@ -103,7 +103,7 @@ class Host:
         if self.observer is None:
             return
         for socket in self.sockets.values():
-            tcb = socket.connection.tcb
+            tcb = socket.connection
             self.observer.moved(tcb.number, tcb.state, State.CLOSED, cause, now)
         for rows in (self.four, self.six):
             for row in rows.rows():
@@ -112,7 +112,7 @@ class Host:
 
     def settle(self, socket: Socket, now: Nanos) -> None:
         """Nothing more is to be sent for it at present: see what else became of it."""
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if tcb.orphan and not socket.counted_orphan and self.sockets.get(socket.key) is socket:
             socket.counted_orphan = True
             self.orphans += 1
@@ -135,7 +135,7 @@ class Host:
             return
         del self.sockets[socket.key]
         self.schedule.cancel(socket)
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if socket.counted_orphan:
             self.orphans -= 1
         if socket.requesting and socket.listener is not None:
@@ -149,7 +149,7 @@ class Host:
 
     def wait(self, socket: Socket, now: Nanos) -> None:
         """Turn it into a row (tcp_time_wait), unless there are too many already: then nothing is left of it."""
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if self.four.count + self.six.count >= self.settings.tcp_max_tw_buckets:
             self.counters.TCPTimeWaitOverflow += 1
             self.ports.release(socket.local, tcb.local_port, socket.reuse)

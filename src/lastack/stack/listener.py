@@ -92,7 +92,7 @@ class Listener:
         """It leaves the SYN queue, one way or another."""
         socket.requesting = False
         self.requests -= 1
-        if not socket.connection.tcb.sender.retransmits:
+        if not socket.connection.sender.retransmits:
             self.young -= 1
 
     def timed_out(self, socket: Socket, settings: Settings) -> None:
@@ -100,7 +100,7 @@ class Listener:
 
         Half of a crowded queue is kept for the young: the more of the others there are, the sooner they give up.
         """
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         retries = self.options.tcp_syncnt or settings.tcp_synack_retries
         if 2 * self.requests > max(8, self.limit):
             young = 2 * self.young
@@ -137,7 +137,7 @@ class Listener:
 
     def admit_ack(self, socket: Socket, segment: Segment, settings: Settings, counters: Counters) -> Admission:
         """What becomes of a segment for a connection in SYN_RECEIVED (tcp_check_req)."""
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if segment.flags & (SYN | RST) or not segment.flags & ACK:
             return Admission.TAKE
         bare = add(segment.seq, segment.length) == tcb.receiver.nxt & 0xFFFF_FFFF

@@ -59,18 +59,18 @@ def unlisten(host: Host, listener: Listener, now: Nanos) -> None:
         del host.listeners[listener.port]
     for socket in list(host.sockets.values()):
         if socket.listener is listener and not socket.accepted:
-            if socket.connection.tcb.state is State.SYN_RECEIVED:
-                socket.connection.tcb.end(CloseKind.UNSEEN, "listener closed", now)
+            if socket.connection.state is State.SYN_RECEIVED:
+                socket.connection.end(CloseKind.UNSEEN, "listener closed", now)
             else:
                 socket.abort(now)
-                socket.connection.tcb.orphan = True
+                socket.connection.orphan = True
             host.schedule.touch(socket)
 
 
 def accept(host: Host, listener: Listener) -> Socket | None:
     """The next established connection of a listener, or None. What happened to it so far is told now."""
     socket = listener.accept()
-    if socket is not None and socket.connection.tcb.events:
+    if socket is not None and socket.connection.events:
         host.schedule.notice(socket)
     return socket
 
@@ -104,10 +104,10 @@ def on_syn(host: Host, listener: Listener, packet: Packet, segment: Segment, key
         return
     options = listener.options.copy()
     connection = _connection(host, options, packet, segment, isn or host.secrets.initial(key, now), now)
-    calls.open_passive(connection.tcb, segment, now)
+    calls.open_passive(connection, segment, now)
     listener.asked(_enter(host, listener, connection, packet, key))
-    connection.tcb.tally.segments_in += 1
-    connection.tcb.tally.syn_in += 1
+    connection.tally.segments_in += 1
+    connection.tally.syn_in += 1
 
 
 def _connection(
@@ -127,7 +127,7 @@ def _recycled(host: Host, source: bytes, segment: Segment, now: Nanos) -> bool:
 
 
 def _enter(host: Host, listener: Listener, connection: Connection, packet: Packet, key: bytes) -> Socket:
-    connection.tcb.listener = listener.port
+    connection.listener = listener.port
     socket = Socket(connection, key, packet.destination, packet.source, host.schedule, listener)
     host.enter(socket, listener.port, listener.options.so_reuseaddr)
     return socket
@@ -138,9 +138,8 @@ def _send_cookie(host: Host, listener: Listener, packet: Packet, segment: Segmen
     isn = host.cookies.make(key, segment, now)
     connection = _connection(host, listener.options.copy(), packet, segment, isn, now)
     host.numbers -= 1
-    tcb = connection.tcb
-    tcb.observer = None
-    calls.open_passive(tcb, segment, now)
+    connection.observer = None
+    calls.open_passive(connection, segment, now)
     answer = connection.poll(now)
     if answer is None:
         return
@@ -170,7 +169,7 @@ def on_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, 
     host.counters.SyncookiesRecv += 1
     connection = _connection(host, listener.options.copy(), packet, segment, (segment.ack - 1) & MASK, now)
     syn = host.cookies.recall(segment, mss)
-    calls.open_by_cookie(connection.tcb, syn, now)
+    calls.open_by_cookie(connection, syn, now)
     socket = _enter(host, listener, connection, packet, key)
     _queue_accept(host, listener, socket)
     connection.on_segment(segment, now)
@@ -179,7 +178,7 @@ def on_cookie(host: Host, listener: Listener, packet: Packet, segment: Segment, 
 
 def on_request(host: Host, socket: Socket, listener: Listener, packet: Packet, segment: Segment, now: Nanos) -> None:
     """A segment for a connection that is still in the SYN queue."""
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     verdict = request.arrive(tcb, segment, now)
     if verdict is Verdict.REPEAT:
         handshake.repeat(tcb, now)
@@ -207,7 +206,7 @@ def on_request(host: Host, socket: Socket, listener: Listener, packet: Packet, s
 
 def on_complaint(host: Host, socket: Socket, problem: Problem, seq: int, now: Nanos) -> None:
     """An ICMP error quotes our SYN,ACK: what will not pass soon ends the request, silently (tcp_req_err)."""
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     if seq != tcb.sender.iss & MASK:
         host.counters.OutOfWindowIcmps += 1
     elif problem in _ENDS_REQUESTS:

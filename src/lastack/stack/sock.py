@@ -58,7 +58,7 @@ class Socket:
         listener: Listener | None,
     ) -> None:
         self.connection = connection
-        self.number: i64 = connection.tcb.number
+        self.number: i64 = connection.number
         self.key = key
         self.local = local
         self.remote = remote
@@ -88,12 +88,12 @@ class Socket:
     @property
     def state(self) -> State:
         """The connection's state; `Stack.state_of` also knows when TIME_WAIT is over."""
-        return self.connection.tcb.state
+        return self.connection.state
 
     @property
     def options(self) -> SocketOptions:
         """The socket's options, to be set at any time."""
-        return self.connection.tcb.options
+        return self.connection.options
 
     @property
     def local_endpoint(self) -> Endpoint:
@@ -114,7 +114,7 @@ class Socket:
     def receive(self, limit: int, now: Nanos) -> bytes | None:
         """Octets in order; None: nothing yet; empty: end of file. Raises CallError."""
         data = self.connection.receive(limit, now)
-        if data and self.connection.tcb.receiver.acks_owed:
+        if data and self.connection.receiver.acks_owed:
             self.schedule.touch(self)
         return data
 
@@ -153,7 +153,7 @@ class Socket:
 
     def take_event(self) -> int:
         """The same as a plain number (`tcp.events`); 0: there is none."""
-        tcb = self.connection.tcb
+        tcb = self.connection
         event = tcb.events & -tcb.events
         tcb.events ^= event
         return event

@@ -90,7 +90,7 @@ class Stack:
             else:
                 socket.connection.on_segment(segment, now)
             host.schedule.touch(socket)
-            if socket.accepted and socket.connection.tcb.events:
+            if socket.accepted and socket.connection.events:
                 # At once, so that an owner can answer before an ACK leaves alone.
                 host.schedule.notice(socket)
         elif packet.destination in host.addresses:
@@ -145,7 +145,7 @@ class Stack:
             host.schedule.touch(socket)
             return
         mtu = message.mtu
-        sender = socket.connection.tcb.sender
+        sender = socket.connection.sender
         if message.problem is Problem.TOO_BIG and sender.una <= expand(quote.seq, sender.una) <= sender.nxt:
             mtu = host.paths.learn(quote.destination, mtu, now)
         headers = 40 if len(socket.local) == 4 else 60
@@ -272,7 +272,7 @@ class Stack:
             if not socket.accepted:
                 schedule.told(socket)
                 return socket
-            if socket.connection.tcb.events:
+            if socket.connection.events:
                 return socket
             schedule.told(socket)
             socket = schedule.news
@@ -292,7 +292,7 @@ class Stack:
 
     def state_of(self, socket: Socket) -> State:
         """A socket's state, also after it became a row: TIME_WAIT ends, and FIN_WAIT_2 may become TIME_WAIT."""
-        tcb = socket.connection.tcb
+        tcb = socket.connection
         if not tcb.leaving:
             return tcb.state
         if self.host.sockets.get(socket.key) is socket:

@@ -58,16 +58,16 @@ def _named(local: bytes, remote: bytes, local_port: int, remote_port: int) -> di
 
 
 def _live(socket: Socket, now: Nanos) -> dict[str, int | tuple[int, int] | None]:
-    tcb = socket.connection.tcb
+    tcb = socket.connection
     tally = tcb.tally
     sender, receiver = tcb.sender, tcb.receiver
     fin = sender.fin_queued and not tcb.bit & SYN_STATES
     row = _named(socket.local, socket.remote, tcb.local_port, tcb.remote_port)
     timer, at = Timer.OFF, NEVER
-    if tcb.timers.retransmit != NEVER:
-        timer, at = _TIMER[tcb.timers.purpose], tcb.timers.retransmit
-    elif tcb.timers.keepalive != NEVER:
-        timer, at = Timer.KEEPALIVE, tcb.timers.keepalive
+    if tcb.retransmit_at != NEVER:
+        timer, at = _TIMER[tcb.armed_for], tcb.retransmit_at
+    elif tcb.keepalive_at != NEVER:
+        timer, at = Timer.KEEPALIVE, tcb.keepalive_at
     row.update(
         id=tcb.number,
         opened_by=int(Closer.LOCAL if tcb.active else Closer.REMOTE),

@@ -220,7 +220,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         sender.window = window
         handshake.established(tcb, "rcv ACK of SYN", now)
     sender.probes = 0
-    if tcb.waiting_room or acked.fin or tcb.timers.purpose == PROBE:
+    if tcb.waiting_room or acked.fin or tcb.armed_for == PROBE:
         _after_acknowledge(tcb, acked, bool(segment.flags & FIN), now)
     return not tcb.bit & GONE
 
@@ -259,7 +259,7 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
     flight = sender.flight
     if acked.advanced and flight.count and flight.first().sacked:
         # The receiver may have gone back on its word (RFC 2018 8), and is soon asked (tcp_check_sack_reneging).
-        tcb.timers.arm(RETRANSMIT, now + max(sender.rtt.smoothed // 2, 10 * MILLISECOND))
+        tcb.arm(RETRANSMIT, now + max(sender.rtt.smoothed // 2, 10 * MILLISECOND))
         recovery.doubt(acked.segments)
         return
     undo = recovery.undo
@@ -334,7 +334,7 @@ def _after_acknowledge(tcb: Tcb, acked: Acked, fin: bool, now: Nanos64) -> None:
     if tcb.waiting_room and acked.octets and 3 * sender.room() > sender.capacity:
         tcb.waiting_room = False
         tcb.events |= events.WRITABLE
-    if tcb.timers.purpose == PROBE:
+    if tcb.armed_for == PROBE:
         output.window_opened(tcb, now)
     if acked.fin and tcb.bit & _FIN_OUT:
         fin_acknowledged(tcb, fin, now)

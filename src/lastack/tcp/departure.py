@@ -74,7 +74,7 @@ def fin_acknowledged(tcb: Tcb, fin: bool, now: Nanos64) -> None:
             tcb.end(CloseKind.RESET_SENT, _NO_WAIT, now)
         elif fin and fin_wait_2_time(tcb) <= _ROW:
             # Its FIN may be one that was had before; a row would take it for the one that is waited for.
-            tcb.timers.keepalive = now + fin_wait_2_time(tcb)
+            tcb.keepalive_at = now + fin_wait_2_time(tcb)
         else:
             orphaned_in_fin_wait_2(tcb, now)
     elif state is CLOSING:
@@ -115,7 +115,7 @@ def orphaned_in_fin_wait_2(tcb: Tcb, now: Nanos64) -> None:
     if wait == NEVER:
         return
     if wait > _ROW:
-        tcb.timers.keepalive = now + wait - _ROW
+        tcb.keepalive_at = now + wait - _ROW
     else:
         tcb.leave(wait)
 

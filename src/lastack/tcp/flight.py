@@ -38,6 +38,9 @@ class Sent:
 class Flight:
     """The records of what is out: those of `records` from `head` on. What is before is gone, and shifted out in bulk.
 
+    Where nothing is out, the place of a first one is kept: mostly there is one segment out, and then none, and a list
+    that is emptied gives its memory back only to ask for it again.
+
     `count`: how many are out; `sacked`, `lost`, `resent`: how many of them are.
     """
 
@@ -55,16 +58,21 @@ class Flight:
 
     def add(self, sent: Sent) -> None:
         """It is the last of those that are out."""
-        self.records.append(sent)
+        if self.head and not self.count:
+            self.records[0] = sent
+            self.head = 0
+        else:
+            self.records.append(sent)
         self.count += 1
 
     def drop(self, gone: i64) -> None:
         """The first so many are acknowledged."""
         self.count -= gone
         self.head += gone
-        if not self.count:
-            self.records.clear()
-            self.head = 0
+        if not self.count and self.head:
+            if self.head > 1:
+                del self.records[1:]
+            self.head = 1
         elif self.head >= _SHIFTED and self.head > self.count:
             del self.records[: self.head]
             self.head = 0

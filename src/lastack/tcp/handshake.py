@@ -62,7 +62,7 @@ def repeat(tcb: Tcb, now: Nanos64) -> None:
     sent = tcb.sender.flight.first()
     if not sent.lost or sent.resent:
         tcb.sender.flight.mark_lost(sent)
-    tcb.timers.arm(RETRANSMIT, now + tcb.sender.rtt.rto)
+    tcb.arm(RETRANSMIT, now + tcb.sender.rtt.rto)
 
 
 def established(tcb: Tcb, cause: str, now: Nanos64) -> None:
@@ -87,4 +87,4 @@ def established(tcb: Tcb, cause: str, now: Nanos64) -> None:
         # shutdown() came while the handshake was under way (RFC 9293 3.10.4, SYN-RECEIVED).
         tcb.move(FIN_WAIT_1, "CLOSE", now)
     if tcb.options.so_keepalive:
-        tcb.timers.keepalive = now + keepalive_idle(tcb.settings, tcb.options)
+        tcb.keepalive_at = now + keepalive_idle(tcb.settings, tcb.options)

@@ -20,7 +20,7 @@ def window_scale(settings: Settings, options: SocketOptions) -> int:
     """The shift to offer: as much as the largest buffer will ever need (tcp_select_initial_window)."""
     if not settings.tcp_window_scaling:
         return 0
-    space = options.so_rcvbuf or settings.tcp_rmem[2]
+    space: int = options.so_rcvbuf or settings.tcp_rmem[2]
     scale = space.bit_length() - 16
     if scale > LARGEST_SCALE:
         return LARGEST_SCALE

@@ -169,7 +169,7 @@ def _again(tcb: Tcb, sent: Sent, now: Nanos64, probe: bool = False) -> Segment:
     _count_again(tcb)
     fin = sent.flags & FIN
     payload = sender.buffer.read(sent.seq, sent.end - sent.seq - fin)
-    if tcb.timers.retransmit == NEVER:
+    if tcb.retransmit_at == NEVER:
         _arm_retransmit(tcb, now)
     return tcb.segment(sent.seq, sent.flags & (FIN | PSH), payload, now)
 
@@ -192,7 +192,7 @@ def _new(tcb: Tcb, now: Nanos64) -> Segment | None:
         sender.note_use(True)
         return None
     if not fin and (octets == 0 or not _worth_sending(tcb, octets, unsent, size)):
-        if not sender.flight.count and tcb.timers.retransmit == NEVER:
+        if not sender.flight.count and tcb.retransmit_at == NEVER:
             _arm_probe(tcb, now)
         return None
     if not sender.flight.count:
@@ -232,10 +232,9 @@ def _first(tcb: Tcb, octets: i64, size: i64, fin: bool, last: bool, now: Nanos64
     segment = tcb.segment(seq, flags, payload, now)
     if octets > size:
         segment.gso = size
-    timers = tcb.timers
     # One by one, and not as a set: this is asked with every segment.
-    waits = timers.purpose == RETRANSMIT or timers.purpose == REORDER  # noqa: PLR1714
-    if not waits or timers.retransmit == NEVER or _may_probe_tail(tcb):
+    waits = tcb.armed_for == RETRANSMIT or tcb.armed_for == REORDER  # noqa: PLR1714
+    if not waits or tcb.retransmit_at == NEVER or _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
     return segment
 
@@ -301,8 +300,8 @@ def _acknowledgement(tcb: Tcb, now: Nanos64) -> Segment | None:
     """An ACK alone, now or when its time has come."""
     receiver = tcb.receiver
     if not receiver.ack_at_once():
-        if tcb.timers.delayed_ack == NEVER:
-            tcb.timers.delayed_ack = now + receiver.delay_for(tcb.sender.rtt.smoothed)
+        if tcb.delayed_ack_at == NEVER:
+            tcb.delayed_ack_at = now + receiver.delay_for(tcb.sender.rtt.smoothed)
         return None
     owed = receiver.acks_owed
     segment = tcb.segment(tcb.sender.acceptable(receiver.scale), ACK, b"", now)
@@ -316,7 +315,7 @@ def _acknowledgement(tcb: Tcb, now: Nanos64) -> Segment | None:
 
 
 def _arm_retransmit(tcb: Tcb, now: Nanos64) -> None:
-    tcb.timers.arm(RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
+    tcb.arm(RETRANSMIT, now + bounded(tcb, tcb.sender.rtt.rto, now))
 
 
 def bounded(tcb: Tcb, timeout: Nanos64, now: Nanos64) -> Nanos64:
@@ -332,7 +331,7 @@ def _arm_probe(tcb: Tcb, now: Nanos64) -> None:
     """Nothing is out and nothing may leave: see whether the window has opened (RFC 9293 3.8.6.1)."""
     sender = tcb.sender
     wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, MOST_DOUBLINGS), tcb.settings.rto_max)
-    tcb.timers.arm(PROBE, now + wait)
+    tcb.arm(PROBE, now + wait)
 
 
 def _may_probe_tail(tcb: Tcb) -> bool:
@@ -352,7 +351,7 @@ def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
     sender = tcb.sender
     timeout = now + bounded(tcb, sender.rtt.rto, now)
     if not _may_probe_tail(tcb):
-        tcb.timers.arm(RETRANSMIT, timeout)
+        tcb.arm(RETRANSMIT, timeout)
         return
     smoothed = sender.rtt.smoothed
     if not smoothed:
@@ -362,18 +361,17 @@ def _arm_after_sending(tcb: Tcb, now: Nanos64) -> None:
     else:
         wait = 2 * smoothed + 2 * MILLISECOND
     # Where the time-out would come first the probe takes its place, and the time-out follows (tcp_schedule_loss_probe).
-    tcb.timers.arm(LOSS_PROBE, min(now + wait, timeout))
+    tcb.arm(LOSS_PROBE, min(now + wait, timeout))
 
 
 def window_opened(tcb: Tcb, now: Nanos64) -> None:
     """A window that was probed for may have opened: stop probing, or begin again (tcp_ack_probe)."""
-    timers = tcb.timers
     sender = tcb.sender
-    if timers.retransmit == NEVER or timers.purpose != PROBE:
+    if tcb.retransmit_at == NEVER or tcb.armed_for != PROBE:
         return
     waiting = sender.buffer.end - sender.nxt
     if sender.usable() >= min(waiting, sender.mss) + (1 if not waiting else 0):
-        timers.retransmit = NEVER
+        tcb.retransmit_at = NEVER
         sender.rtt.backoff = 0
     else:
         _arm_probe(tcb, now)
@@ -385,22 +383,21 @@ def rearm(tcb: Tcb, delivered: bool, now: Nanos64) -> None:
     `delivered`: it acknowledged or sacked something new.
     """
     sender = tcb.sender
-    timers = tcb.timers
     if not sender.flight.count:
-        if timers.purpose != PROBE:
-            timers.retransmit = NEVER
+        if tcb.armed_for != PROBE:
+            tcb.retransmit_at = NEVER
         return
     reorder_at = sender.recovery.reorder_at
     if reorder_at:
-        timers.arm(REORDER, reorder_at)
+        tcb.arm(REORDER, reorder_at)
     elif delivered and _may_probe_tail(tcb):
         _arm_after_sending(tcb, now)
-    elif timers.purpose == LOSS_PROBE and timers.retransmit != NEVER and _may_probe_tail(tcb):
+    elif tcb.armed_for == LOSS_PROBE and tcb.retransmit_at != NEVER and _may_probe_tail(tcb):
         # Nothing new was acknowledged: the probe comes when it was to come (FLAG_SET_XMIT_TIMER).
         return
-    elif timers.purpose != RETRANSMIT or timers.retransmit == NEVER:
+    elif tcb.armed_for != RETRANSMIT or tcb.retransmit_at == NEVER:
         # Count from when the first one out was sent (tcp_rto_delta_us).
-        timers.arm(RETRANSMIT, max(sender.flight.first().sent_at + sender.rtt.rto, now + 1))
+        tcb.arm(RETRANSMIT, max(sender.flight.first().sent_at + sender.rtt.rto, now + 1))
     elif delivered:
         _arm_retransmit(tcb, now)
 

@@ -55,7 +55,7 @@ class Receiver:
         "window",
     )
 
-    def __init__(self, settings: Settings, buffer: int, mss: i64) -> None:
+    def __init__(self, settings: Settings, buffer: i64, mss: i64) -> None:
         self.irs: Seq = 0
         self.nxt: Seq = 0
         self.acked: Seq = 0

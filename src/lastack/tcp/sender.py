@@ -89,7 +89,7 @@ class Sender:
         "wl1",
     )
 
-    def __init__(self, settings: Settings, iss: Seq, congestion: str, buffer: int) -> None:
+    def __init__(self, settings: Settings, iss: Seq, congestion: str, buffer: i64) -> None:
         self.iss: Seq = iss
         self.una: Seq = iss
         self.nxt: Seq = iss

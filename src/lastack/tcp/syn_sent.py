@@ -38,7 +38,7 @@ def _acceptable(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> bool:
     if not sender.una < ack <= sender.nxt:
         if not sender.retransmits and sender.flight.count:
             # Our RST ends what the peer has left of an old connection: the SYN need not wait for its time-out.
-            tcb.timers.arm(RETRANSMIT, now + _AT_ONCE)
+            tcb.arm(RETRANSMIT, now + _AT_ONCE)
     elif not _never_sent(tcb, segment, now):
         return True
     if not segment.flags & RST:
@@ -75,12 +75,12 @@ def _synchronize(tcb: Tcb, segment: Segment, ack: Seq, now: Nanos64) -> None:
         # It is a segment of its own, and no retransmission of ours; but it has nothing new for tcpOutSegs.
         tcb.counters.TcpOutSegs -= 1
         tcb.reply(output.syn(tcb, now))
-        tcb.timers.retransmit = now + sender.rtt.rto
+        tcb.retransmit_at = now + sender.rtt.rto
         return
     acked = sender.acknowledge(ack, (), now)
     if acked.rtt >= 0:
         sender.rtt.sample(acked.rtt, sender.una, sender.nxt, now)
-    tcb.timers.retransmit = NEVER
+    tcb.retransmit_at = NEVER
     handshake.established(tcb, "rcv SYN,ACK", now)
     receiver.acks_owed = 1
     if segment.payload or segment.flags & FIN:

@@ -20,7 +20,7 @@ from .observer import Observer
 from .receiver import Receiver
 from .sender import Sender
 from .settings import Settings, SocketOptions
-from .timers import NEVER, Timers
+from .timers import NEVER, RETRANSMIT
 
 _AFTER: Final = [bits(*(each.after for each in TRANSITIONS if each.before == state)) for state in range(max(State) + 1)]
 """By a state's number, the states that may follow it."""
@@ -107,19 +107,25 @@ class Tally:
             self.first_closer = LOCAL if out else REMOTE
 
 
-@final
 class Tcb:
-    """One connection. The steps of RFC 9293 3.10 are functions of it; its parts know nothing of it."""
+    """One connection. The steps of RFC 9293 3.10 are functions of it; its parts know nothing of it.
+
+    It has three timers, as in Linux: one for what is out, one for the delayed ACK, one for keeping watch. Each is the
+    instant at which it goes off, NEVER where it is off.
+    """
 
     __slots__ = (
         "active",
+        "armed_for",
         "bit",
         "challenges",
         "counters",
         "deferred",
+        "delayed_ack_at",
         "end_read",
         "error",
         "events",
+        "keepalive_at",
         "leaving",
         "lingers_until",
         "listener",
@@ -135,6 +141,7 @@ class Tcb:
         "receiver",
         "remote_port",
         "replies",
+        "retransmit_at",
         "sack",
         "scaling",
         "sender",
@@ -143,7 +150,6 @@ class Tcb:
         "soft_error",
         "state",
         "tally",
-        "timers",
         "timestamps",
         "ts_offset",
         "waiting_room",
@@ -161,20 +167,22 @@ class Tcb:
         ts_offset: i64,
         now: Nanos64,
     ) -> None:
-        self.settings = settings
-        self.options = options
-        self.counters = counters
+        self.settings, self.options, self.counters = settings, options, counters
         self.observer: Observer | None = None
         self.challenges: Challenges | None = None
         self.number = 0
         self.state: State = CLOSED
         self.bit: i64 = 1 << 7
-        self.local_port = local_port
-        self.remote_port = remote_port
+        self.local_port, self.remote_port = local_port, remote_port
         self.local_mss: i64 = min(mss, options.tcp_maxseg) if options.tcp_maxseg else mss
         self.sender = Sender(settings, iss, options.tcp_congestion, options.so_sndbuf)
         self.receiver = Receiver(settings, options.so_rcvbuf, self.local_mss)
-        self.timers = Timers()
+        self.retransmit_at: Nanos64 = NEVER
+        self.armed_for: i64 = RETRANSMIT
+        """What the first timer is for (icsk_pending)."""
+        self.delayed_ack_at: Nanos64 = NEVER
+        self.keepalive_at: Nanos64 = NEVER
+        """Keepalive; of an orphan in FIN_WAIT_2, what is left of its time; of one that lingers, the end of that."""
         self.tally = Tally(now)
         self.events: i64 = 0
         self.error: str | None = None
@@ -183,8 +191,6 @@ class Tcb:
         """Segments that are ready to leave, and go before anything else."""
         self.active = self.timestamps = self.sack = self.scaling = self.shut_read = False
         self.ts_offset: i64 = ts_offset
-        self.orphan = False
-        """close() was called: no process holds it any more."""
         self.listener = 0
         """The port of the listener it came in by, or 0."""
         self.leaving: Nanos64 = 0
@@ -198,8 +204,9 @@ class Tcb:
         """How often its SYN,ACK may be sent again, where its listener's queue is crowded; 0: as the settings say."""
         self.probe_due: i64 = 0
         """The probe that is to leave: WINDOW_PROBE, KEEPALIVE_PROBE; 0: none."""
-        self.end_read = self.waiting_room = False
-        """The owner has read the end of file; it found the send buffer full, and is to be told when there is room."""
+        self.orphan = self.end_read = self.waiting_room = False
+        """close() was called, and no process holds it any more; the owner has read the end of file; it found the send
+        buffer full, and is to be told when there is room."""
 
     def move(self, state: State, cause: str, now: Nanos64) -> None:
         """Go to another state, because of `cause`. Raises AssertionError where TRANSITIONS has no such way."""
@@ -214,7 +221,7 @@ class Tcb:
         self.bit = bit
         self.tally.since = now
         if bit & GONE:
-            self.timers.clear()
+            self.clear_timers()
             self.events |= events.CLOSED
         if self.observer is not None:
             self.observer.moved(self.number, before, state, cause, now)
@@ -241,8 +248,19 @@ class Tcb:
     def leave(self, duration: Nanos64) -> None:
         """Nothing more is needed of it than a row that waits for so long."""
         self.leaving = max(duration, 1)
-        self.timers.clear()
+        self.clear_timers()
         self.events |= events.CLOSED
+
+    def arm(self, purpose: i64, at: Nanos64) -> None:
+        """Set the first timer."""
+        self.armed_for = purpose
+        self.retransmit_at = at
+
+    def clear_timers(self) -> None:
+        """Switch all off."""
+        self.retransmit_at = NEVER
+        self.delayed_ack_at = NEVER
+        self.keepalive_at = NEVER
 
     def reply(self, segment: Segment) -> None:
         """Let a segment leave as it is."""
@@ -277,7 +295,7 @@ class Tcb:
             segment.ts_echo = receiver.ts_recent
         if self.sack and (receiver.reassembly is not None or receiver.duplicate is not None):
             self._report(segment)
-        self.timers.delayed_ack = NEVER
+        self.delayed_ack_at = NEVER
         return segment
 
     def _report(self, segment: Segment) -> None:

@@ -30,12 +30,11 @@ _KEEPS_ALIVE: Final[i64] = bits(
 
 def on_timeout(tcb: Tcb, now: Nanos64) -> None:
     """Everything whose time has come."""
-    timers = tcb.timers
-    if timers.delayed_ack <= now:
+    if tcb.delayed_ack_at <= now:
         _delayed_ack(tcb)
-    if timers.retransmit <= now:
-        purpose = timers.purpose
-        timers.retransmit = NEVER
+    if tcb.retransmit_at <= now:
+        purpose = tcb.armed_for
+        tcb.retransmit_at = NEVER
         if purpose == RETRANSMIT:
             _retransmit(tcb, now)
         elif purpose == PROBE:
@@ -45,8 +44,8 @@ def on_timeout(tcb: Tcb, now: Nanos64) -> None:
                 output.send_tail_probe(tcb, now)
         else:
             _reorder(tcb, now)
-    if timers.keepalive <= now:
-        timers.keepalive = NEVER
+    if tcb.keepalive_at <= now:
+        tcb.keepalive_at = NEVER
         _keepalive(tcb, now)
     if tcb.lingers_until <= now:
         departure.stop_lingering(tcb, now)
@@ -55,7 +54,7 @@ def on_timeout(tcb: Tcb, now: Nanos64) -> None:
 def _delayed_ack(tcb: Tcb) -> None:
     """The ACK has waited long enough (tcp_delack_timer_handler)."""
     receiver = tcb.receiver
-    tcb.timers.delayed_ack = NEVER
+    tcb.delayed_ack_at = NEVER
     if not receiver.wants_ack:
         return
     if receiver.replying:
@@ -96,7 +95,7 @@ def _retransmit(tcb: Tcb, now: Nanos64) -> None:
     linear = settings.tcp_syn_linear_timeouts
     if tcb.state is not State.SYN_SENT or sender.retransmits > linear:
         sender.rtt.back_off()
-    tcb.timers.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
+    tcb.arm(RETRANSMIT, now + output.bounded(tcb, sender.rtt.rto, now))
 
 
 def revert_back_off(tcb: Tcb, seq: Seq, now: Nanos64) -> None:
@@ -111,7 +110,7 @@ def revert_back_off(tcb: Tcb, seq: Seq, now: Nanos64) -> None:
     rtt.rto = min(rtt.rto << rtt.backoff, rtt.rto_max)
     due = sender.flight.first().sent_at + rtt.rto
     if due > now:
-        tcb.timers.arm(RETRANSMIT, due)
+        tcb.arm(RETRANSMIT, due)
     else:
         _retransmit(tcb, now)
 
@@ -206,7 +205,7 @@ def _probe(tcb: Tcb, now: Nanos64) -> None:
     sender.probes += 1
     sender.rtt.backoff = min(backoff + 1, settings.tcp_retries2)
     wait = min(max(sender.rtt.rto, 200 * MILLISECOND) << min(sender.rtt.backoff, MOST_DOUBLINGS), settings.rto_max)
-    tcb.timers.arm(PROBE, now + wait)
+    tcb.arm(PROBE, now + wait)
 
 
 def _reorder(tcb: Tcb, now: Nanos64) -> None:
@@ -231,11 +230,11 @@ def _keepalive(tcb: Tcb, now: Nanos64) -> None:
     idle = keepalive_idle(settings, options)
     if sender.flight.count or sender.unsent or sender.fin_unsent():
         # What is out is watched by its own timer.
-        tcb.timers.keepalive = now + idle
+        tcb.keepalive_at = now + idle
         return
     elapsed = now - max(sender.heard_at, tcb.receiver.last_data_at)
     if elapsed < idle:
-        tcb.timers.keepalive = now + idle - elapsed
+        tcb.keepalive_at = now + idle - elapsed
         return
     user = options.tcp_user_timeout * MILLISECOND
     probes = options.tcp_keepcnt or settings.tcp_keepalive_probes
@@ -248,4 +247,4 @@ def _keepalive(tcb: Tcb, now: Nanos64) -> None:
         return
     tcb.probe_due = KEEPALIVE_PROBE
     sender.probes += 1
-    tcb.timers.keepalive = now + keepalive_interval(settings, options)
+    tcb.keepalive_at = now + keepalive_interval(settings, options)

@@ -128,7 +128,7 @@ class Victim:
         self.kernel = line.beside(lambda: socket.create_connection((OURS[4], PORT), timeout=20))
         self.port = self.kernel.getsockname()[1]
         self.says(b"before")
-        tcb = next(iter(line.stack.host.sockets.values())).connection.tcb
+        tcb = next(iter(line.stack.host.sockets.values())).connection
         self.expected = tcb.receiver.nxt & MASK
         self.window = tcb.receiver.window
         self.acknowledged = tcb.sender.una & MASK
@@ -217,7 +217,7 @@ def test_windows_that_are_shut_for_ever_cost_a_send_buffer_each(line: LyingLine,
         line.driver.run(1)
 
     assert growth(hold) < 200 * 0.2 * MB
-    held = [one.connection.tcb.sender.buffer for one in line.stack.host.sockets.values()]
+    held = [one.connection.sender.buffer for one in line.stack.host.sockets.values()]
     assert len(held) == 200
     assert max(map(len, held)) <= 100_000
     assert honest(line) < 20
@@ -326,7 +326,7 @@ def test_a_window_full_of_single_octets_costs_little(line: LyingLine, ahead: int
     listener = line.driver.listen(99)
     assert growth(fill) < count * 0.2 * MB
     for one in line.stack.host.sockets.values():
-        held = one.connection.tcb.receiver
+        held = one.connection.receiver
         assert len(held.chunks or ()) <= 128
         assert held.reassembly is None or len(held.reassembly.pieces) <= 256
     assert honest(line) < 20

@@ -344,7 +344,7 @@ def test_other_descriptors_are_watched(driver: Driver) -> None:
 
 def test_chance_is_not_the_same_twice() -> None:
     first, second = real_stack(["10.0.0.1"]), real_stack(["10.0.0.1"])
-    one, two = (stack.connect(("10.0.0.2", 80), 0).connection.tcb.sender.iss for stack in (first, second))
+    one, two = (stack.connect(("10.0.0.2", 80), 0).connection.sender.iss for stack in (first, second))
     assert one != two
 
 

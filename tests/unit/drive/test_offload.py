@@ -150,7 +150,7 @@ def test_of_many_only_what_was_lost_is_sent_again() -> None:
 def test_a_narrower_path_is_known_to_what_follows() -> None:
     pair = Pair(4, LARGEST)
     pair.run(lambda: len(pair.sink.got) > 100_000)
-    sender = pair.socket.connection.tcb.sender
+    sender = pair.socket.connection.sender
     quote = Quote(pair.socket.local, pair.socket.remote, pair.socket.local_endpoint.port, 80, sender.una & 0xFFFF_FFFF)
     error = IcmpMessage(Problem.TOO_BIG, quote, 1000)
     pair.client.stack.on_packet(Packet(pair.socket.remote, pair.socket.local, None, error), pair.now)
@@ -170,7 +170,7 @@ def test_what_cannot_be_cut_leaves_alone() -> None:
 def test_an_ack_of_something_new_brings_its_window_also_a_smaller_one() -> None:
     pair = Pair(4, 0)
     pair.run(lambda: len(pair.sink.got) > 100_000)
-    sender, receiver = pair.socket.connection.tcb.sender, pair.socket.connection.tcb.receiver
+    sender, receiver = pair.socket.connection.sender, pair.socket.connection.receiver
     assert sender.flight.records
     smaller = (sender.window >> sender.scale) - 1
     port, ack = pair.socket.local_endpoint.port, sender.una + 1

@@ -21,7 +21,7 @@ def some_sockets() -> tuple[Stack, list[Socket]]:
 
 def wants(socket: Socket, at: int) -> None:
     """Let the connection want to be woken at an instant."""
-    socket.connection.tcb.timers.retransmit = at
+    socket.connection.retransmit_at = at
 
 
 alarms = st.lists(st.integers(1, 200), min_size=40, max_size=40)
