@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import final
 
-from lastack.model.time import MILLISECOND, SECOND, Nanos
+from lastack.model.time import MILLISECOND, SECOND, Nanos, Nanos64
 from lastack.native import i64, mypyc_attr
 
 from .challenges import UNLIMITED
@@ -27,66 +27,66 @@ class Settings:
     """
 
     # -- opening
-    tcp_syn_retries: int = 6
-    tcp_synack_retries: int = 5
-    tcp_syn_linear_timeouts: int = 4
-    tcp_syncookies: int = 1
-    tcp_max_syn_backlog: int = 2048
-    somaxconn: int = 4096
-    tcp_abort_on_overflow: int = 0
-    tcp_timestamps: int = 1
-    tcp_window_scaling: int = 1
-    tcp_sack: int = 1
-    tcp_dsack: int = 1
+    tcp_syn_retries: i64 = 6
+    tcp_synack_retries: i64 = 5
+    tcp_syn_linear_timeouts: i64 = 4
+    tcp_syncookies: i64 = 1
+    tcp_max_syn_backlog: i64 = 2048
+    somaxconn: i64 = 4096
+    tcp_abort_on_overflow: i64 = 0
+    tcp_timestamps: i64 = 1
+    tcp_window_scaling: i64 = 1
+    tcp_sack: i64 = 1
+    tcp_dsack: i64 = 1
     # -- sending
-    tcp_retries2: int = 15
-    tcp_orphan_retries: int = 0
-    tcp_rto_min_us: int = 200_000
-    tcp_rto_max_ms: int = 120_000
-    tcp_retries1: int = 3
-    tcp_mtu_probing: int = 0
-    tcp_base_mss: int = 1024
-    tcp_mtu_probe_floor: int = 48
-    tcp_frto: int = 2
-    tcp_retrans_collapse: int = 1
-    tcp_reordering: int = 3
-    tcp_early_retrans: int = 3
+    tcp_retries2: i64 = 15
+    tcp_orphan_retries: i64 = 0
+    tcp_rto_min_us: i64 = 200_000
+    tcp_rto_max_ms: i64 = 120_000
+    tcp_retries1: i64 = 3
+    tcp_mtu_probing: i64 = 0
+    tcp_base_mss: i64 = 1024
+    tcp_mtu_probe_floor: i64 = 48
+    tcp_frto: i64 = 2
+    tcp_retrans_collapse: i64 = 1
+    tcp_reordering: i64 = 3
+    tcp_early_retrans: i64 = 3
     tcp_congestion_control: str = "cubic"
-    tcp_slow_start_after_idle: int = 1
-    tcp_min_snd_mss: int = 48
+    tcp_slow_start_after_idle: i64 = 1
+    tcp_min_snd_mss: i64 = 48
     # -- buffers
-    tcp_rmem: tuple[int, int, int] = (4096, 131_072, 33_554_432)
-    tcp_wmem: tuple[int, int, int] = (4096, 16_384, 4_194_304)
-    tcp_moderate_rcvbuf: int = 1
+    tcp_rmem: tuple[i64, i64, i64] = (4096, 131_072, 33_554_432)
+    tcp_wmem: tuple[i64, i64, i64] = (4096, 16_384, 4_194_304)
+    tcp_moderate_rcvbuf: i64 = 1
     # -- closing
-    tcp_fin_timeout: int = 60
-    tcp_max_tw_buckets: int = 131_072
-    tcp_tw_reuse: int = 2
-    tcp_tw_reuse_delay: int = 1000
-    tcp_rfc1337: int = 0
-    tcp_max_orphans: int = 131_072
-    tcp_invalid_ratelimit: int = 500
-    tcp_challenge_ack_limit: int = UNLIMITED
+    tcp_fin_timeout: i64 = 60
+    tcp_max_tw_buckets: i64 = 131_072
+    tcp_tw_reuse: i64 = 2
+    tcp_tw_reuse_delay: i64 = 1000
+    tcp_rfc1337: i64 = 0
+    tcp_max_orphans: i64 = 131_072
+    tcp_invalid_ratelimit: i64 = 500
+    tcp_challenge_ack_limit: i64 = UNLIMITED
     # -- keepalive
-    tcp_keepalive_time: int = 7200
-    tcp_keepalive_intvl: int = 75
-    tcp_keepalive_probes: int = 9
+    tcp_keepalive_time: i64 = 7200
+    tcp_keepalive_intvl: i64 = 75
+    tcp_keepalive_probes: i64 = 9
     # -- IP
     ip_local_port_range: tuple[int, int] = (32_768, 60_999)
     ip_local_reserved_ports: tuple[int, ...] = ()
-    ip_default_ttl: int = 64
-    mtu: int = 1500
-    gso_max_size: int = 0
+    ip_default_ttl: i64 = 64
+    mtu: i64 = 1500
+    gso_max_size: i64 = 0
     """Octets of text that the device below cuts into segments itself; 0: none, every segment leaves alone."""
     # -- constants of Linux's source
-    time_wait_ms: int = 60_000
-    tcp_tw_recycle: int = 0
-    initial_rto_ms: int = 1000
-    delayed_ack_min_ms: int = 40
-    delayed_ack_max_ms: int = 200
-    quick_acks: int = 16
-    initial_window_segments: int = 10
-    minshall: int = 1
+    time_wait_ms: i64 = 60_000
+    tcp_tw_recycle: i64 = 0
+    initial_rto_ms: i64 = 1000
+    delayed_ack_min_ms: i64 = 40
+    delayed_ack_max_ms: i64 = 200
+    quick_acks: i64 = 16
+    initial_window_segments: i64 = 10
+    minshall: i64 = 1
 
     @staticmethod
     def linux() -> Settings:
@@ -240,11 +240,11 @@ class SocketOptions:
         )
 
 
-def keepalive_idle(settings: Settings, options: SocketOptions) -> Nanos:
+def keepalive_idle(settings: Settings, options: SocketOptions) -> Nanos64:
     """How long a connection is idle before the first probe (keepalive_time_when)."""
     return (options.tcp_keepidle or settings.tcp_keepalive_time) * SECOND
 
 
-def keepalive_interval(settings: Settings, options: SocketOptions) -> Nanos:
+def keepalive_interval(settings: Settings, options: SocketOptions) -> Nanos64:
     """The time between unanswered probes (keepalive_intvl_when)."""
     return (options.tcp_keepintvl or settings.tcp_keepalive_intvl) * SECOND
