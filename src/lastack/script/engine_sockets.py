@@ -390,7 +390,7 @@ def _ahead(tcb: Tcb) -> int:
 def _peek(socket: Socket, limit: int) -> bytes:
     """What receive() would give, left where it is."""
     tcb = socket.connection
-    data, ahead = b"".join(tcb.receiver.chunks or ()), _ahead(tcb)
+    data, ahead = b"".join(tcb.receiver.chunks or (tcb.receiver.text,)), _ahead(tcb)
     return data[1:][:limit] if ahead == 0 else data[: min(limit, ahead)] if ahead > 0 else data[:limit]
 
 

@@ -64,8 +64,8 @@ def _four_tuple(
     if local is not None and (local[1] or not options.ip_bind_address_no_port):
         port = _bind(host, address, local[1], options)
         key = demux.four_tuple(address, remote, port, remote_port)
-        # A port that nobody uses has no four-tuple that could be in the way.
-        isn = _claim(host, key, now, named=bool(local[1])) if host.ports.used(address, port) else 0
+        # Without SO_REUSEADDR bind() gives a port that nobody uses, so that no four-tuple can be in the way.
+        isn = _claim(host, key, now, named=bool(local[1])) if options.so_reuseaddr else 0
         if isn < 0:
             raise CallError("the connection exists, or is in TIME_WAIT", "EADDRNOTAVAIL")
         host.ports.bound.add(port)
@@ -97,10 +97,12 @@ def _may_bind(host: Host, address: bytes, port: int, options: SocketOptions) -> 
     """Whether nobody is in the way who uses the port, or who listens there and does not share it (SO_REUSEPORT)."""
     if not host.ports.may_bind(address, port, options.so_reuseaddr):
         return False
-    for listener in host.listeners.get(port, ()):
-        shared = options.so_reuseport and listener.options.so_reuseport
-        if not shared and (listener.address is None or listener.address == address):
-            return False
+    listeners = host.listeners.get(port)
+    if listeners is not None:
+        for listener in listeners:
+            shared = options.so_reuseport and listener.options.so_reuseport
+            if not shared and (listener.address is None or listener.address == address):
+                return False
     return True
 
 

@@ -46,6 +46,7 @@ class Receiver:
         "space",
         "space_at",
         "space_seq",
+        "text",
         "ts_recent",
         "ts_recent_at",
         "unread",
@@ -61,12 +62,15 @@ class Receiver:
         self.acked: Seq = 0
         # A window is half of the buffer, the rest is for overhead; a buffer set by hand (SO_RCVBUF) is doubled first.
         self.capacity: i64 = buffer or settings.tcp_rmem[1] // 2
-        self.autotune_limit: i64 = 0 if buffer or not settings.tcp_moderate_rcvbuf else settings.tcp_rmem[2] // 2
+        fixed = buffer != 0 or settings.tcp_moderate_rcvbuf == 0
+        self.autotune_limit: i64 = 0 if fixed else settings.tcp_rmem[2] // 2
         self.window: i64 = 0
         self.clamp: i64 = 0xFFFF
         self.scale: i64 = 0
+        # Text in order that was not read yet. Mostly that is one chunk, and no list is made for it.
+        self.text = b""
+        """The only chunk; empty where there are several."""
         self.chunks: list[bytes] | None = None
-        """Text in order that was not read yet; None: there is none."""
         self.unread: i64 = 0
         self.copied: i64 = 0
         self.reassembly: Reassembly | None = None
@@ -154,8 +158,11 @@ class Receiver:
     def take(self, data: bytes) -> None:
         """Octets in their turn."""
         octets: i64 = len(data)
-        if self.chunks is None:
-            self.chunks = [data]
+        if not self.unread:
+            self.text = data
+        elif self.chunks is None:
+            self.chunks = [self.text, data]
+            self.text = b""
         else:
             self.chunks.append(data)
         self.unread += octets
@@ -176,7 +183,8 @@ class Receiver:
         """Join what nobody reads and came in small pieces, which take more memory than their octets (tcp_collapse)."""
         chunks = self.chunks
         if chunks is not None and len(chunks) >= 128 and self.unread < len(chunks) << 9:
-            self.chunks = [b"".join(chunks)]
+            self.text = b"".join(chunks)
+            self.chunks = None
 
     def release(self, tell: bool = False) -> bool:
         """Take what the hole held back. Whether it ends with the peer's FIN, which is then next.
@@ -199,15 +207,19 @@ class Receiver:
     def read(self, limit: i64) -> bytes:
         """Up to `limit` octets in order, taken out of the queue."""
         chunks = self.chunks
-        if chunks is None:
-            return b""
         if self.unread <= limit:
             # Nearly always: whoever reads, reads everything.
+            data = self.text if chunks is None else b"".join(chunks)
+            self.text = b""
             self.chunks = None
             self.copied += self.unread
             self.unread = 0
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        data = self._gather(chunks, limit)
+            return data
+        if chunks is None:
+            data = self.text[:limit]
+            self.text = self.text[limit:]
+        else:
+            data = self._gather(chunks, limit)
         octets: i64 = len(data)
         self.unread -= octets
         self.copied += octets
@@ -219,7 +231,7 @@ class Receiver:
         if at >= self.unread:
             return b""
         self.urgent_read = True
-        for chunk in self.chunks or ():
+        for chunk in self.chunks or (self.text,):
             if at < len(chunk):
                 return chunk[at : at + 1]
             at -= len(chunk)
@@ -251,6 +263,9 @@ class Receiver:
         if size < limit:
             pieces.append(chunks[0][: limit - size])
             chunks[0] = chunks[0][limit - size :]
+        if len(chunks) == 1:
+            self.text = chunks[0]
+            self.chunks = None
         return b"".join(pieces)
 
     def grow(self, rtt: Nanos64, mss: i64, now: Nanos64) -> None:

@@ -212,8 +212,8 @@ class Tcb:
         """Go to another state, because of `cause`. Raises AssertionError where TRANSITIONS has no such way."""
         before = self.state
         # As plain numbers, which compiled code can shift and count by.
-        old: int = before
-        new: int = state
+        old: i64 = before
+        new: i64 = state
         bit: i64 = 1 << new
         if not _AFTER[old] & bit:
             raise AssertionError(f"{before.name} to {state.name} by {cause!r} is no lawful transition")
