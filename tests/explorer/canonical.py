@@ -64,7 +64,10 @@ _DEAD: Final[dict[type, frozenset[str]]] = {
     # The receive buffer does not grow; 24 days do not pass; chunks counts as `unread` and by the ghost.
     Receiver: frozenset({"space", "space_at", "space_seq", "ts_recent", "ts_recent_at"}),
     # RACK and the scoreboard are for SACK, which is off; flight, control and rtt are the sender's.
-    Recovery: frozenset({"rack", "board", "flight", "control", "rtt", "reorder_at", "undo"}),
+    Recovery: frozenset(
+        {"board", "flight", "control", "rtt", "reorder_at", "undo", "echo", "reordering_seen"}
+        | {"delivered_at", "delivered_end", "delivered_rtt"}
+    ),
     # The time-out is one second, or three before the first measurement, whatever was measured.
     Rtt: frozenset({"latest", "mdev", "mdev_max", "var", "seq", "min_rtt", "min_rtt_at", "backoff", "srtt"}),
     # Karn's rule asks whether it was sent once.

@@ -210,7 +210,7 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         if sender.total_retransmits:
             # What was sent again later than this cannot be what has arrived (RFC 8985 6.2, tcp_skb_spurious_retrans).
             echoes = tcb.timestamps and segment.stamp >= 0 and segment.ts_echo
-            sender.recovery.rack.echo = (segment.ts_echo - tcb.ts_offset) & MASK if echoes else -1
+            sender.recovery.echo = (segment.ts_echo - tcb.ts_offset) & MASK if echoes else -1
         duplicate = duplicate and flight.count > 0
         acked = sender.acknowledge(ack, segment.sack, now)
         _measure(tcb, segment, acked, now)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import Nanos64
+from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64, mypyc_attr
-from lastack.wire.seq import Seq
+from lastack.wire.seq import MASK, Seq, before
 
 from .congestion import Controller
-from .flight import Flight
+from .flight import Flight, Sent
 from .rtt import Rtt
-from .scoreboard import Rack, Scoreboard
+from .scoreboard import Scoreboard
 from .undo import FULL, PARTIAL, REPORTED, SPURIOUS, TIMED_OUT, Undo
 
 # Where recovery stands (tcp_ca_state; CWR, 2, is not used, for there is no ECN). Plain numbers for their speed.
@@ -33,7 +33,11 @@ class Recovery:
     __slots__ = (
         "board",
         "control",
+        "delivered_at",
+        "delivered_end",
+        "delivered_rtt",
         "duplicates",
+        "echo",
         "entered",
         "flight",
         "high",
@@ -42,9 +46,9 @@ class Recovery:
         "prior_window",
         "prr_delivered",
         "prr_out",
-        "rack",
         "reorder_at",
         "reordering",
+        "reordering_seen",
         "rtt",
         "sack",
         "tail_probe_again",
@@ -61,7 +65,13 @@ class Recovery:
         self.phase: i64 = OPEN
         self.high: Seq = 0
         self.duplicates: i64 = 0
-        self.rack = Rack()
+        # RACK: when the latest sent of the segments that were delivered was sent, its end, and how long it took.
+        self.delivered_at: Nanos64 = -1
+        self.delivered_end: Seq = 0
+        self.delivered_rtt: Nanos64 = 0
+        self.echo: i64 = -1
+        """When the timestamp was said that an ACK echoes, in milliseconds; -1: it echoes none."""
+        self.reordering_seen = False
         self.board: Scoreboard | None = None
         """What SACKs told, from the first of them on."""
         self.prior_window: i64 = 0
@@ -204,10 +214,7 @@ class Recovery:
     def _find_losses(self, advanced: bool, now: Nanos64) -> None:
         flight = self.flight
         if self.sack:
-            rtt = self.rtt
-            recovering = self.phase >= RECOVERY
-            allowed = self.rack.window(rtt.min_rtt, rtt.smoothed, flight.sacked, self.reordering, recovering)
-            self.newly_lost, self.reorder_at = self.rack.detect(flight, allowed, now)
+            self._detect(self._reordering_window(), now)
         elif flight.count and (
             (self.phase == RECOVERY and advanced)
             or (self.phase != LOSS and not flight.lost and self.duplicates >= self.reordering)
@@ -217,6 +224,48 @@ class Recovery:
             if not head.lost or not head.resent:
                 flight.mark_lost(head)
                 self.newly_lost = 1
+
+    def delivered(self, sent: Sent, now: Nanos64) -> None:
+        """RFC 8985 6.2 step 2: take note of a segment that was delivered."""
+        rtt = now - sent.sent_at
+        if sent.times > 1:
+            spurious = self.echo >= 0 and before(self.echo, sent.sent_at // MILLISECOND & MASK)
+            if spurious or rtt < self.rtt.min_rtt:
+                # It answers an earlier sending, not this one.
+                return
+        self.delivered_rtt = rtt
+        at = self.delivered_at
+        if sent.sent_at > at or (sent.sent_at == at and sent.end > self.delivered_end):
+            self.delivered_at = sent.sent_at
+            self.delivered_end = sent.end
+
+    def _reordering_window(self) -> Nanos64:
+        """RFC 8985 6.2 step 4: how long to wait for what may only be late."""
+        if not self.reordering_seen and (self.phase >= RECOVERY or self.flight.sacked >= self.reordering):
+            return 0
+        return min(self.rtt.min_rtt // 4, self.rtt.smoothed)
+
+    def _detect(self, allowed: Nanos64, now: Nanos64) -> None:
+        """RFC 8985 6.2 step 5: mark what was sent earlier than something delivered, and long enough ago."""
+        flight, at = self.flight, self.delivered_at
+        self.newly_lost = 0
+        latest: Nanos64 = 0
+        for index in range(flight.head, len(flight.records)):
+            sent = flight.records[index]
+            if sent.sent_at > at or (sent.sent_at == at and sent.end >= self.delivered_end):
+                if sent.times == 1:
+                    # What follows was first sent later still.
+                    break
+                continue
+            if sent.sacked or (sent.lost and not sent.resent):
+                continue
+            left = sent.sent_at + self.delivered_rtt + allowed - now
+            if left <= 0:
+                flight.mark_lost(sent)
+                self.newly_lost += 1
+            else:
+                latest = max(latest, left)
+        self.reorder_at = now + latest if latest else 0
 
     def _enter(self, nxt: Seq, now: Nanos64) -> None:
         """Begin fast recovery (RFC 6675 5, step 4)."""
@@ -300,7 +349,7 @@ class Recovery:
         for index, sent in enumerate(records):
             if sent.sacked:
                 continue
-            if index and self.sack and sent.sent_at + self.rack.rtt > now:
+            if index and self.sack and sent.sent_at + self.delivered_rtt > now:
                 continue
             flight.mark_lost(sent)
         undo.frto = frto and (self.phase < RECOVERY or again)

@@ -1,80 +1,16 @@
-"""What SACKs tell of the flight, and what follows for loss: RACK (RFC 8985) on top of RFC 2018's blocks."""
+"""What SACKs tell of the flight (RFC 2018, RFC 2883)."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.model.time import MILLISECOND, Nanos64
-from lastack.native import i64, mypyc_attr
-from lastack.wire.seq import MASK, Seq, before, expand
+from lastack.native import mypyc_attr
+from lastack.wire.seq import Seq, expand
 
 from .flight import Flight, Sent
 
 _BLOCKS: Final = 16
 """So many blocks are remembered; more than four are seldom told of at once."""
-
-
-@mypyc_attr(acyclic=True, free_list_len=1)
-@final
-class Rack:
-    """The most recently sent of the segments that were delivered, and how much reordering to allow for.
-
-    `at` and `end`: when it was sent, and its end; `rtt` how long it took. `steps`: quarters of the least round trip.
-    """
-
-    __slots__ = ("at", "echo", "end", "reordering_seen", "rtt", "steps")
-
-    def __init__(self) -> None:
-        self.at: Nanos64 = -1
-        self.end: Seq = 0
-        self.echo: i64 = -1
-        """When the timestamp was said that an ACK echoes, in milliseconds; -1: it echoes none."""
-        self.rtt: Nanos64 = 0
-        self.reordering_seen = False
-        self.steps: i64 = 1
-
-    def delivered(self, sent: Sent, min_rtt: Nanos64, now: Nanos64) -> None:
-        """RFC 8985 6.2 step 2: take note of a segment that was delivered."""
-        rtt = now - sent.sent_at
-        if sent.times > 1:
-            spurious = self.echo >= 0 and before(self.echo, sent.sent_at // MILLISECOND & MASK)
-            if spurious or rtt < min_rtt:
-                # It answers an earlier sending, not this one.
-                return
-        self.rtt = rtt
-        if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end > self.end):
-            self.at = sent.sent_at
-            self.end = sent.end
-
-    def window(self, min_rtt: Nanos64, srtt: Nanos64, duplicates: i64, threshold: i64, recovering: bool) -> Nanos64:
-        """RFC 8985 6.2 step 4: how long to wait for what may only be late."""
-        if not self.reordering_seen and (recovering or duplicates >= threshold):
-            return 0
-        return min(self.steps * min_rtt // 4, srtt)
-
-    def detect(self, flight: Flight, allowed: Nanos64, now: Nanos64) -> tuple[i64, Nanos64]:
-        """RFC 8985 6.2 step 5: mark what was sent earlier than something delivered, and long enough ago.
-
-        How many were marked, and when the next would be (0: none is waited for).
-        """
-        marked: i64 = 0
-        latest: Nanos64 = 0
-        for index in range(flight.head, len(flight.records)):
-            sent = flight.records[index]
-            if sent.sent_at > self.at or (sent.sent_at == self.at and sent.end >= self.end):
-                if sent.times == 1:
-                    # What follows was first sent later still.
-                    break
-                continue
-            if sent.sacked or (sent.lost and not sent.resent):
-                continue
-            left = sent.sent_at + self.rtt + allowed - now
-            if left <= 0:
-                flight.mark_lost(sent)
-                marked += 1
-            else:
-                latest = max(latest, left)
-        return marked, (now + latest if latest else 0)
 
 
 @mypyc_attr(acyclic=True)

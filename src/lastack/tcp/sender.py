@@ -224,7 +224,7 @@ class Sender:
             acked.segments += 1
             self._delivered(sent, acked, now)
         if board.reordered:
-            recovery.rack.reordering_seen = True
+            recovery.reordering_seen = True
         if board.twice is not None and recovery.undo is not None:
             left, right = board.twice
             count = max(-((left - right) // self.mss), 1)
@@ -274,7 +274,7 @@ class Sender:
             # What was sent once may have waited for what was sent twice: nothing can be measured on this ACK.
             acked.doubtful = True
         if self.recovery.sack:
-            self.recovery.rack.delivered(sent, self.rtt.min_rtt, now)
+            self.recovery.delivered(sent, now)
 
     def update_window(self, window: i64, seq: Seq, ack: Seq) -> None:
         """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in."""
