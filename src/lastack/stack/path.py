@@ -23,7 +23,7 @@ class Paths:
 
     def mtu(self, destination: bytes, link: int, now: Nanos) -> int:
         """The largest packet towards a destination over a link of so many octets."""
-        known = self._known.get(destination)
+        known = self._known.get(destination) if self._known else None
         if known is None:
             return link
         if now >= known[1]:

@@ -190,7 +190,7 @@ def close(tcb: Tcb, now: Nanos64) -> None:
         tcb.counters.TCPAbortOnClose += 1
         tcb.orphan = True
         departure.abort(tcb, "close with unread data", now)
-    elif linger == 0:
+    elif linger is not None and linger == 0:
         tcb.counters.TCPAbortOnData += 1
         tcb.orphan = True
         abort(tcb, "linger 0", now)

@@ -16,7 +16,7 @@ LARGEST_SCALE: Final = 14
 """RFC 7323 2.3: a shift beyond 14 is taken for 14."""
 
 
-def window_scale(settings: Settings, options: SocketOptions) -> int:
+def window_scale(settings: Settings, options: SocketOptions) -> i64:
     """The shift to offer: as much as the largest buffer will ever need (tcp_select_initial_window)."""
     if not settings.tcp_window_scaling:
         return 0

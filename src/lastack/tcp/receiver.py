@@ -125,12 +125,14 @@ class Receiver:
         free = self.capacity - self.unread
         if self.reassembly is not None:
             free -= self.reassembly.octets
-        mss = self.mss_seen
-        mss = min(mss, self.capacity)
-        if free < self.capacity >> 4 or free < mss:
+        mss, capacity, scale = self.mss_seen, self.capacity, self.scale
+        if capacity < mss:
+            mss = capacity
+        if free < capacity >> 4 or free < mss:
             return 0
-        scale = self.scale
-        free = min(free, self.clamp << scale)
+        most = self.clamp << scale
+        if most < free:
+            free = most
         if scale:
             return (free + (1 << scale) - 1) >> scale << scale
         window = self.window

@@ -267,7 +267,9 @@ class Sender:
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
-            acked.rtt = max(acked.rtt, now - sent.sent_at)
+            rtt = now - sent.sent_at
+            if rtt > acked.rtt:
+                acked.rtt = rtt
             if sent.end <= self.recovery.high:
                 acked.original = True
         else:
@@ -280,7 +282,8 @@ class Sender:
         """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in."""
         if self.newer_window(window, seq, ack):
             self.window = window
-            self.max_window = max(self.max_window, window)
+            if window > self.max_window:
+                self.max_window = window
             self.wl1 = seq
 
     def newer_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
