@@ -58,7 +58,7 @@ class Connection:
         """A segment for this connection has arrived (RFC 9293 3.10.7)."""
         tcb = self.tcb
         tally = tcb.tally
-        tally.segments_in += segment.count
+        tally.segments_in += segment.count if segment.gso else 1
         if segment.flags & (SYN | FIN | RST):
             tally.control(segment.flags, False)
         if tcb.bit & SYN_SENT_BIT:

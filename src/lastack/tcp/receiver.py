@@ -122,11 +122,13 @@ class Receiver:
         if self.reassembly is not None:
             free -= self.reassembly.octets
         mss = self.mss_seen
-        mss = min(mss, self.capacity)
+        if mss > self.capacity:
+            mss = self.capacity
         if free < self.capacity >> 4 or free < mss:
             return 0
         scale = self.scale
-        free = min(free, self.clamp << scale)
+        if free > self.clamp << scale:
+            free = self.clamp << scale
         if scale:
             return (free + (1 << scale) - 1) >> scale << scale
         window = self.window

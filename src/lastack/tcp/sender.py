@@ -267,7 +267,8 @@ class Sender:
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
         if sent.times == 1:
-            acked.rtt = max(acked.rtt, now - sent.sent_at)
+            if now - sent.sent_at > acked.rtt:
+                acked.rtt = now - sent.sent_at
             if sent.end <= self.recovery.high:
                 acked.original = True
         else:
