@@ -12,12 +12,13 @@ from lastack.tcp import events
 class Application:
     """Does nothing: override what you need. `socket` is the connection's, `now` the time that its calls take."""
 
-    told: ClassVar[int] = 0
-    """The events (`tcp.events`) that it is told of: those whose method its class overrides."""
+    told: ClassVar[int] = events.CLOSED
+    """The events (`tcp.events`) that it is told of: the end, and those whose method its class overrides."""
 
     def __init_subclass__(cls, **arguments: object) -> None:
         super().__init_subclass__(**arguments)
-        cls.told = sum(event for event, name in _METHODS if getattr(cls, name) is not getattr(Application, name))
+        own = {event for event, name in _METHODS if getattr(cls, name) is not getattr(Application, name)}
+        cls.told = sum(own | {events.CLOSED})
 
     def on_opened(self, socket: Socket, now: Nanos) -> None:
         """The connection is established."""

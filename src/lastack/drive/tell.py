@@ -10,10 +10,8 @@ from .application import Application
 
 
 def tell(application: Application, socket: Socket, event: int, now: Nanos) -> None:
-    """Call the one method that an event is for, if it has it. After CLOSED the socket has no owner any more."""
-    if not event & application.told:
-        pass
-    elif event == events.READABLE:
+    """Call the one method that an event is for. After CLOSED the socket has no owner any more."""
+    if event == events.READABLE:
         application.on_readable(socket, now)
     elif event == events.OPENED:
         application.on_opened(socket, now)
@@ -25,5 +23,4 @@ def tell(application: Application, socket: Socket, event: int, now: Nanos) -> No
         application.on_error(socket, now)
     elif event == events.CLOSED:
         application.on_closed(socket, now)
-    if event == events.CLOSED:
         socket.owner = None
