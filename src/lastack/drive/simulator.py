@@ -371,19 +371,20 @@ class Simulator:
                 packet = stack.poll(now)
                 if packet is not None:
                     self._send(node, packet)
-            if schedule.news is None:
-                break
-            socket = stack.news()
+            socket = schedule.news
             if socket is None:
                 break
-            if socket.accepted:
-                event = socket.take_event()
-                # Only the simulator gives owners to the sockets of its stacks.
-                application: Application | None = socket.owner
-                if application is not None:
-                    tell(application, socket, event, self.now)
-            elif socket.listener is not None:
-                self._accept(stack, socket.listener)
+            event = socket.take_event() if socket.accepted else 0
+            if not event:
+                # It has told everything, or waits to be accepted, which its listener is told once.
+                schedule.told(socket)
+                if not socket.accepted and socket.listener is not None:
+                    self._accept(stack, socket.listener)
+                continue
+            # Only the simulator gives owners to the sockets of its stacks.
+            application: Application | None = socket.owner
+            if application is not None:
+                tell(application, socket, event, self.now)
         node.deadline = stack.bound()
         node.exact = False
 

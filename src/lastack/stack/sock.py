@@ -102,7 +102,7 @@ class Socket:
     @owner.setter
     def owner(self, owner: object) -> None:
         self._owner = owner
-        self._told = getattr(owner, "told", _EVERYTHING)
+        self._told = _EVERYTHING if owner is None else getattr(owner, "told", _EVERYTHING)
 
     @property
     def state(self) -> State:
