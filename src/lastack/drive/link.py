@@ -151,7 +151,8 @@ class Channel:
 
     def _put(self, packet: Packet, at: Nanos) -> None:
         packet.arrives = at
-        self.arrives = min(self.arrives, at)
+        if at < self.arrives:
+            self.arrives = at
         if at >= self._latest:
             self._latest = at
             self._packets.append(packet)

@@ -151,11 +151,12 @@ class Simulator:
         self._quiet = quiet
         self._dice = Dice(seed)
         self._nodes: list[Node] = []
-        self._channels: list[Channel] = []
-        self._ends: list[Node] = []
-        """Where each channel leads."""
+        self._ports: list[Port] = []
+        """Every end of a link: what it sends into, and where that leads."""
         self._agenda: list[Nanos] = []
         """A heap of the instants at which there are tasks."""
+        self._next_task: i64 = NEVER
+        """The first of these."""
         self._tasks: dict[Nanos, list[Callable[[], None]]] = {}
         self._due: list[Callable[[], None]] = []
         """The tasks of this instant that are not done yet, the next one last."""
@@ -202,9 +203,9 @@ class Simulator:
             channel = Channel(self._dice.split())
             fate = channel.fate
             fate.delay, fate.rate, fate.queue, fate.loss, fate.mtu = delay, rate, queue, loss, mtu
-            near.ports.append(Port(channel, far))
-            self._channels.append(channel)
-            self._ends.append(far)
+            port = Port(channel, far)
+            near.ports.append(port)
+            self._ports.append(port)
             channels.append(channel)
             if near.stack is not None:
                 near.stack.settings.mtu = min(near.stack.settings.mtu, mtu)
@@ -218,6 +219,7 @@ class Simulator:
         if tasks is None:
             self._tasks[instant] = [task]
             heappush(self._agenda, instant)
+            self._next_task = self._agenda[0]
         else:
             tasks.append(task)
 
@@ -265,21 +267,19 @@ class Simulator:
                 if node.deadline < at:
                     at = node.deadline
                     target = node
-            coming = -1
-            for index, channel in enumerate(self._channels):
+            coming: Port | None = None
+            for port in self._ports:
+                arrives = port.channel.arrives
                 # What arrives comes before the timer of the same instant.
-                if channel.arrives <= at and (channel.arrives < at or (coming < 0 and target is not None)):
-                    at = channel.arrives
-                    coming = index
-            if self._agenda and self._agenda[0] <= at and self._agenda[0] < horizon:
-                self.now = heappop(self._agenda)
-                self._due = self._tasks.pop(self.now)
-                self._due.reverse()
-                self._due.pop()()
+                if arrives < at or (arrives == at and coming is None and target is not None):
+                    at = arrives
+                    coming = port
+            if self._next_task <= at and self._next_task < horizon:
+                self._begin_tasks()
                 return True
-            if coming >= 0:
+            if coming is not None:
                 self.now = at
-                self._arrive(self._ends[coming], self._channels[coming].take())
+                self._arrive(coming.peer, coming.channel.take())
                 return True
             if target is None or target.stack is None:
                 return False
@@ -290,6 +290,15 @@ class Simulator:
                 return True
             target.deadline = target.stack.deadline()
             target.exact = True
+
+    def _begin_tasks(self) -> None:
+        """The tasks of the next instant that has any; the first of them now."""
+        agenda = self._agenda
+        self.now = heappop(agenda)
+        self._next_task = agenda[0] if agenda else NEVER
+        self._due = self._tasks.pop(self.now)
+        self._due.reverse()
+        self._due.pop()()
 
     def _arrive(self, node: Node, packet: Packet) -> None:
         """A packet has reached a node."""
@@ -362,19 +371,20 @@ class Simulator:
                 packet = stack.poll(now)
                 if packet is not None:
                     self._send(node, packet)
-            if schedule.news is None:
-                break
-            socket = stack.news()
+            socket = schedule.news
             if socket is None:
                 break
-            if socket.accepted:
-                event = socket.take_event()
-                # Only the simulator gives owners to the sockets of its stacks.
-                application: Application | None = socket.owner
-                if application is not None:
-                    tell(application, socket, event, self.now)
-            elif socket.listener is not None:
-                self._accept(stack, socket.listener)
+            event = socket.take_event() if socket.accepted else 0
+            if not event:
+                # It has told everything, or waits to be accepted, which its listener is told once.
+                schedule.told(socket)
+                if not socket.accepted and socket.listener is not None:
+                    self._accept(stack, socket.listener)
+                continue
+            # Only the simulator gives owners to the sockets of its stacks.
+            application: Application | None = socket.owner
+            if application is not None:
+                tell(application, socket, event, self.now)
         node.deadline = stack.bound()
         node.exact = False
 

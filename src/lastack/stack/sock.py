@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from lastack.model.address import Endpoint
 from lastack.model.state import State
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     from .schedule import Schedule
 
 
+_EVERYTHING: Final[i64] = 127
+"""All of `Event`."""
+
+
 @final
 class Socket:
     """What `connect()` and `accept()` give. The calls are a Connection's; the stack sends what comes of them."""
 
     __slots__ = (
+        "_owner",
+        "_told",
         "accepted",
         "alarm",
         "behind",
@@ -38,7 +44,6 @@ class Socket:
         "local",
         "noticed",
         "number",
-        "owner",
         "place",
         "queued",
         "remote",
@@ -72,8 +77,9 @@ class Socket:
         """It is in its listener's SYN queue."""
         self.reuse = False
         """SO_REUSEADDR as it was when the port was taken; it is given back as such."""
-        self.owner: Any = None
-        """Whatever whoever drives the stack wants to find again when something happens to the socket."""
+        self._owner: object = None
+        self._told: i64 = _EVERYTHING
+        """The events that its owner is told of; nobody hears of the others."""
         # Its places in the stack's queues, each of which is a chain of sockets.
         self.queued = False
         self.behind: Socket | None = None
@@ -84,6 +90,19 @@ class Socket:
         self.alarm: i64 = NEVER
         """When it is to be woken, or looked at again, and where it stands among those that are."""
         self.place: i64 = -1
+
+    @property
+    def owner(self) -> Any:  # noqa: ANN401 whoever drives the stack knows what it has put there
+        """Whatever whoever drives the stack wants to find again when something happens to the socket.
+
+        Its `told`, where it has one, are the events that `take_event` gives.
+        """
+        return self._owner
+
+    @owner.setter
+    def owner(self, owner: object) -> None:
+        self._owner = owner
+        self._told = _EVERYTHING if owner is None else getattr(owner, "told", _EVERYTHING)
 
     @property
     def state(self) -> State:
@@ -152,10 +171,11 @@ class Socket:
         return self.connection.next_event()
 
     def take_event(self) -> int:
-        """The same as a plain number (`tcp.events`); 0: there is none."""
+        """The next event that its owner wants to be told of (a number of `tcp.events`); 0: there is none."""
         tcb = self.connection
-        event = tcb.events & -tcb.events
-        tcb.events ^= event
+        pending = tcb.events & self._told
+        event = pending & -pending
+        tcb.events = pending ^ event
         return event
 
     def info(self, now: Nanos) -> TcpInfo:

@@ -11,6 +11,7 @@ from lastack.native import i64
 from lastack.tcp.counters import Counters
 from lastack.tcp.events import Event
 from lastack.tcp.observer import Observer
+from lastack.tcp.output import more_to_send, next_segment
 from lastack.tcp.settings import Settings, SocketOptions
 from lastack.tcp.timers import NEVER
 from lastack.wire.flags import ACK, RST, SYN
@@ -80,11 +81,11 @@ class Stack:
                 self._on_icmp(packet.icmp, now)
             return
         key = packet.flow
-        if not key:
+        if len(key) == 0:
             key = demux.four_tuple(packet.destination, packet.source, segment.dst_port, segment.src_port)
         socket = host.sockets.get(key)
         if socket is not None:
-            host.counters.TcpInSegs += segment.count
+            host.counters.TcpInSegs += segment.count if segment.gso else 1
             if socket.requesting and socket.listener is not None:
                 passive.on_request(host, socket, socket.listener, packet, segment, now)
             else:
@@ -234,13 +235,14 @@ class Stack:
         schedule = host.schedule
         socket = schedule.first
         while socket is not None:
-            segment = socket.connection.poll(now)
+            segment = next_segment(socket.connection, now)
+            if segment is None or not more_to_send(socket.connection):
+                schedule.drop(socket)
+                host.settle(socket, now)
             if segment is not None:
-                host.counters.TcpOutSegs += segment.count
+                host.counters.TcpOutSegs += segment.count if segment.gso else 1
                 ttl = host.settings.ip_default_ttl
                 return Packet(socket.local, socket.remote, segment, None, ttl, 0, socket.flow)
-            schedule.drop(socket)
-            host.settle(socket, now)
             socket = schedule.first
         return None
 
@@ -258,7 +260,8 @@ class Stack:
         """No later than `deadline`, and known at once: who waits for long looks closer only when it is near."""
         host = self.host
         at = host.four.soonest
-        at = min(at, host.six.soonest)
+        if host.six.soonest < at:
+            at = host.six.soonest
         heap = host.schedule.heap
         if heap and heap[0].alarm < at:
             at = heap[0].alarm

@@ -54,7 +54,7 @@ class Connection(Tcb):
     def on_segment(self, segment: Segment, now: Nanos64) -> None:
         """A segment for this connection has arrived (RFC 9293 3.10.7)."""
         tally = self.tally
-        tally.segments_in += segment.count
+        tally.segments_in += segment.count if segment.gso else 1
         if segment.flags & (SYN | FIN | RST):
             tally.control(segment.flags, False)
         if self.bit & SYN_SENT_BIT:

@@ -41,11 +41,18 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
     if segment is None:
         return None
     tally = tcb.tally
-    tally.segments_out += segment.count
+    tally.segments_out += segment.count if segment.gso else 1
     tally.octets_out += len(segment.payload)
     if segment.flags & (SYN | FIN | RST):
         tally.control(segment.flags, True)
     return segment
+
+
+def more_to_send(tcb: Tcb) -> bool:
+    """Whether `next_segment` has anything to think about: where not, it need not be asked again before an event."""
+    receiver, sender = tcb.receiver, tcb.sender
+    owes = receiver.acks_owed or receiver.wants_ack or tcb.replies is not None
+    return bool(owes or sender.nxt < sender.last or sender.flight.lost or tcb.probe_due)
 
 
 def _text(tcb: Tcb, now: Nanos64) -> Segment | None:
