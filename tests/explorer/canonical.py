@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack import Socket
-from lastack.stack.timewait import Rows
+from lastack.stack.rows import Rows
 from lastack.tcp.connection import Connection
 from lastack.tcp.flight import Flight, Sent
 from lastack.tcp.reassembly import Reassembly
@@ -155,8 +155,7 @@ def _read_socket(socket: Socket, now: Nanos, out: list[Any]) -> None:
 
 
 def _read_rows(rows: Rows, now: Nanos, out: list[Any]) -> None:
-    for row in rows.rows():
-        wait = rows.load(row)
+    for wait in rows.waits():
         out.append((wait.rcv_nxt, wait.snd_nxt, wait.flags))
         out.append(wait.until - now)
         # Never is not the same as just now.

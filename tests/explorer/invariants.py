@@ -181,7 +181,8 @@ def _numbers(side: Side, life: Life) -> tuple[int, int, int]:
     host, tcb = side.stack.host, life.socket.connection
     if host.sockets.get(life.socket.key) is life.socket:
         return tcb.sender.una & MASK, tcb.sender.nxt & MASK, tcb.receiver.nxt & MASK
-    wait = host.four.load(host.four.find(life.socket.key))
+    wait = host.four.find(life.socket.key)
+    assert wait is not None
     return wait.snd_nxt, wait.snd_nxt, wait.rcv_nxt
 
 

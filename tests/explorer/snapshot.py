@@ -15,8 +15,8 @@ from lastack.model.time import Nanos
 from lastack.stack import Dice
 from lastack.stack.cookies import Cookies
 from lastack.stack.path import Paths
-from lastack.stack.ports import Ports, Uses
-from lastack.stack.timewait import Rows
+from lastack.stack.ports import Ports, PortSet, Uses
+from lastack.stack.rows import Rows
 from lastack.tcp import Counters, Settings, SocketOptions
 from lastack.tcp.challenges import Challenges
 from lastack.tcp.tcb import Tally
@@ -37,15 +37,14 @@ def _share(one: Any) -> tuple[Callable[[int], Any], tuple[int]]:
     return _recall, (len(_SHARED) - 1,)
 
 
-def _uses(pages: dict[int, int], counted: dict[int, int]) -> Uses:
-    uses = Uses()
+def _port_set(pages: dict[int, int]) -> PortSet:
+    ports = PortSet()
     for place, page in pages.items():
-        uses.pages[place] = page
-    uses.counted = counted
-    return uses
+        ports.pages[place] = page
+    return ports
 
 
-def _ports(uses: dict[bytes, Uses], bound: set[int]) -> Ports:
+def _ports(uses: dict[bytes, Uses], bound: PortSet) -> Ports:
     ports = Ports.__new__(Ports)
     ports._uses, ports.bound = uses, bound
     ports._offsets = _PORT_OFFSETS
@@ -92,7 +91,7 @@ class Copier:
             Paths: lambda one: paths,
             Challenges: lambda one: challenges,
             Ports: lambda one: (_ports, (one._uses, one.bound)),
-            Uses: lambda one: (_uses, ({i: page for i, page in enumerate(one.pages) if page}, one.counted)),
+            PortSet: lambda one: (_port_set, ({i: page for i, page in enumerate(one.pages) if page},)),
             Struct: lambda one: (Struct, (one.format,)),
             Rows: lambda one: one.__reduce_ex__(4) if one.count else nothing[one.key_size],
             Tally: lambda one: (_tally, (one.opened_at,)),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.stack import Dice
 from lastack.stack.cookies import Cookies
 from lastack.stack.isn import Secrets
-from lastack.stack.timewait import Rows, Wait
 from lastack.tcp.congestion import make_controller
 from lastack.tcp.congestion.cubic import cube_root
 from lastack.tcp.flight import Flight, Sent
@@ -88,41 +87,6 @@ def test_a_flight_is_a_list_that_gets_shorter_in_front(steps: list[tuple[bool, i
             middle = out[len(out) // 2]
             assert flight.records[flight.index_of(middle.seq)] is middle
             assert flight.index_of(nxt) == len(flight.records)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("arz"), st.integers(0, 40), st.sampled_from([10, 20, 30])), max_size=300))
-def test_rows_are_a_dictionary_that_knows_what_ends_next(steps: list[tuple[str, int, int]]) -> None:
-    rows = Rows(12)
-    known: dict[bytes, int] = {}
-    for now, (step, number, wait) in enumerate(steps):
-        key = number.to_bytes(12, "big")
-        row = rows.find(key)
-        assert (row >= 0) == (key in known)
-        if step == "a" and row < 0:
-            rows.add(Wait(key, number, now + wait, 0, 0, 0))
-            known[key] = now + wait
-        elif step == "r" and row >= 0:
-            rows.remove(row)
-            del known[key]
-        elif step == "z" and row >= 0:
-            found = rows.load(row)
-            found.until = now + wait
-            rows.store(row, found)
-            known[key] = now + wait
-        assert rows.count == len(known)
-        if known:
-            assert rows.soonest == min(known.values()) == rows.deadline[rows.first()]
-        found_all = [rows.load(row) for row in rows.rows()]
-        assert {found.key: found.until for found in found_all} == known
-        assert all(found.number == int.from_bytes(found.key, "big") for found in found_all)
-
-
-def test_a_row_takes_eighty_octets_at_most() -> None:
-    rows = Rows(12)
-    for number in range(50_000):
-        rows.add(Wait(number.to_bytes(12, "big"), number, 60, 0, 0, 0))
-    assert rows.octets() / rows.count <= 80
 
 
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=60))

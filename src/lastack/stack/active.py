@@ -113,15 +113,13 @@ def _claim(host: Host, key: bytes, now: Nanos, named: bool = False) -> int:
     """
     if key in host.sockets:
         return -1
-    rows = host.rows(key)
-    row = rows.find(key)
-    if row < 0:
+    wait = host.rows(key).find(key)
+    if wait is None:
         return 0
-    wait = rows.load(row)
     if not wait.flags & TIMESTAMPS or not (named or _reusable(host, key, wait, now)):
         return -1
     host.counters.TWRecycled += 1
-    host.forget_wait(rows, row, wait, State.SYN_SENT, "connect() takes the port over", now)
+    host.forget_wait(wait, State.SYN_SENT, "connect() takes the port over", now)
     return waiting.next_isn(wait)
 
 

@@ -23,9 +23,10 @@ from .isn import Secrets
 from .listener import Listener
 from .path import Paths
 from .ports import Ports
+from .rows import Rows
 from .schedule import Schedule
 from .sock import Socket
-from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, WINDOW_AT, Rows, Wait
+from .timewait import FIN_WAIT_2, REUSE, SCALE_AT, TIMESTAMPS, WINDOW_AT, Wait
 
 
 @final
@@ -91,12 +92,25 @@ class Host:
         socket.reuse = reuse
         self.schedule.touch(socket)
 
-    def forget_wait(self, rows: Rows, row: int, wait: Wait, becomes: State, cause: str, now: Nanos) -> None:
-        """A row, which says `wait`, is over."""
+    def forget_wait(self, wait: Wait, becomes: State, cause: str, now: Nanos) -> None:
+        """A wait is over."""
         if self.observer is not None:
             self.observer.moved(wait.number, wait.state, becomes, cause, now)
-        self.ports.release(demux.local_address(wait.key), demux.ports(wait.key)[0], bool(wait.flags & REUSE))
-        rows.remove(row)
+        self.rows(wait.key).remove(wait.key)
+        self._release(wait.key, wait.flags)
+
+    def end_waits(self, rows: Rows, now: Nanos) -> None:
+        """The waits whose time has come are over."""
+        while rows.soonest <= now:
+            row = rows.take()
+            if self.observer is not None:
+                wait = rows.load(row)
+                cause = "tcp_fin_timeout has passed" if wait.flags & FIN_WAIT_2 else "2 MSL have passed"
+                self.observer.moved(wait.number, wait.state, State.CLOSED, cause, wait.until)
+            self._release(rows.key(row), row[-1])
+
+    def _release(self, key: bytes, flags: int) -> None:
+        self.ports.release(demux.local_address(key), demux.ports(key)[0], bool(flags & REUSE))
 
     def crash(self, cause: str, now: Nanos) -> None:
         """Everything is gone at once, without a word to anybody but who watches."""
@@ -106,8 +120,7 @@ class Host:
             tcb = socket.connection
             self.observer.moved(tcb.number, tcb.state, State.CLOSED, cause, now)
         for rows in (self.four, self.six):
-            for row in rows.rows():
-                wait = rows.load(row)
+            for wait in rows.waits():
                 self.observer.moved(wait.number, wait.state, State.CLOSED, cause, now)
 
     def settle(self, socket: Socket, now: Nanos) -> None:

@@ -18,48 +18,68 @@ _TABLE: Final = 256
 
 
 @final
-class Uses:
-    """Who uses the ports of one address.
+class PortSet:
+    """A set of ports, as a bit of each in pages of 60 of them: 64 bits are no small integer for compiled code."""
 
-    Nearly every port has one user that did not set SO_REUSEADDR: that is a bit in a page of 60 of them, so that what
-    TIME_WAIT keeps of a port is next to nothing. (60 bits are a small integer for compiled code, 64 are not.) Whatever
-    else there is, is counted: `_EXCLUSIVE` more for each user that did not set the option.
-    """
-
-    __slots__ = ("counted", "pages")
+    __slots__ = ("pages",)
 
     def __init__(self) -> None:
         self.pages = [0] * _PAGES
+
+    def has(self, port: int) -> bool:
+        """Whether a port is in it."""
+        return self.pages[port // _PAGE] >> port % _PAGE & 1 == 1
+
+    def add(self, port: int) -> None:
+        """Put a port in."""
+        page = self.pages[port // _PAGE]
+        self.pages[port // _PAGE] = page | 1 << port % _PAGE
+
+    def discard(self, port: int) -> None:
+        """Take a port out, if it is in."""
+        page = self.pages[port // _PAGE]
+        self.pages[port // _PAGE] = page & ~(1 << port % _PAGE)
+
+
+@final
+class Uses:
+    """Who uses the ports of one address.
+
+    Nearly every port has one user that did not set SO_REUSEADDR: it is in `single`, so that what TIME_WAIT keeps of a
+    port is next to nothing. Whatever else there is, is counted: `_EXCLUSIVE` more for each user that did not set the
+    option.
+    """
+
+    __slots__ = ("counted", "single")
+
+    def __init__(self) -> None:
+        self.single = PortSet()
         self.counted: dict[int, int] = {}
 
     def count(self, port: int) -> int:
         """How many use a port; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
-        if self.pages[port // _PAGE] >> port % _PAGE & 1:
+        if self.single.has(port):
             return _ALONE
         return self.counted.get(port, 0) if self.counted else 0
 
     def take(self, port: int, reuse: bool) -> None:
         """One more uses it."""
-        place, bit = port // _PAGE, 1 << port % _PAGE
-        page = self.pages[place]
-        if page & bit:
-            self.pages[place] = page ^ bit
+        if self.single.has(port):
+            self.single.discard(port)
             self.counted[port] = _ALONE + (1 if reuse else _ALONE)
         elif reuse or (self.counted and port in self.counted):
             self.counted[port] = self.counted.get(port, 0) + (1 if reuse else _ALONE)
         else:
-            self.pages[place] = page | bit
+            self.single.add(port)
 
     def release(self, port: int, reuse: bool) -> int:
         """One less uses it; what is left."""
-        place, bit = port // _PAGE, 1 << port % _PAGE
-        page = self.pages[place]
-        if page & bit:
-            self.pages[place] = page ^ bit
+        if self.single.has(port):
+            self.single.discard(port)
             return 0
         left = self.counted.pop(port) - (1 if reuse else _ALONE)
         if left == _ALONE:
-            self.pages[place] = page | bit
+            self.single.add(port)
         elif left:
             self.counted[port] = left
         return left
@@ -79,7 +99,7 @@ class Ports:
         self._uses: dict[bytes, Uses] = {}
         self._secrets = secrets
         self._offsets = [dice.below(1 << 16) for _ in range(_TABLE)]
-        self.bound: set[int] = set()
+        self.bound = PortSet()
 
     def take(self, address: bytes, port: int, reuse: bool) -> None:
         """One more uses a port; `reuse`: it has set SO_REUSEADDR."""
@@ -91,13 +111,16 @@ class Ports:
     def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
         left = self._uses[address].release(port, reuse)
-        if not left and port in self.bound and not self.used(None, port):
+        if not left and self.bound.has(port) and not self.used(None, port):
             self.bound.discard(port)
 
     def used(self, address: bytes | None, port: int) -> int:
         """How many use it, on one address or on any; `_EXCLUSIVE` more for each that did not set SO_REUSEADDR."""
         if address is None:
-            return sum([uses.count(port) for uses in self._uses.values()])
+            users = 0
+            for one in self._uses.values():
+                users += one.count(port)
+            return users
         uses = self._uses.get(address)
         return 0 if uses is None else uses.count(port)
 
@@ -128,7 +151,7 @@ class Ports:
             for step in range(0, count, 2):
                 offset = (start + parity + step) % count
                 port = low + offset
-                if port in reserved or port in self.bound:
+                if port in reserved or self.bound.has(port):
                     continue
                 # The next connect() goes on from here.
                 self._offsets[index] = base + step + 2

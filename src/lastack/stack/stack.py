@@ -27,7 +27,7 @@ from .host import Host
 from .listener import Listener
 from .sock import Socket
 from .table import connection_table
-from .timewait import FIN_WAIT_2, Rows, Wait
+from .timewait import Wait
 from .waiting import Verdict
 
 
@@ -101,10 +101,9 @@ class Stack:
     def _on_other(self, packet: Packet, segment: Segment, key: bytes, now: Nanos) -> None:
         """A segment for no connection that is alive."""
         host = self.host
-        rows = host.rows(key)
-        row = rows.find(key)
-        if row >= 0:
-            self._on_waiting(rows, row, packet, segment, now)
+        wait = host.rows(key).find(key)
+        if wait is not None:
+            self._on_waiting(wait, packet, segment, now)
         else:
             self._on_unknown(packet, segment, key, now)
 
@@ -119,15 +118,8 @@ class Stack:
             socket.connection.on_timeout(now)
             schedule.touch(socket)
             socket = schedule.due(now)
-        self._end_waits(host.four, now)
-        self._end_waits(host.six, now)
-
-    def _end_waits(self, rows: Rows, now: Nanos) -> None:
-        while rows.soonest <= now:
-            row = rows.first()
-            wait = rows.load(row)
-            cause = "tcp_fin_timeout has passed" if wait.flags & FIN_WAIT_2 else "2 MSL have passed"
-            self.host.forget_wait(rows, row, wait, State.CLOSED, cause, wait.until)
+        host.end_waits(host.four, now)
+        host.end_waits(host.six, now)
 
     def _on_icmp(self, message: IcmpMessage, now: Nanos) -> None:
         """An error quotes a segment of ours (RFC 5927: only one that is out counts)."""
@@ -138,7 +130,7 @@ class Stack:
         key = demux.four_tuple(quote.source, quote.destination, quote.src_port, quote.dst_port)
         socket = host.sockets.get(key)
         if socket is None:
-            if host.rows(key).find(key) < 0:
+            if host.rows(key).find(key) is None:
                 host.counters.OutOfWindowIcmps += 1
             return
         if socket.requesting:
@@ -153,29 +145,28 @@ class Stack:
         socket.connection.on_icmp(message.problem, mtu - headers, quote.seq, now)
         host.schedule.touch(socket)
 
-    def _on_waiting(self, rows: Rows, row: int, packet: Packet, segment: Segment, now: Nanos) -> None:
+    def _on_waiting(self, wait: Wait, packet: Packet, segment: Segment, now: Nanos) -> None:
         """A segment for a TIME_WAIT, or for a FIN_WAIT_2 that nobody holds."""
         host = self.host
-        wait = rows.load(row)
         state = wait.state
         verdict = waiting.arrive(wait, segment, host.settings, host.counters, now)
-        rows.store(row, wait)
+        host.rows(wait.key).store(wait)
         if wait.state is not state and host.observer is not None:
             host.observer.moved(wait.number, state, wait.state, "rcv FIN", now)
         if verdict is Verdict.ACKNOWLEDGE:
             self._acknowledge_again(wait, packet, segment, now)
         elif verdict is Verdict.RESET:
             passive.refuse(host, packet, segment)
-            host.forget_wait(rows, row, wait, State.CLOSED, "rcv text after CLOSE", now)
+            host.forget_wait(wait, State.CLOSED, "rcv text after CLOSE", now)
         elif verdict is Verdict.END:
-            host.forget_wait(rows, row, wait, State.CLOSED, "rcv RST", now)
+            host.forget_wait(wait, State.CLOSED, "rcv RST", now)
         elif verdict is Verdict.REOPEN:
             listener = passive.listener_for(host, packet.destination, segment)
             if listener is None:
                 self._acknowledge_again(wait, packet, segment, now)
                 return
             cause = "rcv SYN with a newer timestamp or sequence number"
-            host.forget_wait(rows, row, wait, State.SYN_RECEIVED, cause, now)
+            host.forget_wait(wait, State.SYN_RECEIVED, cause, now)
             passive.on_syn(host, listener, packet, segment, wait.key, waiting.next_isn(wait), now)
 
     def _acknowledge_again(self, wait: Wait, packet: Packet, segment: Segment, now: Nanos) -> None:
@@ -300,9 +291,7 @@ class Stack:
             return tcb.state
         if self.host.sockets.get(socket.key) is socket:
             return tcb.state
-        rows = self.host.rows(socket.key)
-        row = rows.find(socket.key)
-        wait = None if row < 0 else rows.load(row)
+        wait = self.host.rows(socket.key).find(socket.key)
         return State.CLOSED if wait is None or wait.number != tcb.number else wait.state
 
     def waiting(self) -> int:
@@ -312,7 +301,7 @@ class Stack:
     def half_closed(self) -> int:
         """How many of these still wait for the peer's FIN. Looks at every row."""
         tables = (self.host.four, self.host.six)
-        return sum(rows.load(row).state is State.FIN_WAIT_2 for rows in tables for row in rows.rows())
+        return sum(wait.state is State.FIN_WAIT_2 for rows in tables for wait in rows.waits())
 
     def connections(self, now: Nanos) -> ConnectionTable:
         """Every connection, wait and listener of this host. Needs NumPy."""

@@ -13,10 +13,11 @@ from lastack.tcp.tcb import SYN_STATES
 from lastack.tcp.timers import LOSS_PROBE, NEVER, PROBE, REORDER, RETRANSMIT
 
 from . import demux
-from .timewait import Rows, Wait
+from .timewait import Wait
 
 if TYPE_CHECKING:
     from .listener import Listener
+    from .rows import Rows
     from .sock import Socket
 
 _TIMER = {
@@ -41,7 +42,7 @@ def connection_table(
     rows: list[dict[str, int | tuple[int, int] | None]] = []
     rows.extend(_live(socket, now) for socket in sockets)
     for table in tables:
-        rows.extend(_waiting(table.load(row)) for row in table.rows())
+        rows.extend(_waiting(wait) for wait in table.waits())
     rows.extend(_listening(listener) for listener in listeners)
     return _columns(rows)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lastack.stack import Dice, Stack
 from lastack.stack.isn import Secrets
-from lastack.stack.ports import Ports
+from lastack.stack.ports import Ports, PortSet
 from lastack.tcp import SocketOptions
 
 ADDRESSES = (b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x02")
@@ -46,3 +46,12 @@ def test_a_port_is_given_back_as_it_was_taken_whatever_the_option_says_by_then()
     while stack.poll(0) is not None:
         pass
     assert not stack.host.ports.used(None, 4000)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 65_535)), max_size=100))
+def test_a_set_of_ports_is_a_set(steps: list[tuple[bool, int]]) -> None:
+    ports, known = PortSet(), set[int]()
+    for added, port in [*steps, *((True, port) for port in range(59, 240, 3))]:
+        (ports.add if added else ports.discard)(port)
+        (known.add if added else known.discard)(port)
+    assert {port for port in range(1 << 16) if ports.has(port)} == known
