@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from lastack.model.time import SECOND, Nanos
+from lastack.native import i64
 
 _REMEMBERED: Final[Nanos] = 600 * SECOND
 """ip_rt_mtu_expires."""
@@ -21,7 +22,7 @@ class Paths:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[int, Nanos]] = {}
 
-    def mtu(self, destination: bytes, link: int, now: Nanos) -> int:
+    def mtu(self, destination: bytes, link: i64, now: Nanos) -> i64:
         """The largest packet towards a destination over a link of so many octets."""
         known = self._known.get(destination) if self._known else None
         if known is None:

@@ -12,7 +12,7 @@ from lastack.model.time import MILLISECOND, Nanos64
 from lastack.native import i64
 from lastack.wire.flags import ACK, FIN, PSH, RST, SYN
 from lastack.wire.segment import Segment
-from lastack.wire.seq import MASK
+from lastack.wire.seq import MASK, Seq
 
 from . import negotiate
 from .flight import Sent
@@ -95,7 +95,9 @@ def syn(tcb: Tcb, now: Nanos64) -> Segment:
     """The SYN itself; in SYN_RECEIVED with an ACK and only what the peer offered (RFC 7323 1.3, 2.2)."""
     receiver = tcb.receiver
     answer = bool(tcb.bit & SYN_RECEIVED_BIT)
-    ack = receiver.nxt & MASK if answer else 0
+    ack: Seq = 0
+    if answer:
+        ack = receiver.nxt & MASK
     window = min(receiver.window, 0xFFFF)
     flags = SYN | ACK if answer else SYN
     segment = Segment(tcb.local_port, tcb.remote_port, tcb.sender.iss & MASK, ack, flags, window)

@@ -62,8 +62,9 @@ class Receiver:
         self.acked: Seq = 0
         # A window is half of the buffer, the rest is for overhead; a buffer set by hand (SO_RCVBUF) is doubled first.
         self.capacity: i64 = buffer or settings.tcp_rmem[1] // 2
-        fixed = buffer != 0 or settings.tcp_moderate_rcvbuf == 0
-        self.autotune_limit: i64 = 0 if fixed else settings.tcp_rmem[2] // 2
+        self.autotune_limit: i64 = settings.tcp_rmem[2] // 2
+        if buffer or not settings.tcp_moderate_rcvbuf:
+            self.autotune_limit = 0
         self.window: i64 = 0
         self.clamp: i64 = 0xFFFF
         self.scale: i64 = 0
@@ -90,7 +91,7 @@ class Receiver:
         self.replying = False
         self.pushed: i64 = 0
         # Small or pushed segments since the last ACK, 2 at most (ICSK_ACK_PUSHED, ICSK_ACK_PUSHED2).
-        self.mss_seen: i64 = mss if mss < 536 else 536
+        self.mss_seen: i64 = min(mss, 536)
         self.last_data_at: Nanos64 = 0
         # Timestamps (RFC 7323 4.3) and the growth of the buffer (tcp_rcv_space_adjust).
         self.ts_recent: i64 = 0
@@ -335,7 +336,9 @@ class Receiver:
 
     def delay_for(self, srtt: Nanos64) -> Nanos64:
         """How long to delay an ACK (tcp_send_delayed_ack): before the first text, a tick of the clock."""
-        delay = self.delay or MILLISECOND
+        delay = self.delay
+        if not delay:
+            delay = MILLISECOND
         if delay > self.delay_min:
             most = self.delay_max if self.replying or self.pushed else 500 * MILLISECOND
             if srtt:
