@@ -51,8 +51,9 @@ def next_segment(tcb: Tcb, now: Nanos64) -> Segment | None:
 def more_to_send(tcb: Tcb) -> bool:
     """Whether `next_segment` has anything to think about: where not, it need not be asked again before an event."""
     receiver, sender = tcb.receiver, tcb.sender
-    owes = receiver.acks_owed or receiver.wants_ack or tcb.replies is not None
-    return bool(owes or sender.nxt < sender.last or sender.flight.lost or tcb.probe_due)
+    if receiver.acks_owed or receiver.wants_ack or tcb.replies is not None:
+        return True
+    return sender.nxt < sender.last or sender.flight.lost > 0 or tcb.probe_due > 0
 
 
 def _text(tcb: Tcb, now: Nanos64) -> Segment | None:
