@@ -109,7 +109,7 @@ class Host:
     ) -> SimListener:
         """Listen, accept at once, and give every connection an application of its own."""
         listener = self.stack.listen(port, backlog, options)
-        self._sim.servers[id(listener)] = make
+        listener.owner = make
         return SimListener(self._sim, self.node, self.stack, listener)
 
     def connect(
@@ -147,7 +147,6 @@ class Simulator:
         self.now: i64 = 0
         self.trace = Trace()
         self.trace.keeps_packets = trace
-        self.servers: dict[int, Callable[[], Application]] = {}
         self._quiet = quiet
         self._dice = Dice(seed)
         self._nodes: list[Node] = []
@@ -389,7 +388,7 @@ class Simulator:
         node.exact = False
 
     def _accept(self, stack: Stack, listener: Listener) -> None:
-        make = self.servers.get(id(listener))
+        make: Callable[[], Application] | None = listener.owner
         if make is None:
             return
         socket = stack.accept(listener)

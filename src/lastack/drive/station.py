@@ -28,7 +28,6 @@ class Station:
     def __init__(self, stack: Stack, device: Device) -> None:
         self.stack = stack
         self.device = device
-        self._servers: dict[int, Callable[[], Application]] = {}
         stack.settings.mtu = min(stack.settings.mtu, device.mtu)
         stack.settings.gso_max_size = device.gso_max_size
 
@@ -41,13 +40,13 @@ class Station:
     ) -> Listener:
         """Listen, accept at once, and give every connection an application of its own. Raises CallError EADDRINUSE."""
         listener = self.stack.listen(at, backlog, options)
-        self._servers[id(listener)] = make
+        listener.owner = make
         return listener
 
     def unserve(self, listener: Listener, now: Nanos) -> None:
         """Close a listener: those that were not accepted are reset, with the next `flush`."""
         self.stack.unlisten(listener, now)
-        self._servers.pop(id(listener), None)
+        listener.owner = None
 
     def advance(self, now: Nanos) -> Nanos | None:
         """All that can be done at `now`. When to come back at the latest, or None: only when the device is readable."""
@@ -81,7 +80,7 @@ class Station:
             self._accept(source)
 
     def _accept(self, listener: Listener) -> None:
-        make = self._servers.get(id(listener))
+        make: Callable[[], Application] | None = listener.owner
         if make is None:
             return
         socket = self.stack.accept(listener)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, final
+from typing import Any, Final, final
 
 from lastack.model.address import Endpoint
 from lastack.model.time import MILLISECOND, SECOND, Nanos
@@ -53,6 +53,7 @@ class Listener:
         "head",
         "limit",
         "options",
+        "owner",
         "port",
         "requests",
         "young",
@@ -69,6 +70,8 @@ class Listener:
         """Till when an ACK may bring back a cookie."""
         self.accept_queue: list[Socket] = []
         self.head = 0
+        self.owner: Any = None
+        """Whatever whoever drives the stack wants to find again when somebody waits to be accepted."""
 
     @property
     def endpoint(self) -> Endpoint:
