@@ -44,7 +44,7 @@ def prepare() -> None:
 
 @contextmanager
 def kernel_bench(
-    title: str, settings: Mapping[str, Mapping[str, int | str]], delay: Nanos, seed: int
+    title: str, settings: Mapping[str, Mapping[str, str]], delay: Nanos, seed: int
 ) -> Iterator[KernelBench]:
     """Two hosts, removed afterwards. Raises KernelError without root."""
     client = KernelHost("client", ADDRESSES["client"], settings.get("client", {}))
@@ -82,13 +82,13 @@ class KernelBench(Bench):
     def __init__(
         self,
         title: str,
-        settings: Mapping[str, Mapping[str, int | str]],
+        settings: Mapping[str, Mapping[str, str]],
         hosts: tuple[KernelHost, KernelHost],
         delay: Nanos,
         seed: int,
     ) -> None:
         self._title = title
-        self._settings = {host: {name: str(value) for name, value in of.items()} for host, of in settings.items()}
+        self._settings = settings
         self.client, self.server = self._hosts = hosts
         dice = Dice(seed)
         self.forth, self.back = Channel(dice.split()), Channel(dice.split())
