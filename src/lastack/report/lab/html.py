@@ -32,7 +32,8 @@ def render_page(row: Row, language: str) -> str:
     ]
     if row.failed:
         parts.append(f'<p class="verdict false">{escape(word("failed", language))}: {escape(row.failed)}</p>')
-    parts += [f'<p class="note">{escape(line)}</p>' for line in (*row.differences, row.reason) if line]
+    notes = [word(line, language) for line in (*row.differences, row.reason) if line]
+    parts += [f'<p class="note">{escape(note)}</p>' for note in notes]
     parts.append(f'<section><p class="lesson">{escape(about.lesson.said(language))}</p></section>')
     parts.append(f"<section><h2>{escape(word('Evidence', language))}</h2>{_facts(row, language)}</section>")
     sims = row.sim.scenes if row.sim is not None else ()
@@ -63,7 +64,7 @@ def _facts(row: Row, language: str) -> str:
     sides.append((f"{word('engine', language)}, {word('at full length', language)}", row.full))
     heads = "".join(f"<th>{escape(title)}</th>" for title, run in sides if run is not None)
     body = []
-    for line in lines(row):
+    for line in lines(row, language):
         seen = zip((line.sim, line.kernel, line.full), sides, strict=True)
         cells = "".join(f"<td>{escape(cell)}</td>" for cell, (_, run) in seen if run is not None)
         tone = ' class="differs"' if line.differ else ""
@@ -76,13 +77,13 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
     sides = [
         (scene, run) for scene, run in ((sim, row.sim), (kernel, row.kernel)) if scene is not None and run is not None
     ]
-    title = sides[0][0].title
+    title = word(sides[0][0].title, language)
     settings = [
         f"{host}: " + ", ".join(f"{name}={value}" for name, value in of.items())
         for host, of in sides[0][0].settings.items()
         if of
     ]
-    settings += sides[0][0].replaced
+    settings += [word(replaced, language) for replaced in sides[0][0].replaced]
     said = f'<p class="source">{escape("; ".join(settings))}</p>' if settings else ""
     pairs = []
     for number in range(max(min(len(scene.histories), _LADDERS) for scene, _ in sides)):
@@ -96,9 +97,7 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
     counters = "".join(_counters(scene, run) for scene, run in sides)
     sampled = next((one.sampled for scene, _ in sides for one in scene.histories if one.sampled), "")
     if sampled:
-        pairs.append(
-            f'<p class="source">{escape(word("Seen by looking now and then", language))}: {escape(sampled)}</p>'
-        )
+        pairs.append(f'<p class="source">{escape(word(f"Seen by looking now and then: {sampled}", language))}</p>')
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 
 
