@@ -142,7 +142,7 @@ def _render_scene(
     pen.blank()
     pen.hang(
         pen.text(f"{word('Scene', language)}  ", SOFT),
-        pen.text(word(scene.title, language), "bold", f"  ({run.system})", SOFT),
+        pen.text(word(scene.title, language), "bold", f"  ({word(run.system, language)})", SOFT),
     )
     for host, settings in scene.settings.items():
         if settings:

@@ -24,6 +24,7 @@ PAGES: Final[Mapping[str, str]] = {
     "false": "不成立",
     "seen on the engine alone": "只在引擎上看到",
     "seen on the kernel alone": "只在内核上看到",
+    "lastack's engine": "lastack 的引擎",
     "not run": "未运行",
     "at full length": "按完整时长",
     "failed": "失败",
