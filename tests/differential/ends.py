@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from lastack.errors import CallError, DecodeError
 from lastack.linux import namespaces, sysctl
+from lastack.linux.priority import before_others
 from lastack.linux.sockopts import SOCKET_OPTIONS
 from lastack.linux.tun import Tun
 from lastack.live import sockdiag
@@ -128,8 +129,8 @@ class Wire:
     @staticmethod
     @contextmanager
     def open(**settings: str | int) -> Iterator[Wire]:
-        """The calling thread in the namespace for a while. `settings`: sysctls below net.ipv4."""
-        with namespaces.private():
+        """The calling thread in the namespace for a while, before other threads. `settings`: sysctls below net.ipv4."""
+        with before_others(), namespaces.private():
             # A small table of connections is quick to list.
             sysctl.write("net.ipv4.tcp_child_ehash_entries", 512)
             with namespaces.private():
