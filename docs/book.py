@@ -17,7 +17,7 @@ from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
 from lastack.lab.together import BOTH, SIM, rows
 from lastack.model.lab import Run
-from lastack.report.lab.words import conditional, verdict
+from lastack.report.lab.words import conditional, verdict, word
 from lastack.report.ladder.svg import render_svg
 
 HERE = Path(__file__).parent
@@ -39,6 +39,7 @@ _WORDS = {
     "en": ("Verdict", "What was seen", "It changes with", "Where people read it", "engine alone", "kernel alone", "engine and kernel agree", "engine and kernel differ: "),
     "zh": ("结论", "观察到的事实", "换一个设置就会变", "出处", "仅引擎", "仅内核", "引擎与内核一致", "引擎与内核不一致："),
 }  # fmt: skip
+_MARKS = {"en": (" (", "; ", ")", ": ", ". "), "zh": ("（", "；", "）", "：", "。")}
 
 
 @cache
@@ -93,25 +94,24 @@ def _section(one: Experiment, kernel: dict[str, Any] | None, language: str) -> l
     elif ran is None:
         agreed = titles[5]
     else:
-        agreed = titles[7] + "; ".join(kernel["differences"]) if kernel["differences"] else titles[6]
+        agreed = titles[7] + word("; ".join(kernel["differences"]), language) if kernel["differences"] else titles[6]
     lines = [f'<a id="{one.name}"></a>', "", f"### {one.claim.said(language)}", ""]
-    lines += [f"**{said}** ({agreed}; `lastack lab run {one.name}`)", "", one.lesson.said(language), ""]
-    lines += [f"*{one.reason}*", ""] if one.reason else []
+    opening, semicolon, closing, colon, stop = _MARKS[language]
+    run = f"{opening}{agreed}{semicolon}`lastack lab run {one.name}`{closing}"
+    lines += [f"**{said}**{run}", "", one.lesson.said(language), ""]
+    lines += [f"*{word(one.reason, language)}*", ""] if one.reason else []
     if f"claims/{one.name}.svg" in _shown():
         lines += [f"![{one.name}](claims/{one.name}.svg)", ""]
     facts = {fact.what: str(fact) for fact in ran.outcome.facts} if ran is not None else {}
     theirs: dict[str, str] = kernel["facts"] if kernel is not None else {}
-    lines += [
-        f"| {titles[1]} | engine | Linux |" if language == "en" else f"| {titles[1]} | 引擎 | Linux |",
-        "|---|---|---|",
-    ]
-    lines += [
-        f"| {_cell(what)} | {_cell(facts.get(what, ''))} | {_cell(theirs.get(what, ''))} |"
-        for what in dict.fromkeys([*facts, *theirs])
-    ]
+    lines += [f"| {titles[1]} | {word('engine', language)} | Linux |", "|---|---|---|"]
+    for what in dict.fromkeys([*facts, *theirs]):
+        cells = (what, facts.get(what, ""), theirs.get(what, ""))
+        lines.append(f"| {' | '.join(_cell(word(cell, language)) for cell in cells)} |")
     flips = " ".join(f"--set {name}={str(value).lower()}" for name, value in one.counter.items())
     flips += " --on sim" if one.flips_on_engine_alone else ""
-    lines += ["", f"{titles[2]} `{flips}`: {verdict(one.flips_to, language)}. {titles[3]}: {one.source.said(language)}"]
+    flipped = f"{titles[2]} `{flips}`{colon}{verdict(one.flips_to, language)}{stop}"
+    lines += ["", f"{flipped}{titles[3]}{colon}{one.source.said(language)}"]
     return lines
 
 

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 from lastack.errors import CallError, DecodeError
 from lastack.linux import namespaces, sysctl
+from lastack.linux.priority import before_others
+from lastack.linux.sockopts import SOCKET_OPTIONS
 from lastack.linux.tun import Tun
 from lastack.live import sockdiag
 from lastack.model.record import ConnectionTable
@@ -40,23 +42,6 @@ SYSCTLS: Final[dict[str, str | int]] = {
     # Tail probes come after a few milliseconds, between one segment of a script and the next.
     "tcp_early_retrans": 0,
 }
-
-
-OPTIONS: Final[dict[str, tuple[int, int]]] = {
-    "so_keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-    "so_oobinline": (socket.SOL_SOCKET, socket.SO_OOBINLINE),
-    "tcp_cork": (socket.IPPROTO_TCP, 3),
-    "tcp_defer_accept": (socket.IPPROTO_TCP, 9),
-    "tcp_keepcnt": (socket.IPPROTO_TCP, 6),
-    "tcp_keepidle": (socket.IPPROTO_TCP, 4),
-    "tcp_keepintvl": (socket.IPPROTO_TCP, 5),
-    "tcp_linger2": (socket.IPPROTO_TCP, 8),
-    "tcp_maxseg": (socket.IPPROTO_TCP, 2),
-    "tcp_nodelay": (socket.IPPROTO_TCP, 1),
-    "tcp_syncnt": (socket.IPPROTO_TCP, 7),
-    "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
-}
-"""The options of a socket by the engine's names: level and number (tcp(7), socket(7))."""
 
 
 class Reading(NamedTuple):
@@ -144,8 +129,8 @@ class Wire:
     @staticmethod
     @contextmanager
     def open(**settings: str | int) -> Iterator[Wire]:
-        """The calling thread in the namespace for a while. `settings`: sysctls below net.ipv4."""
-        with namespaces.private():
+        """The calling thread in the namespace for a while, before other threads. `settings`: sysctls below net.ipv4."""
+        with before_others(), namespaces.private():
             # A small table of connections is quick to list.
             sysctl.write("net.ipv4.tcp_child_ehash_entries", 512)
             with namespaces.private():
@@ -191,7 +176,7 @@ class KernelEnd(End):
 
     def call(self, name: str, argument: int = 0) -> str:
         try:
-            return self.set(name, argument) if name in OPTIONS else _CALLS[name](self, argument)
+            return self.set(name, argument) if name in SOCKET_OPTIONS else _CALLS[name](self, argument)
         except OSError as error:
             return errno.errorcode[error.errno or 0]
 
@@ -200,7 +185,7 @@ class KernelEnd(End):
         if held is None:
             self.options[name] = value
         else:
-            held.setsockopt(*OPTIONS[name], value)
+            held.setsockopt(*SOCKET_OPTIONS[name], value)
         return "ok"
 
     def listen(self, backlog: int) -> str:
@@ -227,7 +212,7 @@ class KernelEnd(End):
         one.setblocking(False)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for name, value in self.options.items():
-            one.setsockopt(*OPTIONS[name], value)
+            one.setsockopt(*SOCKET_OPTIONS[name], value)
         one.bind((HERE[self.family], self.here))
         return one
 
@@ -352,7 +337,7 @@ class EngineEnd(End):
 
     def _call(self, name: str, argument: int) -> str:
         now = self.time
-        if name in OPTIONS:
+        if name in SOCKET_OPTIONS:
             return self._set(name, argument, now)
         if name == "listen":
             self.listener = self.stack.listen(self.here, argument or 16, self._options())

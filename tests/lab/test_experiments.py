@@ -13,6 +13,7 @@ from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
 from lastack.lab.run import run
 from lastack.model.lab import Verdict
+from lastack.report.lab.zh.said import chinese
 
 ALL = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
 ON_ENGINE = pytest.mark.parametrize(
@@ -87,9 +88,29 @@ def test_it_is_told_in_both_languages(experiment: Experiment) -> None:
     for words in filter(None, (experiment.claim, experiment.lesson, experiment.source, experiment.condition)):
         assert words.en.isascii()
         assert any("\u4e00" <= sign <= "\u9fff" for sign in words.zh)
+    others = [experiment.only, experiment.reason, *(knob.meaning for knob in experiment.knobs)]
+    assert [text for text in others if chinese(text) is None] == []
     assert experiment.chapter in CHAPTERS
     assert (experiment.condition is not None) == (experiment.expected is Verdict.ONLY_IF)
     assert bool(experiment.only) == (experiment.side != "both")
+
+
+@ON_ENGINE
+def test_its_scenes_and_facts_have_their_chinese(experiment: Experiment) -> None:
+    for given in ({}, experiment.counter):
+        played = run(experiment, "sim", given)
+        said = [*(scene.title for scene in played.scenes), *(fact.what for fact in played.outcome.facts)]
+        assert [text for text in said if chinese(text) is None] == []
+
+
+@pytest.mark.root
+@ON_KERNEL
+def test_its_scenes_and_facts_of_the_kernel_have_their_chinese(
+    experiment: Experiment, both: dict[str, dict[str, Any]]
+) -> None:
+    played = both[experiment.name]["kernel"]
+    said = [*(scene["title"] for scene in played["scenes"]), *(fact["what"] for fact in played["facts"])]
+    assert [text for text in said if chinese(text) is None] == []
 
 
 def test_every_name_is_given_once() -> None:

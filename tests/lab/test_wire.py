@@ -49,7 +49,7 @@ def test_a_connection_may_begin_with_a_number_of_our_choice() -> None:
 
 
 def test_who_keeps_the_socket_to_the_end_needs_no_time_wait() -> None:
-    settings = {"client": {"tcp_max_tw_buckets": 0}, "server": {}}
+    settings = {"client": {"tcp_max_tw_buckets": "0"}, "server": {}}
     wire = EngineBench("no TIME_WAIT", settings, 2 * MILLISECOND, 1)
     here, there = wire.connection()
     parted(wire, here, there)

@@ -59,6 +59,8 @@ def list_(names: tuple[str, ...], language: str, form: str, file: Path | None, n
 
 
 def _plain(one: Experiment, language: str) -> dict[str, object]:
+    from lastack.report.lab.words import word
+
     condition = one.condition
     return {
         "name": one.name,
@@ -69,7 +71,7 @@ def _plain(one: Experiment, language: str) -> dict[str, object]:
         "condition": None if condition is None else condition.said(language),
         "lesson": one.lesson.said(language),
         "on": one.side,
-        "knobs": {knob.name: {"default": knob.default, "meaning": knob.meaning} for knob in one.knobs},
+        "knobs": {knob.name: {"default": knob.default, "meaning": word(knob.meaning, language)} for knob in one.knobs},
         "counter": dict(one.counter),
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,7 +33,30 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """Where the reader has gone (`| head`), end as SIGPIPE ends other tools: quietly, with the status of that."""
+    try:
+        yield
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+class _Commands(click.Group):
+    """Click itself would call it a failure, status 1, that nobody reads any more, before `main` sees it."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
+    ) -> click.Context:
+        with _until_nobody_reads():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _until_nobody_reads():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
 def app() -> None:
     """The life of a TCP connection, and above all its end: what is wrong, whose it is, what to do."""
@@ -49,13 +74,14 @@ app.add_command(watch)
 
 
 def main() -> None:
-    """Run the command line. Exit status: 0 all well, 1 findings at or above --fail-on, 2 bad usage or input."""
+    """Run the command line. Exit status: 0 all well, 1 findings at or above --fail-on, 2 bad usage or input.
+
+    141, as with other tools: nobody reads any more.
+    """
     # NumPy's BLAS, which nothing here uses, would start a thread a core and let them spin: a third of the CPU time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app(prog_name="lastack", standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -67,8 +93,6 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)  # the reader has gone: nothing left to say
     except OSError as error:
         print(f"lastack: {error}", file=sys.stderr)
         sys.exit(2)

@@ -116,10 +116,7 @@ def watch(
             raise CallError("--jsonl stands alone: run --prometheus and --record beside it")
         from lastack.watch.stream import stream
 
-        try:
-            told = stream(netns, source, filter_, file, lasting, None if quiet else say)
-        except BrokenPipeError:
-            sys.exit(141)  # the reader has gone, which click would call a failure
+        told = stream(netns, source, filter_, file, lasting, None if quiet else say)
         if not quiet:
             say(told)
         return

@@ -142,9 +142,9 @@ class EngineHost(Host):
 class EngineBench(Bench):
     """The scene in a simulator."""
 
-    def __init__(self, title: str, settings: Mapping[str, Mapping[str, int | str]], delay: Nanos, seed: int) -> None:
+    def __init__(self, title: str, settings: Mapping[str, Mapping[str, str]], delay: Nanos, seed: int) -> None:
         self._title = title
-        self._settings = {host: {name: str(value) for name, value in of.items()} for host, of in settings.items()}
+        self._settings = settings
         self._sim = Simulator(seed, trace=True)
         hosts = []
         for name, addresses in ADDRESSES.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Final, final
 
 from lastack.drive.link import Channel
 from lastack.errors import DecodeError, KernelError
+from lastack.linux.priority import before_others
 from lastack.model.lab import Scene
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack.dice import Dice
@@ -31,7 +31,6 @@ _SELDOM: Final[Nanos] = 250 * MILLISECOND
 _FINE: Final = 40
 """While nothing happens, hosts and conditions are looked at every fortieth of the time that this has lasted."""
 _AT_ONCE: Final[Nanos] = 20 * MILLISECOND
-_PRIORITY: Final = -15
 
 
 def prepare() -> None:
@@ -44,7 +43,7 @@ def prepare() -> None:
 
 @contextmanager
 def kernel_bench(
-    title: str, settings: Mapping[str, Mapping[str, int | str]], delay: Nanos, seed: int
+    title: str, settings: Mapping[str, Mapping[str, str]], delay: Nanos, seed: int
 ) -> Iterator[KernelBench]:
     """Two hosts, removed afterwards. Raises KernelError without root."""
     client = KernelHost("client", ADDRESSES["client"], settings.get("client", {}))
@@ -55,24 +54,12 @@ def kernel_bench(
         raise
     bench = KernelBench(title, settings, (client, server), delay, seed)
     try:
-        with _first():
+        with before_others():
             yield bench
     finally:
         bench.close()
         client.close()
         server.close()
-
-
-@contextmanager
-def _first() -> Iterator[None]:
-    """Before the other processes of the machine, where that is allowed: real time does not wait for the wire."""
-    former = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(_PRIORITY, former))
-    try:
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, former)
 
 
 @final
@@ -82,13 +69,13 @@ class KernelBench(Bench):
     def __init__(
         self,
         title: str,
-        settings: Mapping[str, Mapping[str, int | str]],
+        settings: Mapping[str, Mapping[str, str]],
         hosts: tuple[KernelHost, KernelHost],
         delay: Nanos,
         seed: int,
     ) -> None:
         self._title = title
-        self._settings = {host: {name: str(value) for name, value in of.items()} for host, of in settings.items()}
+        self._settings = settings
         self.client, self.server = self._hosts = hosts
         dice = Dice(seed)
         self.forth, self.back = Channel(dice.split()), Channel(dice.split())

@@ -18,6 +18,7 @@ from typing import Final, TypeVar, final
 from lastack.errors import CallError, KernelError
 from lastack.linux import namespaces, sysctl
 from lastack.linux.namespaces import Namespace
+from lastack.linux.sockopts import SOCKET_OPTIONS
 from lastack.linux.tun import Tun
 from lastack.live import facts, sockdiag
 from lastack.model.address import Endpoint, FourTuple
@@ -37,27 +38,6 @@ _OF_ENGINE: Final = frozenset(
     {"time_wait_ms", "tcp_tw_recycle", "delayed_ack_min_ms", "delayed_ack_max_ms", "quick_acks"}
 )
 _COUNTED: Final = frozenset(Counters().as_dict(zeros=True))
-_OPTIONS: Final[Mapping[str, tuple[int, int]]] = {
-    "so_keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-    "so_linger": (socket.SOL_SOCKET, socket.SO_LINGER),
-    "so_rcvbuf": (socket.SOL_SOCKET, socket.SO_RCVBUF),
-    "so_sndbuf": (socket.SOL_SOCKET, socket.SO_SNDBUF),
-    "so_reuseaddr": (socket.SOL_SOCKET, socket.SO_REUSEADDR),
-    "so_reuseport": (socket.SOL_SOCKET, 15),
-    "ip_bind_address_no_port": (socket.IPPROTO_IP, 24),
-    "tcp_cork": (socket.IPPROTO_TCP, 3),
-    "tcp_defer_accept": (socket.IPPROTO_TCP, 9),
-    "tcp_keepcnt": (socket.IPPROTO_TCP, 6),
-    "tcp_keepidle": (socket.IPPROTO_TCP, 4),
-    "tcp_keepintvl": (socket.IPPROTO_TCP, 5),
-    "tcp_linger2": (socket.IPPROTO_TCP, 8),
-    "tcp_maxseg": (socket.IPPROTO_TCP, 2),
-    "tcp_nodelay": (socket.IPPROTO_TCP, 1),
-    "tcp_queue_seq": (socket.IPPROTO_TCP, 21),
-    "tcp_quickack": (socket.IPPROTO_TCP, 12),
-    "tcp_syncnt": (socket.IPPROTO_TCP, 7),
-    "tcp_user_timeout": (socket.IPPROTO_TCP, 18),
-}
 _CACHES: Final = (
     ("tw_sock_TCP",),
     ("tcp_bind_bucket", "tcp_bind2_bucket"),
@@ -345,16 +325,17 @@ def _set(made: socket.socket, options: Mapping[str, Option]) -> None:
     # it starts with.
     first_last = {"tcp_queue_seq": -1, "so_keepalive": 1}
     for name, value in sorted(options.items(), key=lambda option: first_last.get(option[0], 0)):
-        if name not in _OPTIONS:
+        if name not in SOCKET_OPTIONS:
             raise CallError(f"a socket of the kernel has no option {name}", "ENOPROTOOPT")
+        level, number = SOCKET_OPTIONS[name]
         if name == "so_linger":
-            made.setsockopt(*_OPTIONS[name], struct.pack("ii", value is not None, int(value or 0)))
+            made.setsockopt(level, number, struct.pack("ii", value is not None, int(value or 0)))
         elif name == "tcp_queue_seq":
             # Of the queue of what is sent, and only under repair, which must end before connect().
-            for code, number in ((_REPAIR, 1), (_REPAIR_QUEUE, 2), (_OPTIONS[name][1], int(value or 0)), (_REPAIR, 0)):
-                made.setsockopt(socket.IPPROTO_TCP, code, struct.pack("I", number))
+            for code, said in ((_REPAIR, 1), (_REPAIR_QUEUE, 2), (number, int(value or 0)), (_REPAIR, 0)):
+                made.setsockopt(level, code, struct.pack("I", said))
         else:
-            made.setsockopt(*_OPTIONS[name], int(value or 0))
+            made.setsockopt(level, number, int(value or 0))
 
 
 def _refused(doing: str, error: OSError) -> CallError:

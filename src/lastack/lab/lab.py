@@ -72,7 +72,9 @@ class Lab:
     ) -> Iterator[Bench]:
         """Two fresh hosts with these sysctls (of both, or of one) and a wire with this delay; kept as a Scene after."""
         own = {"client": {**both, **(client or {})}, "server": {**both, **(server or {})}}
-        settings = {host: {**of, **self._sysctls} for host, of in own.items()}
+        settings = {
+            host: {name: str(value) for name, value in {**of, **self._sysctls}.items()} for host, of in own.items()
+        }
         replaced = self._replaced(own)
         if self.on == "sim":
             bench = EngineBench(title, settings, delay, self._seed)

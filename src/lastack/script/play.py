@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,8 @@ KERNEL: Final = "kernel"
 TUN: Final = "tun:"
 KERNEL_TOLERANCE: Final[Nanos] = 20 * MILLISECOND
 _SHELL_SECONDS: Final = 60
+_APART_S: Final = 0.02
+"""Between the first scripts on the kernel: where all of them prepare at once, what each does first comes late."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,17 @@ def play_all(paths: Sequence[str | Path], how: How = How(), jobs: int = 1) -> It
         yield from (play(path, how) for path in paths)
         return
     # On the engine it is a matter of processors; on the kernel of waiting, each thread in its own namespace.
-    pool: Executor = ThreadPoolExecutor(jobs) if how.on == KERNEL else ProcessPoolExecutor(jobs)
-    with pool:
-        if isinstance(pool, ProcessPoolExecutor):
-            yield from pool.map(play, paths, [how] * len(paths), chunksize=max(len(paths) // (4 * jobs), 1))
-        else:
-            yield from pool.map(play, paths, [how] * len(paths))
+    if how.on != KERNEL:
+        with ProcessPoolExecutor(jobs) as processes:
+            yield from processes.map(play, paths, [how] * len(paths), chunksize=max(len(paths) // (4 * jobs), 1))
+        return
+    with ThreadPoolExecutor(jobs) as threads:
+        begun = []
+        for path in paths:
+            begun.append(threads.submit(play, path, how))
+            if len(begun) < jobs:
+                time.sleep(_APART_S)
+        yield from (one.result() for one in begun)
 
 
 def _played(script: Script, config: Config, how: How, target: Target | None) -> Run:
@@ -104,10 +111,11 @@ def _on_engine(script: Script, config: Config, how: How) -> Run:
 
 def _on_kernel(script: Script, config: Config, how: How) -> Run:
     from lastack.linux import namespaces
+    from lastack.linux.priority import before_others
 
     from .kernel import KernelTarget
 
-    with namespaces.private():
+    with before_others(), namespaces.private():
         return _set_and_run(script, KernelTarget(config), config, how)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 FULL = Path("/dev/full")
+SCRIPT = next((Path(__file__).parents[2] / "scripts").rglob("*.pkt"))
 
 
 def lastack(arguments: str, redirected: str = "") -> subprocess.CompletedProcess[str]:
@@ -44,3 +47,23 @@ def test_a_file_that_cannot_be_made_is_named(arguments: str, tmp_path: Path) -> 
 def test_a_reader_that_leaves_early_hears_nothing_more() -> None:
     done = lastack("connections --all --format jsonl", "| head -c 1 >/dev/null")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "check --pause 0s",
+        "connections --all --format csv",
+        "lab list",
+        "lab run three-segment-close --on sim",
+        f"script {SCRIPT}",
+    ],
+)
+def test_without_a_reader_it_ends_quietly_with_the_status_of_sigpipe(arguments: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        command = [sys.executable, "-m", "lastack", *arguments.split()]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")

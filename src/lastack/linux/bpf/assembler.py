@@ -31,25 +31,19 @@ class Register(IntEnum):
 
 
 R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = Register
-STACK: Final = 512
-"""Octets below R10 that a program may use."""
 
 
 class Helper(IntEnum):
     """Functions of the kernel that programs call (include/uapi/linux/bpf.h)."""
 
     MAP_LOOKUP_ELEM = 1
-    MAP_UPDATE_ELEM = 2
     GET_SOCKET_COOKIE = 46
     GET_CURRENT_CGROUP_ID = 80
-    JIFFIES64 = 118
     KTIME_GET_BOOT_NS = 125
     SEQ_WRITE = 127
     RINGBUF_RESERVE = 131
     RINGBUF_SUBMIT = 132
     SKC_TO_TCP_SOCK = 137
-    SKC_TO_TCP_TIMEWAIT_SOCK = 138
-    SKC_TO_TCP_REQUEST_SOCK = 139
     GET_CURRENT_TASK_BTF = 158
     SOCK_FROM_FILE = 162
 
@@ -82,10 +76,6 @@ class Assembler:
     def compute(self, to: Register, operation: str, value: Register | int) -> Self:
         """`to` = `to` operation `value`, in 64 bits, unsigned."""
         return self._operate(_ALU64 | _OPERATIONS[operation], to, value)
-
-    def compute_32(self, to: Register, operation: str, value: Register | int) -> Self:
-        """The same in 32 bits; the upper half becomes zero. So sequence numbers are subtracted."""
-        return self._operate(_ALU | _OPERATIONS[operation], to, value)
 
     def from_network(self, register: Register, bits: int) -> Self:
         """Turn a number of 16, 32 or 64 bits in network order into one of this machine; the rest becomes zero."""

@@ -22,7 +22,7 @@ def render_page(row: Row, language: str) -> str:
     """One experiment: claim, verdict, lesson, then the ladders of engine and kernel side by side, and the evidence."""
     run, about = row.kernel or row.sim, row.about
     tone = _CLASSES[row.verdict] if row.verdict is not None else ""
-    system = "" if run is None else f" · {run.system}"
+    system = "" if run is None else f" · {word(run.system, language)}"
     parts = [
         f'<p class="source">{escape(word("Claim", language))} · {escape(row.name)} · '
         f"{escape(about.source.said(language))}</p>",
@@ -32,7 +32,8 @@ def render_page(row: Row, language: str) -> str:
     ]
     if row.failed:
         parts.append(f'<p class="verdict false">{escape(word("failed", language))}: {escape(row.failed)}</p>')
-    parts += [f'<p class="note">{escape(line)}</p>' for line in (*row.differences, row.reason) if line]
+    notes = [word(line, language) for line in (*row.differences, row.reason) if line]
+    parts += [f'<p class="note">{escape(note)}</p>' for note in notes]
     parts.append(f'<section><p class="lesson">{escape(about.lesson.said(language))}</p></section>')
     parts.append(f"<section><h2>{escape(word('Evidence', language))}</h2>{_facts(row, language)}</section>")
     sims = row.sim.scenes if row.sim is not None else ()
@@ -60,10 +61,10 @@ def render_index(rows: Sequence[Row], language: str) -> str:
 
 def _facts(row: Row, language: str) -> str:
     sides = [(word("engine", language), row.sim), (word("kernel", language), row.kernel)]
-    sides.append((f"{word('engine', language)}, {word('at full length', language)}", row.full))
+    sides.append((word("engine, at full length", language), row.full))
     heads = "".join(f"<th>{escape(title)}</th>" for title, run in sides if run is not None)
     body = []
-    for line in lines(row):
+    for line in lines(row, language):
         seen = zip((line.sim, line.kernel, line.full), sides, strict=True)
         cells = "".join(f"<td>{escape(cell)}</td>" for cell, (_, run) in seen if run is not None)
         tone = ' class="differs"' if line.differ else ""
@@ -76,39 +77,37 @@ def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> 
     sides = [
         (scene, run) for scene, run in ((sim, row.sim), (kernel, row.kernel)) if scene is not None and run is not None
     ]
-    title = sides[0][0].title
+    title = word(sides[0][0].title, language)
     settings = [
         f"{host}: " + ", ".join(f"{name}={value}" for name, value in of.items())
         for host, of in sides[0][0].settings.items()
         if of
     ]
-    settings += sides[0][0].replaced
+    settings += [word(replaced, language) for replaced in sides[0][0].replaced]
     said = f'<p class="source">{escape("; ".join(settings))}</p>' if settings else ""
     pairs = []
     for number in range(max(min(len(scene.histories), _LADDERS) for scene, _ in sides)):
         figures = "".join(
-            f"<figure><figcaption>{escape(run.system)}</figcaption>"
+            f"<figure><figcaption>{escape(word(run.system, language))}</figcaption>"
             f"{render_svg(scene.histories[number], most=_RUNGS)}</figure>"
             for scene, run in sides
             if number < len(scene.histories)
         )
         pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
-    counters = "".join(_counters(scene, run) for scene, run in sides)
+    counters = "".join(_counters(scene, word(run.system, language)) for scene, run in sides)
     sampled = next((one.sampled for scene, _ in sides for one in scene.histories if one.sampled), "")
     if sampled:
-        pairs.append(
-            f'<p class="source">{escape(word("Seen by looking now and then", language))}: {escape(sampled)}</p>'
-        )
+        pairs.append(f'<p class="source">{escape(word(f"Seen by looking now and then: {sampled}", language))}</p>')
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 
 
-def _counters(scene: Scene, run: Run) -> str:
+def _counters(scene: Scene, system: str) -> str:
     said: Iterable[str] = (
         f"{host}: " + ", ".join(f"{name} +{by:,}" for name, by in moved.items())
         for host, moved in scene.moved.items()
         if moved
     )
-    return "".join(f'<p class="counters">{escape(run.system)}, {escape(line)}</p>' for line in said)
+    return "".join(f'<p class="counters">{escape(system)}, {escape(line)}</p>' for line in said)
 
 
 def _verdict(run: Run | None, language: str) -> str:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import IO, Any
+from collections.abc import Iterable, Sequence
+from typing import IO, Any, Final, TypeVar
 
+from lastack.model.history import History, LadderSegment
 from lastack.model.lab import Row, Run, Scene, Verdict
+
+_BEGIN: Final = 50
+_END: Final = 150
+"""So many segments, and so many changes of state, of a connection that has more are told; its packets are complete."""
+T = TypeVar("T")
 
 
 def document(row: Row, language: str) -> dict[str, Any]:
@@ -29,14 +35,9 @@ def document(row: Row, language: str) -> dict[str, Any]:
 
 
 def write_rows(rows: Iterable[Row], form: str, file: IO[str], language: str = "en") -> None:
-    """The rows as one JSON array, or as `jsonl`."""
-    documents = [document(row, language) for row in rows]
-    if form == "jsonl":
-        for one in documents:
-            file.write(json.dumps(one, allow_nan=False) + "\n")
-        return
-    json.dump(documents, file, indent=1, allow_nan=False)
-    file.write("\n")
+    """The rows, one a line: as a JSON array, or as `jsonl`."""
+    lines = (json.dumps(document(row, language), allow_nan=False) for row in rows)
+    file.write("".join(f"{line}\n" for line in lines) if form == "jsonl" else "[" + ",\n".join(lines) + "]\n")
 
 
 def _run(run: Run | None) -> dict[str, Any] | None:
@@ -62,18 +63,33 @@ def _scene(scene: Scene) -> dict[str, Any]:
         "settings": {host: dict(settings) for host, settings in scene.settings.items()},
         "replaced": list(scene.replaced),
         "moved": {host: dict(moved) for host, moved in scene.moved.items()},
-        "connections": [
-            {
-                "local": history.local,
-                "remote": history.remote,
-                "sampled": history.sampled,
-                "segments": [segment._asdict() for segment in history.segments],
-                "changes": [
-                    {**change._asdict(), "before": change.before.name, "after": change.after.name}
-                    for change in history.changes
-                ],
-            }
-            for history in scene.histories
-        ],
+        "connections": [_connection(history) for history in scene.histories],
         "left_out": scene.left_out,
     }
+
+
+def _connection(history: History) -> dict[str, Any]:
+    segments, changes = _kept(history.segments), _kept(history.changes)
+    return {
+        "local": history.local,
+        "remote": history.remote,
+        "sampled": history.sampled,
+        "segments": [_segment(segment) for segment in segments],
+        "changes": [
+            {**change._asdict(), "before": change.before.name, "after": change.after.name} for change in changes
+        ],
+        "left_out": {
+            "segments": len(history.segments) - len(segments),
+            "changes": len(history.changes) - len(changes),
+        },
+    }
+
+
+def _segment(segment: LadderSegment) -> dict[str, Any]:
+    """Without the number of its frame, which it has in a capture alone."""
+    return {name: value for name, value in segment._asdict().items() if name != "number"}
+
+
+def _kept(items: Sequence[T]) -> Sequence[T]:
+    """All of them, or of many the first and the last."""
+    return items if len(items) <= _BEGIN + _END else [*items[:_BEGIN], *items[-_END:]]

@@ -12,7 +12,7 @@ from lastack.model.lab import About, Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, apart, conditional, judged, lines, verdict, word
+from .words import agreement, apart, colon, conditional, judged, lines, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -61,9 +61,9 @@ def render_about(
     _write(pen, word("For you", language), pen.text(about.lesson.said(language)))
     label = word("Knobs", language)
     for name, default, meaning in knobs:
-        _write(pen, label, pen.text(f"{name}={default}  ", "cyan", meaning, SOFT))
+        _write(pen, label, pen.text(f"{name}={default}  ", "cyan", word(meaning, language), SOFT))
         label = ""
-    pen.line(pen.text(f"{word('It flips with', language)}: {counter}", SOFT), 2)
+    pen.line(pen.text(f"{word('It flips with', language)}{colon(language)}{counter}", SOFT), 2)
     pen.finish()
 
 
@@ -82,7 +82,7 @@ def render_table(rows: Sequence[Row], file: IO[str], width: int, color: bool, la
         pen.line(pen.text(*pieces, state, style))
         for line in (row.failed, *row.differences, row.reason, row.missing):
             if line:
-                pen.hang(pen.text(" " * 4), pen.text(line, "red" if line == row.failed else SOFT))
+                pen.hang(pen.text(" " * 4), pen.text(word(line, language), "red" if line == row.failed else SOFT))
     pen.finish()
 
 
@@ -117,7 +117,7 @@ def render_row(
     _write(pen, word("Verdict", language), told)
     for line in (*row.differences, row.reason):
         if line:
-            _write(pen, "", pen.text(line, "yellow"))
+            _write(pen, "", pen.text(word(line, language), "yellow"))
     _write(pen, word("For you", language), pen.text(row.about.lesson.said(language)))
     pen.finish()
 
@@ -140,13 +140,16 @@ def _render_scene(
 ) -> None:
     pen = Pen(file, width, color)
     pen.blank()
-    pen.hang(pen.text(f"{word('Scene', language)}  ", SOFT), pen.text(scene.title, "bold", f"  ({run.system})", SOFT))
+    pen.hang(
+        pen.text(f"{word('Scene', language)}  ", SOFT),
+        pen.text(word(scene.title, language), "bold", f"  ({word(run.system, language)})", SOFT),
+    )
     for host, settings in scene.settings.items():
         if settings:
             said = ", ".join(f"{name}={value}" for name, value in settings.items())
             pen.hang(pen.text(f"  {host}  ", SOFT), pen.text(said, SOFT))
     for replaced in scene.replaced:
-        pen.hang(pen.text("  "), pen.text(replaced, "yellow"))
+        pen.hang(pen.text("  "), pen.text(word(replaced, language), "yellow"))
     pen.finish()
     for number, history in enumerate(scene.histories[:_LADDERS]):
         if step is None:
@@ -163,10 +166,11 @@ def _render_scene(
     pen = Pen(file, width, color)
     left = scene.left_out + max(len(scene.histories) - _LADDERS, 0)
     if left:
-        pen.line(pen.text(f"{left:,} more connection{'s' if left > 1 else ''} not drawn here", SOFT))
+        more = f"{left:,} more connection{'s' if left > 1 else ''} not drawn here"
+        pen.line(pen.text(word(more, language), SOFT))
     for host, moved in scene.moved.items():
         if moved:
-            pen.hang(pen.text(f"  {host}  ", SOFT), _counted(pen, moved))
+            pen.hang(pen.text(f"  {host}  ", SOFT), _counted(pen, moved, language))
     pen.finish()
 
 
@@ -185,27 +189,29 @@ def _render_other(
         for line in differences[:_DIFFERENCES]:
             pen.line(pen.text(line, "yellow"), 4)
         if len(differences) > _DIFFERENCES:
-            pen.line(pen.text(f"... {len(differences) - _DIFFERENCES} more", SOFT), 4)
+            pen.line(pen.text(f"... {word(f'{len(differences) - _DIFFERENCES} more', language)}", SOFT), 4)
     pen.finish()
 
 
-def _counted(pen: Pen, moved: Mapping[str, int]) -> Text:
+def _counted(pen: Pen, moved: Mapping[str, int], language: str) -> Text:
     telling = {name: by for name, by in moved.items() if name not in ("TcpInSegs", "TcpOutSegs")}
     shown = list(telling.items())[:_COUNTERS]
-    more = f", {len(telling) - len(shown)} more" if len(telling) > len(shown) else ""
-    return pen.text(", ".join(f"{name} +{by:,}" for name, by in shown) + more, SOFT)
+    told = [f"{name} +{by:,}" for name, by in shown]
+    if len(telling) > len(shown):
+        told.append(word(f"{len(telling) - len(shown)} more", language))
+    return pen.text(", ".join(told), SOFT)
 
 
 def _write_facts(pen: Pen, row: Row, language: str) -> None:
     label = word("Evidence", language)
-    for line in lines(row):
+    for line in lines(row, language):
         seen = [(word("engine", language), line.sim), (word("kernel", language), line.kernel)]
         if row.sim is None or row.kernel is None or line.sim == line.kernel:
             seen = [("", line.kernel or line.sim)]
         if line.full and line.full != line.sim:
             seen.append((word("at full length", language), line.full))
         value = pen.text(", ".join(f"{who} {what}".strip() for who, what in seen), "bold yellow" if line.differ else "")
-        pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(f"{line.what}: ", SOFT) + value)
+        pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(line.what + colon(language), SOFT) + value)
         label = ""
 
 

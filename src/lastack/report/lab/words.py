@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from lastack.model.history import History
 from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Verdict, Words
 from lastack.wire.flags import PSH, spelled
 
-_ZH: Final = {
-    "Claim": "说法",
-    "Source": "出处",
-    "Scene": "场景",
-    "Settings": "设置",
-    "Counters": "计数器",
-    "Evidence": "证据",
-    "Verdict": "结论",
-    "For you": "启示",
-    "engine": "引擎",
-    "kernel": "内核",
-    "engine and kernel agree": "引擎与内核一致",
-    "engine and kernel differ": "引擎与内核不一致",
-    "not run": "未运行",
-    "at full length": "按完整时长",
-    "failed": "失败",
-    "agrees": "一致",
-    "differs": "不一致",
-    "experiment": "实验",
-    "the engine's ladder is the same": "引擎的梯形图相同",
-    "the engine's ladder is another (-), not as here (+)": "引擎的梯形图不同：- 是引擎，+ 是内核",
-    "with": "设置为",
-    "as it stands": "默认设置下",
-    "Knobs": "可调项",
-    "It flips with": "换成这样设置，结论就变",
-    "Seen by looking now and then": "通过定时查看得到的状态",
-}
+from .zh.said import chinese
 
 
 def word(text: str, language: str) -> str:
-    """A word of the pages in `en` or `zh`."""
-    return _ZH.get(text, text) if language == "zh" else text
+    """What pages, scenes, facts and knobs say, in `en` or `zh`; in English where nobody has put it into Chinese."""
+    return (chinese(text) or text) if language == "zh" else text
+
+
+def colon(language: str) -> str:
+    """What stands between a name and what is said of it."""
+    return "：" if language == "zh" else ": "
 
 
 def verdict(found: Verdict | None, language: str) -> str:
@@ -58,12 +37,12 @@ def judged(row: Row, language: str) -> str:
     told = conditional(found, about.condition, language)
     if not row.given:
         return told
-    colon = "：" if language == "zh" else ": "
     given = " ".join(f"{name}={str(value).lower()}" for name, value in row.given.items())
     usual = ""
     if found is not about.expected:
-        usual = f" ({word('as it stands', language)}{colon}{conditional(about.expected, about.condition, language)})"
-    return f"{word('with', language)} {given}{colon}{told}{usual}"
+        stands = conditional(about.expected, about.condition, language)
+        usual = f" ({word('as it stands', language)}{colon(language)}{stands})"
+    return f"{word('with', language)} {given}{colon(language)}{told}{usual}"
 
 
 def conditional(found: Verdict, condition: Words | None, language: str) -> str:
@@ -71,13 +50,13 @@ def conditional(found: Verdict, condition: Words | None, language: str) -> str:
     told = verdict(found, language)
     if found is not Verdict.ONLY_IF or condition is None:
         return told
-    return f"{told}：{condition.zh}" if language == "zh" else f"{told} {condition.en}"
+    return f"{told}{colon(language)}{condition.zh}" if language == "zh" else f"{told} {condition.en}"
 
 
 def agreement(row: Row, language: str) -> str:
     """Whether engine and kernel saw the same; why not both, where one is missing."""
     if row.agrees is None:
-        return row.missing
+        return word(row.missing, language)
     return word("engine and kernel agree" if row.agrees else "engine and kernel differ", language)
 
 
@@ -91,7 +70,7 @@ class Line(NamedTuple):
     differ: bool
 
 
-def lines(row: Row) -> list[Line]:
+def lines(row: Row, language: str) -> list[Line]:
     """The facts of a row, in the order of the experiment."""
     sides = [_by_name(run) for run in (row.sim, row.kernel, row.full)]
     found = []
@@ -99,8 +78,8 @@ def lines(row: Row) -> list[Line]:
         facts = [side.get(name) for side in sides]
         ours, theirs, _ = facts
         differ = ours is not None and theirs is not None and not ours.agrees(theirs)
-        sim, kernel, full = ("" if fact is None else str(fact) for fact in facts)
-        found.append(Line(name, sim, kernel, full, differ))
+        sim, kernel, full = ("" if fact is None else word(str(fact), language) for fact in facts)
+        found.append(Line(word(name, language), sim, kernel, full, differ))
     return found
 
 

@@ -87,9 +87,8 @@ class _Pen:
     def rung(self, rung: Rung) -> None:
         """A segment, a change or an omission, with what is to be said of it below."""
         if rung.at is None:
-            self._lanes(
-                "", self._bars(rung, self._signs[4]), ("dim", "dim"), (rung.remarks[0].center(self._room), "dim")
-            )
+            for part in self._wrapped(rung.remarks[0]):
+                self._lanes("", self._bars(rung, self._signs[4]), ("dim", "dim"), (part.center(self._room), "dim"))
             return
         bars = self._bars(rung, self._signs[3])
         shown = [state if new else bar for state, new, bar in zip(rung.states, rung.entered, bars, strict=True)]

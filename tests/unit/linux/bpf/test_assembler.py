@@ -16,7 +16,6 @@ from lastack.linux.bpf.btf import Field
         (Assembler().move(R0, -1), "b700 0000 ffffffff"),
         (Assembler().compute(R2, "+", -16), "0702 0000 f0ffffff"),
         (Assembler().compute(R2, ">>", R1), "7f12 0000 00000000"),
-        (Assembler().compute_32(R1, "-", R2), "1c21 0000 00000000"),
         (Assembler().from_network(R1, 16), "dc01 0000 10000000"),
         (Assembler().load(R1, R2, Field(6, 1)), "7121 0600 00000000"),
         (Assembler().load(R1, R2, Field(-8, 8)), "7921 f8ff 00000000"),

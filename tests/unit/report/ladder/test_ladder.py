@@ -87,6 +87,7 @@ def test_arrows_point_to_who_receives() -> None:
 
 def test_no_line_is_wider_than_the_terminal() -> None:
     assert max(map(len, text(history(30)).splitlines())) <= 80
+    assert max(map(len, text(history(3_000), most=20).splitlines())) <= 80
     assert max(map(len, text(history(), width=100).splitlines())) <= 100
 
 

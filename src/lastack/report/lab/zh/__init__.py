@@ -1,0 +1,1 @@
+"""What the lab says, in Chinese."""
