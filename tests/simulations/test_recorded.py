@@ -12,10 +12,10 @@ from lastack.drive import Simulator
 from lastack.model.time import MILLISECOND, SECOND
 
 RECORDED = {
-    1: "1219055e328a65c65b2fee9e425030e01be0c2cc6e12c559c16a9bde55a336a4",
-    2: "ac21babfb44075f487dd1fa3cd8c3e3740f1756dba5c7451c4d5383d37f21c25",
-    3: "d5d651addbfb8ffc02f10fda38ef79b311eca77f6610f8b44421bdeec046ed0a",
-    4: "db9ce99c1e6064d4f0c9e757490df13d46d08f762f87c87ed7ce980e25ab69d1",
+    1: "2723896ec9ea7fb1db40c035ff07a8ffc8b978f02b7c55986937692d198a8198",
+    2: "d66ab213dfa08eb9f13cd2332212d5bbd577df486ce09a8e5a87b521dd7c2154",
+    3: "79c3a3f86134fdf22cd9e11c09f43a2f0f83e0d75df901a0766c4dc6c758f117",
+    4: "212480191b5dbf9a9cef703a5cf912c567cda643f97b5883fed8e85532f386e3",
 }
 
 

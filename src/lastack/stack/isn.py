@@ -6,6 +6,7 @@ from hashlib import blake2b, blake2s
 from typing import Final, final
 
 from lastack.model.time import Nanos
+from lastack.native import i64
 from lastack.wire.seq import MASK
 
 from .dice import Dice
@@ -20,9 +21,9 @@ class Block:
 
     __slots__ = ("addresses", "ports", "words")
 
-    def __init__(self, addresses: bytes, ports: int, words: bytes) -> None:
+    def __init__(self, addresses: bytes, ports: i64, words: bytes) -> None:
         self.addresses = addresses
-        self.ports = ports
+        self.ports: i64 = ports
         self.words = words
 
 
@@ -53,20 +54,21 @@ class Secrets:
         bits: who connects often takes one port after the other, or every second one.
         """
         end = len(key)
-        remote = key[end - 4] << 8 | key[end - 3]
-        local = key[end - 2] << 8 | key[end - 1]
-        larger = max(remote, local)
-        # Which of the two it is belongs to the name.
-        ports = (local >> 4 << 16 | remote) if local > remote else (1 << 32 | remote >> 4 << 16 | local)
+        remote: i64 = key[end - 4] << 8 | key[end - 3]
+        local: i64 = key[end - 2] << 8 | key[end - 1]
+        larger, ports = local, local >> 4 << 16 | remote
+        if remote >= local:
+            # Which of the two it is belongs to the name.
+            larger, ports = remote, 1 << 32 | remote >> 4 << 16 | local
         addresses = key[: end - 4]
         block = self._blocks[(larger >> 4) % _BLOCKS]
         if block.ports != ports or block.addresses != addresses:
             keyed = self._isn.copy()
-            keyed.update(addresses + ports.to_bytes(5, "big"))
+            keyed.update(addresses + int(ports).to_bytes(5, "big"))
             block = Block(addresses, ports, keyed.digest())
             self._blocks[(larger >> 4) % _BLOCKS] = block
         words, at = block.words, (larger & 15) << 2
-        word = words[at] << 24 | words[at + 1] << 16 | words[at + 2] << 8 | words[at + 3]
+        word: i64 = words[at] << 24 | words[at + 1] << 16 | words[at + 2] << 8 | words[at + 3]
         return ((now >> 6) + word) & MASK
 
     def timestamp_offset(self, local: bytes, remote: bytes) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, final
 
+from lastack.native import i64
 from lastack.tcp.settings import Settings
 
 from .dice import Dice
@@ -26,19 +27,27 @@ class PortSet:
     def __init__(self) -> None:
         self.pages = [0] * _PAGES
 
-    def has(self, port: int) -> bool:
+    def has(self, port: i64) -> bool:
         """Whether a port is in it."""
-        return self.pages[port // _PAGE] >> port % _PAGE & 1 == 1
+        page: i64 = self.pages[port // _PAGE]
+        return (page >> port % _PAGE & 1) != 0
 
     def add(self, port: int) -> None:
         """Put a port in."""
-        page = self.pages[port // _PAGE]
-        self.pages[port // _PAGE] = page | 1 << port % _PAGE
+        place: i64 = port // _PAGE
+        page: i64 = self.pages[place]
+        bit: i64 = 1 << port % _PAGE
+        self.pages[place] = page | bit
 
-    def discard(self, port: int) -> None:
-        """Take a port out, if it is in."""
-        page = self.pages[port // _PAGE]
-        self.pages[port // _PAGE] = page & ~(1 << port % _PAGE)
+    def discard(self, port: int) -> bool:
+        """Take a port out; whether it was in."""
+        place: i64 = port // _PAGE
+        page: i64 = self.pages[place]
+        bit: i64 = 1 << port % _PAGE
+        if page & bit == 0:
+            return False
+        self.pages[place] = page ^ bit
+        return True
 
 
 @final
@@ -74,8 +83,7 @@ class Uses:
 
     def release(self, port: int, reuse: bool) -> int:
         """One less uses it; what is left."""
-        if self.single.has(port):
-            self.single.discard(port)
+        if self.single.discard(port):
             return 0
         left = self.counted.pop(port) - (1 if reuse else _ALONE)
         if left == _ALONE:
@@ -111,7 +119,7 @@ class Ports:
     def release(self, address: bytes, port: int, reuse: bool) -> None:
         """One less uses it."""
         left = self._uses[address].release(port, reuse)
-        if not left and self.bound.has(port) and not self.used(None, port):
+        if not left and (len(self._uses) == 1 or not self.used(None, port)):
             self.bound.discard(port)
 
     def used(self, address: bytes | None, port: int) -> int:

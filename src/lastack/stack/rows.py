@@ -123,13 +123,12 @@ class Rows:
 
     def _place(self, rows: bytes, key: bytes) -> int:
         """Where a four-tuple's row begins, or -1."""
-        first, last = _AT, _AT + self.key_size
-        while first < len(rows):
+        here, there, size, end = key[-1], key[-3], self._size, _AT + self.key_size
+        while end <= len(rows):
             # Most differ in the last octet of a port, and no octets need be copied to see it.
-            if rows[last - 1] == key[-1] and rows[last - 3] == key[-3] and rows[first:last] == key:
-                return first - _AT
-            first += self._size
-            last += self._size
+            if rows[end - 1] == here and rows[end - 3] == there and rows[end - self.key_size : end] == key:
+                return end - self.key_size - _AT
+            end += size
         return -1
 
     # -- changing
@@ -281,7 +280,6 @@ class Rows:
 
 def _until(rows: bytes, at: int) -> i64:
     """When the row that begins there ends (ns)."""
-    until: i64 = 0
-    for place in range(at, at + _AT):
-        until = until << 8 | rows[place]
-    return until
+    high: i64 = rows[at] << 24 | rows[at + 1] << 16 | rows[at + 2] << 8 | rows[at + 3]
+    low: i64 = rows[at + 4] << 24 | rows[at + 5] << 16 | rows[at + 6] << 8 | rows[at + 7]
+    return high << 32 | low
