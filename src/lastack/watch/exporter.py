@@ -139,13 +139,14 @@ class Exporter:
         return dict(found)
 
     def _queues(self, seen: Seen) -> Iterator[Metric]:
-        queue: Counter[tuple[str, ...]] = Counter()
-        limit: Counter[tuple[str, ...]] = Counter()
-        for _, facts in seen.look:
-            for listener in sorted(facts.listeners, key=lambda each: -each.queue):
-                name = (self._listeners.value(str(listener), seen.at),)
-                queue[name] += listener.queue
-                limit[name] += listener.limit + 1
+        """Of each name the fullest: with SO_REUSEPORT one queue may overflow while the others are empty."""
+        queue: Samples = {}
+        limit: Samples = {}
+        listeners = [listener for _, facts in seen.look for listener in facts.listeners]
+        for listener in sorted(listeners, key=lambda each: (-each.queue / (each.limit + 1), -each.queue)):
+            name = (self._listeners.value(str(listener), seen.at),)
+            queue.setdefault(name, listener.queue)
+            limit.setdefault(name, listener.limit + 1)
         yield _family("lastack_accept_queue_connections", queue)
         yield _family("lastack_accept_queue_limit_connections", limit)
 
