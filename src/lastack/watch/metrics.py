@@ -47,6 +47,7 @@ METRICS: Final = (
     Metric("lastack_lives", GAUGE, (), "Connections whose life is being followed."),
     Metric("lastack_lives_forgotten", COUNTER, (), "Lives that there was no room for."),
     Metric("lastack_looks", COUNTER, (), "Looks at all connections."),
+    Metric("lastack_looks_unrecorded", COUNTER, (), "Looks that --record could not keep: a full disk."),
     Metric("lastack_look_duration_seconds", GAUGE, (), "How long the last look took."),
     Metric("lastack_last_look_timestamp_seconds", GAUGE, (), "When the last look was."),
 )

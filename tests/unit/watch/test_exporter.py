@@ -103,6 +103,11 @@ def test_counters_only_grow_and_histograms_are_sums(exporter: Exporter) -> None:
     assert samples["lastack_state_seconds_sum", None] == 3.0
 
 
+def test_looks_that_could_not_be_recorded_are_counted(exporter: Exporter) -> None:
+    exporter.update(seen(), 3)
+    assert values(scraped(exporter)["lastack_looks_unrecorded"]) == {(): 3}
+
+
 def test_hostile_names_are_harmless_and_none_too_long(exporter: Exporter) -> None:
     exporter.update(
         seen(connections(1, State.ESTABLISHED, EVIL), connections(1, State.ESTABLISHED, 'q"\\\n' * 99, first=9))
