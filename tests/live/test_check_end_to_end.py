@@ -364,6 +364,7 @@ def test_without_root_it_tells_what_it_sees_and_what_it_could_not(stage: Stage) 
     said = " ".join(answer.stdout.split())
     assert "20 connections are in CLOSE_WAIT" in said
     assert "a process that cannot be seen from here" in said
+    assert "user id 0 (20)" in said
     assert "run as root" in said
     report = json.loads(as_nobody("check", *AT_ONCE, "--format", "json").stdout)
     assert any("run as root" in line for line in report["source"]["unseen"])
