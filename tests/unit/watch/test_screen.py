@@ -145,6 +145,18 @@ def test_a_connection_is_looked_into_and_followed() -> None:
     assert "only the peer's FIN" in text
 
 
+def test_a_connection_is_shown_at_once_and_not_when_the_next_look_has_come() -> None:
+    looker = Looks(busy(), busy())
+    looker.more.clear()
+
+    async def act(pilot: Pilot[str]) -> None:
+        await press("p", "down", "enter", "enter")(pilot)
+        assert "CLOSE_WAIT waits for" in "\n".join(shown(pilot.app))  # type: ignore[arg-type]
+        looker.more.set()
+
+    watch(act, looker=looker)
+
+
 @pytest.mark.parametrize("page", [("4", "enter"), ("f", "enter"), ("question_mark",)])
 def test_keys_of_the_view_do_nothing_to_a_page(page: tuple[str, ...]) -> None:
     before = watch(press(*page))

@@ -261,7 +261,7 @@ class Watch(App[str]):
                 self.push_screen(FindingPage(told))
         elif self._view == 3:
             self.looker.follow(int(key))
-            self.push_screen(LifePage(), lambda _: self.looker.follow(0))
+            self.push_screen(LifePage(self.seen, int(key)), lambda _: self.looker.follow(0))
         else:
             self._go(3, (VIEWS[self._view], key))
 
