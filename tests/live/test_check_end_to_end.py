@@ -190,6 +190,21 @@ def test_connections_are_filtered(stage: Stage, options: tuple[str, ...], count:
     assert len(rows(*options)) == count
 
 
+def test_a_socket_of_several_processes_is_found_by_each_and_shown_with_all(stage: Stage) -> None:
+    server, _, _ = stage.connected(1)
+    server.do("call_myself", "first")
+    child = server.do("spawn")
+    found = [
+        rows("-f", f"process {who} and state established") for who in ("first", "sleep", str(server.pid), str(child))
+    ]
+    assert len(found[0]) == 1
+    assert [row["cookie"] for each in found for row in each] == [found[0][0]["cookie"]] * 4
+    assert f"sleep/{child} +1" in lastack("connections").stdout
+    assert f"first, pid {server.pid}" in lastack("show", str(found[0][0]["cookie"])).stdout
+    shown = json.loads(lastack("show", str(found[0][0]["cookie"]), "--format", "json").stdout)
+    assert shown["process"]["also"] == [{"pid": server.pid, "command": "first"}]
+
+
 def test_every_format_lists_the_same_connections(stage: Stage) -> None:
     leak(stage, 3)
     found = rows()
