@@ -121,6 +121,14 @@ def test_lists_are_sorted_by_what_is_asked_for() -> None:
     assert first(*"sssss") == "(no process)"  # round again
 
 
+def test_listeners_of_one_port_have_a_line_each() -> None:
+    births = flow(births={"listener": {"127.0.0.2:80": 40}})
+    tables = (connections(3, State.CLOSE_WAIT, listener="127.0.0.2:80"), connections(2, State.CLOSE_WAIT, first=50))
+    text = "\n".join(watch(press("2"), seen(*tables, flow=births)))
+    assert re.search(r"127\.0\.0\.1:80 +2 +0 +0 ", text)
+    assert re.search(r"127\.0\.0\.2:80 +3 +20 +0 ", text)
+
+
 def test_a_process_is_looked_into_and_out_of_again() -> None:
     def within(*keys: str) -> str:
         return "\n".join(watch(press(*keys)))

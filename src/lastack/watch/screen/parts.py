@@ -221,20 +221,11 @@ def _rows(seen: Seen, kind: str) -> Iterable[_Row]:
     """The groups that there are, and those that only had births or deaths."""
     births, deaths = seen.flow.births[kind], seen.flow.deaths[kind]
     nothing = np.zeros(STATES, np.int64)
-    found = {_key(kind, group.name): _Row(group, 0, 0) for group in grouped(everything(seen), kind)}
-    for key in (*births, *deaths):
-        group = (
-            found[key].group
-            if key in found
-            else Group(f"*:{key}" if kind == "listener" else str(key), nothing, nothing)
-        )
-        found[key] = _Row(group, births[key], deaths[key])
+    found = {group.name: _Row(group, 0, 0) for group in grouped(everything(seen), kind)}
+    for name in (*births, *deaths):
+        group = found[name].group if name in found else Group(name, nothing, nothing)
+        found[name] = _Row(group, births[name], deaths[name])
     return found.values()
-
-
-def _key(kind: str, name: str) -> str | int:
-    """What births and deaths of a group are counted under: of a listener its port."""
-    return int(name.rpartition(":")[2]) if kind == "listener" else name
 
 
 def _state_column(state: State) -> _Column:
