@@ -245,6 +245,8 @@ def test_one_socket_is_shown_by_its_id_and_by_its_ends(stage: Stage) -> None:
         (("connections", "--format", "parquet"), "-o FILE"),
         (("connections", "--format", "xml"), "xml"),
         (("show", "1"), "no socket is called 1"),
+        (("watch", "--prometheus", "127.0.0.1:0", "-o", "lines.jsonl"), "--output is for --jsonl"),
+        (("watch", "--jsonl", "--keep-age", "2d"), "--keep-age is for --record"),
         (("show", "99999999999999999999"), "no socket is called"),
         (("show", "127.0.0.1:1-127.0.0.1:99999"), "127.0.0.1:99999"),
         (("explode",), "explode"),
