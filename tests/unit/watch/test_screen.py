@@ -78,6 +78,20 @@ def press(*keys: str) -> Act:
     return act
 
 
+def test_the_list_has_room_on_a_small_terminal_with_many_findings() -> None:
+    tables = [
+        connections(20, state, f"server{pid}", pid=pid, first=1_000 * pid, age=300)
+        for pid in range(1, 9)
+        for state in (State.CLOSE_WAIT, State.ESTABLISHED)
+    ]
+    lines = watch(nothing, seen(*tables), size=(40, 12))
+    assert lines[-1].startswith("? help")
+    below = lines[next(n for n, line in enumerate(lines) if line.startswith("PROCESS")) + 1 : -1]
+    assert len(below) >= 2 and all(line.startswith("server") for line in below)
+    assert sum(line.startswith(("ERROR", "WARNING")) for line in lines) == 2
+    assert not any("O" in line[37:] or line[37:].strip().isdigit() for line in lines[1:4])
+
+
 @pytest.mark.parametrize("size", [(80, 24), (200, 50), (40, 12), (132, 43)])
 def test_everything_has_its_place_at_every_size(size: tuple[int, int]) -> None:
     lines = watch(nothing, size=size)

@@ -40,6 +40,9 @@ LIFE_ORDER: Final = (
 )
 """The states of a connection, as it goes through them: opening, open, closed here first, closed there first."""
 
+_AGES: Final = 45
+"""Cells from which there is room for the age of the oldest in each state."""
+
 _WIDE: Final = 130
 """Cells from which there is room for whole sentences."""
 
@@ -111,7 +114,8 @@ def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) ->
     if len(lines) == 1:
         lines.append(Text("no connections"))
     for line in lines:
-        line.truncate(width)
+        # The first digits of an age would be another age.
+        line.truncate(width if width >= _AGES else _AGES - 8)
     return lines
 
 
@@ -142,11 +146,11 @@ def _finding(told: Told, now: Nanos, width: int) -> Text:
     word = str(remark.severity).upper() if cleared is None else "gone"
     netns = f" [{remark.netns}]" if remark.netns else ""
     said = remark.summary if width >= _WIDE else remark.title
-    title = set_cell_size(said + netns, max(width - 9 - 20, 10))
+    title = set_cell_size(said + netns, max(width - 10 - len(since), 10))
     return Text.assemble(
         (f"{word:<8} ", _STYLES[remark.severity] if cleared is None else "dim"),
         (title, "dim" if cleared is not None else ""),
-        (f" {since:>19}", "dim"),
+        (f" {since}", "dim"),
     )
 
 
