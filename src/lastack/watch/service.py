@@ -93,7 +93,7 @@ class _Keeper:
 
     def take(self, seen: Seen, chosen: str) -> None:
         """Record the look, if it is time for one and the one before is written."""
-        if seen.at < self._due:
+        if 0 < self._due - seen.at <= self._every:  # later than that: the clock was set back
             return
         if self._writing is not None:
             if not self._writing.done():
