@@ -139,7 +139,7 @@ def _filter(where: Filter | str | None) -> Filter | None:
 
 def chosen(table: ConnectionTable, facts: HostFacts, where: Filter | None) -> ConnectionTable:
     """The connections of a network namespace that a filter leaves."""
-    return table if where is None else table.select(where.matches(table, facts.taken_ns, facts.ephemeral))
+    return table if where is None else table.select(where.matches(table, facts.taken_ns, facts.ephemeral, facts))
 
 
 def _snapshots(netns: str, look: Look | None, wanted: Filter | None = None, watch_ns: Nanos = 0) -> list[Snapshot]:

@@ -84,7 +84,7 @@ class _Choice(NamedTuple):
     def among(self, snapshot: Snapshot) -> _Chosen:
         """The chosen connections of a namespace."""
         table, facts = snapshot.connections, snapshot.facts
-        chosen = self.wanted.matches(table, facts.taken_ns, facts.ephemeral)
+        chosen = self.wanted.matches(table, facts.taken_ns, facts.ephemeral, facts)
         if self.which:
             chosen &= _any_of(table, self.which)
         keeps_up = _keeps_up(self.session, snapshot)[chosen]

@@ -89,22 +89,47 @@ def test_a_peer_that_closes_in_turn_is_waited_for(stage: Stage) -> None:
     assert shut(seen(stage, State.ESTABLISHED, client), namespaces.own(), 5 * SECOND) == [CLOSED]
 
 
-def test_a_peer_that_has_forgotten_the_connection_answers_with_a_rst(wire: peer.Stage) -> None:
+def forgotten_by_its_peer(wire: peer.Stage, state: State, data: bytes = b"") -> socket.socket:
+    """A connection that was sent a FIN in `state`, which the peer has answered with a RST."""
     ours, line = wire.accept_from_peer(4)
-    line.send(FIN | ACK)
-    target = held_here(ours, State.CLOSE_WAIT)
+    if data or state is State.CLOSE_WAIT:
+        line.send(ACK | (FIN if state is State.CLOSE_WAIT else 0), data)
 
     def forgotten() -> None:
         line.expect(FIN)
         line.send(RST | ACK)
 
+    target = held_here(ours, state)
     answer = threading.Thread(target=forgotten)
     answer.start()
     endings = shut([target], namespaces.own(), 5 * SECOND)
     answer.join()
     assert endings == [Ending(Outcome.RESET_BY_PEER, State.CLOSED)]
+    return ours
+
+
+def test_a_peer_that_has_forgotten_the_connection_answers_with_a_rst(wire: peer.Stage) -> None:
+    ours = forgotten_by_its_peer(wire, State.CLOSE_WAIT)
     # Its process has yet to be told: looking has not taken the error away.
     assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+@pytest.mark.parametrize(
+    ("state", "answers"),
+    [
+        (State.ESTABLISHED, {"recv": ["4", "ECONNRESET", "0"], "send": ["ECONNRESET"]}),
+        (State.CLOSE_WAIT, {"recv": ["4", "0", "0"], "send": ["ECONNRESET", "EPIPE"]}),
+    ],
+)
+def test_of_a_reset_in_answer_to_the_fin_the_owner_sees_what_is_said(
+    wire: peer.Stage, state: State, answers: dict[str, list[str]]
+) -> None:
+    said = owner_sees(Means.FIN, state, True, Outcome.RESET_BY_PEER)
+    for call, expected in answers.items():
+        ours = forgotten_by_its_peer(wire, state, b"data")
+        assert [answer(ours, call) for _ in expected] == expected
+        assert all(word in said for word in expected if not word.isdigit())
+    assert peer_sees(Means.FIN, state, True, Outcome.RESET_BY_PEER).startswith("nothing")
 
 
 def test_a_silent_peer_leaves_a_last_ack(wire: peer.Stage) -> None:

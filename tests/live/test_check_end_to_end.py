@@ -190,6 +190,21 @@ def test_connections_are_filtered(stage: Stage, options: tuple[str, ...], count:
     assert len(rows(*options)) == count
 
 
+def test_a_socket_of_several_processes_is_found_by_each_and_shown_with_all(stage: Stage) -> None:
+    server, _, _ = stage.connected(1)
+    server.do("call_myself", "first")
+    child = server.do("spawn")
+    found = [
+        rows("-f", f"process {who} and state established") for who in ("first", "sleep", str(server.pid), str(child))
+    ]
+    assert len(found[0]) == 1
+    assert [row["cookie"] for each in found for row in each] == [found[0][0]["cookie"]] * 4
+    assert f"sleep/{child} +1" in lastack("connections").stdout
+    assert f"first, pid {server.pid}" in lastack("show", str(found[0][0]["cookie"])).stdout
+    shown = json.loads(lastack("show", str(found[0][0]["cookie"]), "--format", "json").stdout)
+    assert shown["process"]["also"] == [{"pid": server.pid, "command": "first"}]
+
+
 def test_every_format_lists_the_same_connections(stage: Stage) -> None:
     leak(stage, 3)
     found = rows()
@@ -230,6 +245,8 @@ def test_one_socket_is_shown_by_its_id_and_by_its_ends(stage: Stage) -> None:
         (("connections", "--format", "parquet"), "-o FILE"),
         (("connections", "--format", "xml"), "xml"),
         (("show", "1"), "no socket is called 1"),
+        (("watch", "--prometheus", "127.0.0.1:0", "-o", "lines.jsonl"), "--output is for --jsonl"),
+        (("watch", "--jsonl", "--keep-age", "2d"), "--keep-age is for --record"),
         (("show", "99999999999999999999"), "no socket is called"),
         (("show", "127.0.0.1:1-127.0.0.1:99999"), "127.0.0.1:99999"),
         (("explode",), "explode"),
@@ -364,6 +381,7 @@ def test_without_root_it_tells_what_it_sees_and_what_it_could_not(stage: Stage) 
     said = " ".join(answer.stdout.split())
     assert "20 connections are in CLOSE_WAIT" in said
     assert "a process that cannot be seen from here" in said
+    assert "user id 0 (20)" in said
     assert "run as root" in said
     report = json.loads(as_nobody("check", *AT_ONCE, "--format", "json").stdout)
     assert any("run as root" in line for line in report["source"]["unseen"])

@@ -103,6 +103,16 @@ def test_without_a_word_on_which_nothing_is_ended(stage: Stage) -> None:
     assert stage.count(State.CLOSE_WAIT) == 1
 
 
+@pytest.mark.parametrize("option", ["--process", "--unit", "--container", "--filter"])
+def test_an_empty_name_never_means_everybody(stage: Stage, option: str) -> None:
+    leak(stage, 1)
+    named = ("--process", "leaky") if option == "--filter" else ("--filter", "state close-wait")
+    answer = lastack("end", *named, option, "", "--yes")
+    assert answer.returncode == 2
+    assert "it is empty" in answer.stderr
+    assert stage.count(State.CLOSE_WAIT) == 1
+
+
 def test_a_process_alone_means_what_hangs_and_not_what_works(stage: Stage) -> None:
     server, client = leak(stage, 2)
     client.connect(Endpoint(LOOPBACK, server.ports[0]))

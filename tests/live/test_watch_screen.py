@@ -181,11 +181,22 @@ def test_births_and_the_life_of_one_connection_are_told(stage: Stage, source: st
         assert one.exact == (source == "bpf")
 
 
+def test_what_happens_before_the_first_look_has_a_process_and_a_listener(stage: Stage) -> None:
+    server, client = stage.process("server"), stage.process("client")
+    at = server.listen()
+    with Stop() as stop, Looker(Asked(every=SECOND // 5)) as looker:
+        client.connect(at, 3)
+        one = next(iter(looks(looker, stop)))
+        stop.set()
+        assert one.flow.births["process"] == {"server": 3, "client": 3}
+        assert one.flow.births["listener"] == {str(at): 3}
+
+
 def test_a_filter_may_change_while_it_is_watched(stage: Stage) -> None:
     server, client = stage.process("server"), stage.process("client")
     at = server.listen()
     with Stop() as stop, Looker(Asked(every=SECOND // 5)) as looker:
-        told: dict[bool, set[str | int]] = {False: set(), True: set()}
+        told: dict[bool, set[str]] = {False: set(), True: set()}
         for one in looks(looker, stop):
             filtered = looker.asked.where is not None
             told[filtered] |= set(one.flow.births["process"])

@@ -123,6 +123,9 @@ def test_last_night_is_looked_back_at_after_it_is_over(stage: Stage, tmp_path: P
     assert len(rows) == 20
     assert all(row["first_ns"] <= row["last_ns"] for row in rows)
     assert "holds no recording" in lastack("check", "--recorded", "/").stderr
+    backwards = lastack("connections", "--recorded", str(tmp_path), "--since", "1h", "--until", "2h")
+    assert (backwards.returncode, backwards.stdout) == (2, "")
+    assert "is after --until" in backwards.stderr
 
 
 def test_a_filter_chooses_what_is_recorded_and_a_report_says_so(stage: Stage, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def _end(stamped: str) -> Nanos:
 def locked(directory: Path) -> int:
     """A descriptor that holds the directory for this process alone until it is closed; made, for its owner, if missing.
 
-    Raises CallError where another recording writes into it, or it cannot be made.
+    Raises CallError where another recording writes into it, or it cannot be made or written to.
     """
     import fcntl
 
@@ -115,6 +115,9 @@ def locked(directory: Path) -> int:
         held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise CallError(f"cannot record into {directory}: {error.strerror}") from error
+    if not os.access(directory, os.W_OK | os.X_OK):  # said now, not at every look
+        os.close(held)
+        raise CallError(f"cannot record into {directory}: it is not writable")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

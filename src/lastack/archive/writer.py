@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -53,6 +54,8 @@ class Recorder:
         self._most_age = most_age
         self._tell = tell
         self._hour = ""
+        self.failed = 0
+        """So many looks could not be kept."""
         self._lock = locked(directory)
         for file in stored(directory):
             if file.path.suffix == ".new":
@@ -78,15 +81,16 @@ class Recorder:
         A disk that is full or fails costs this look, and is told; nothing is raised for it.
         """
         try:
-            for kind, rows in zip(KINDS, _rows(look, at, chosen), strict=True):
-                with replacing(path_of(self.directory, kind, stamp(at))) as path:
-                    _write(path, rows)
+            with ExitStack() as whole:  # the first leaves last: where there is a row of hosts, the look is whole
+                for kind, rows in reversed(list(zip(KINDS, _rows(look, at, chosen), strict=True))):
+                    _write(whole.enter_context(replacing(path_of(self.directory, kind, stamp(at)))), rows)
             if hour(at) != self._hour:
                 self._hour = hour(at)
                 self._settle()
             if not prune(self.directory, most_octets=self._most_octets, oldest=at - self._most_age):
                 self._tell(f"one look at this host is more than {self._most_octets:,} octets: nothing is kept")
         except OSError as error:
+            self.failed += 1
             self._tell(f"cannot record into {self.directory}: {error.strerror or error}")
 
     def _settle(self) -> None:

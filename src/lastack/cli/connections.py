@@ -127,9 +127,12 @@ def _look_back(
     directory: Path, at: Nanos | None, since: Nanos | None, until: Nanos | None, netns: str, where: Filter
 ) -> tuple[ConnectionTable, Nanos]:
     """The connections of a recording, and the moment that they are shown at; what could not be read goes to stderr."""
+    from lastack.archive.when import shown
     from lastack.lookback import connections, connections_between
     from lastack.report.escape import visible
 
+    if since is not None and until is not None and since > until:
+        raise CallError(f"--since ({shown(since)}) is after --until ({shown(until)})")
     if at is None:
         with progress(silent=False) as told:
             found = connections_between(directory, since, until, netns=netns, where=where, progress=told)

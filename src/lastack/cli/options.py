@@ -129,6 +129,13 @@ def one_source(paths: tuple[str, ...], directory: Path | None, **needs_one: Nano
             raise CallError(f"--{name} is a moment of a recording: it needs --recorded DIR")
 
 
+def _given(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """An option's callback: an empty value is refused, for `--process "$NAME"` must never mean any process."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty: say which, or leave the option out")
+    return value or ""
+
+
 def where(command: Command) -> Command:
     """The options that say which connections: a namespace, a filter, an owner."""
     for option in reversed(
@@ -143,12 +150,12 @@ def where(command: Command) -> Command:
                 "-f",
                 "--filter",
                 "expression",
-                default="",
+                callback=_given,
                 help="Only these, in the language of ss: 'state close-wait sport = :80'.",
             ),
-            click.option("--process", default="", help="Only those of this process: a name or a pid."),
-            click.option("--unit", default="", help="Only those of this systemd unit."),
-            click.option("--container", default="", help="Only those of this container."),
+            click.option("--process", callback=_given, help="Only those of this process: a name or a pid."),
+            click.option("--unit", callback=_given, help="Only those of this systemd unit."),
+            click.option("--container", callback=_given, help="Only those of this container."),
         )
     ):
         command = option(command)

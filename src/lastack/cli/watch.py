@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from lastack.errors import CallError
 
@@ -111,6 +112,8 @@ def watch(
     directory.
     """
     filter_ = wanted(expression, process, unit, container)
+    _only_with("--jsonl", jsonl, "file")
+    _only_with("--record", directory is not None, "record_every", "keep_size", "keep_age")
     if jsonl:
         if at is not None or directory is not None:
             raise CallError("--jsonl stands alone: run --prometheus and --record beside it")
@@ -139,6 +142,15 @@ def watch(
         serve(asked, at=at, kept=kept, lasting=lasting, quiet=quiet)
     else:
         _show(asked, lasting, no_color)
+
+
+def _only_with(option: str, there: bool, *names: str) -> None:
+    """Raises CallError where an option is given that means nothing without another."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if not there and given and parameter.name in names:
+            raise CallError(f"{parameter.opts[-1]} is for {option}")
 
 
 def _show(asked: Asked, lasting: int | None, no_color: bool) -> None:

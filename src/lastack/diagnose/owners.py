@@ -79,8 +79,14 @@ def likely_owner(context: Context, rows: ConnectionTable) -> Owner | None:
 
 
 def whereabouts(rows: ConnectionTable) -> list[Evidence]:
-    """Evidence that says through which listener the rows came in, and who their peers are."""
+    """Evidence that says through which listener the rows came in, and who their peers are.
+
+    Of processes that cannot be seen the users, too.
+    """
     said = []
+    unseen = rows.select((rows.values("inode") != 0) & ~rows.valid("pid"))
+    if len(unseen):
+        said.append(Evidence("user id", _most(unseen, "uid"), "", "sock_diag idiag_uid"))
     if "listener" in rows and rows.valid("listener").any():
         came_in = rows.select(rows.valid("listener"))
         said.append(Evidence("listener", _most(came_in, "listener"), "", "sock_diag"))

@@ -157,7 +157,9 @@ def find(namespace: Namespace, which: int | FourTuple) -> LiveSocket | None:
 def _doing(row: ConnectionTable, known: HostFacts) -> Doing:
     runtimes, stacks = programs([row], known.processes)
     pid, fd, cookie = (int(row.values(name)[0]) for name in ("pid", "fd", "cookie"))
-    return Doing(next(iter(waits(row)), None), runtimes.get(pid), stacks.get(pid, ()), options(pid, fd, cookie))
+    others = sorted({holder.pid for holder in known.holders.get(int(row.values("inode")[0]), ())} - {pid})
+    also = tuple(known.processes[each] for each in others if each in known.processes)
+    return Doing(next(iter(waits(row)), None), runtimes.get(pid), stacks.get(pid, ()), options(pid, fd, cookie), also)
 
 
 def _inodes(table: ConnectionTable) -> list[int]:

@@ -139,12 +139,16 @@ class Options(NamedTuple):
 
 
 class Doing(NamedTuple):
-    """What the process that has one socket is and does about it; None, or nothing, where that cannot be seen."""
+    """What the process that has one socket is and does about it; None, or nothing, where that cannot be seen.
+
+    `also`: the other processes that have it.
+    """
 
     wait: Wait | None
     runtime: Runtime | None
     stacks: tuple[Stack, ...] = ()
     options: Options | None = None
+    also: tuple[Process, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

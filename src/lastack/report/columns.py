@@ -160,8 +160,16 @@ def _endpoints(table: ConnectionTable, side: str) -> list[str | None]:
 
 
 def _processes(table: ConnectionTable) -> list[str | None]:
-    pairs = zip(cells(table, "command"), cells(table, "pid"), strict=True)
-    return [None if pid is None else f"{'?' if command is None else command}/{pid}" for command, pid in pairs]
+    """`nginx/4711`; `nginx/4711 +3` where three others hold the socket too."""
+    columns = zip(*(cells(table, name) for name in ("command", "pid", "holders")), strict=True)
+    return [
+        None if pid is None else f"{'?' if command is None else command}/{pid}{_and_others(holders)}"
+        for command, pid, holders in columns
+    ]
+
+
+def _and_others(holders: Cell) -> str:
+    return f" +{holders - 1}" if isinstance(holders, int) and holders > 1 else ""
 
 
 def _timers(table: ConnectionTable, now: Nanos) -> tuple[list[Cell], list[str]]:

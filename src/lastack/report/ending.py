@@ -83,7 +83,8 @@ def _said(means: Means, left: Left | None, ending: Ending | None, before: State,
     text = would(means, left) if ending is None else became(means, ending)
     if left is not None if ending is None else ending.outcome not in ACTED:
         return Said(text)
-    return Said(text, owner_sees(means, before, owned), peer_sees(means, before, owned))
+    outcome = None if ending is None else ending.outcome
+    return Said(text, owner_sees(means, before, owned, outcome), peer_sees(means, before, owned, outcome))
 
 
 def _write(file: IO[str], text: str, width: int, style: str = "") -> None:

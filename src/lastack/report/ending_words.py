@@ -33,6 +33,11 @@ _OWNER_OF_FIN: Final[Mapping[State, str]] = {
     State.SYN_SENT: "connect() fails",
     State.LISTEN: "accept() fails with EINVAL; connections that wait for it are reset",
 }
+_OWNER_OF_ANSWER: Final[Mapping[State, str]] = {
+    State.CLOSE_WAIT: "reads give what is unread and then the end of file, as before; the next write fails with "
+    "ECONNRESET, later ones with EPIPE (and SIGPIPE)",
+}
+"""Where the peer answered the FIN with a RST: tcp_reset() in net/ipv4/tcp_input.c."""
 _OWNER_OF_RST: Final[Mapping[State, str]] = {
     State.CLOSE_WAIT: "reads give what is unread and then the end of file; the next write fails with ECONNABORTED",
     State.SYN_SENT: "connect() fails with ECONNABORTED",
@@ -44,17 +49,27 @@ _SENDS_RST: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, Stat
 """tcp_need_reset() in net/ipv4/tcp.c; what is in SYN_RECEIVED is a request, and no socket yet."""
 
 
-def owner_sees(means: Means, state: State, owned: bool) -> str:
-    """What the process sees of a connection that is ended in this state; `owned` says whether one has it."""
+def owner_sees(means: Means, state: State, owned: bool, outcome: Outcome | None = None) -> str:
+    """What the process sees of a connection that is ended in this state; `owned` says whether one has it.
+
+    `outcome`: what became of it, where that is known.
+    """
     if not owned:
         return "nobody: no process has it"
+    if outcome is Outcome.RESET_BY_PEER:
+        return _OWNER_OF_ANSWER.get(state, "reads give what is unread; the next call fails with ECONNRESET")
     if means is Means.FIN:
         return _OWNER_OF_FIN[state]
     return _OWNER_OF_RST.get(state, _ABORTED)
 
 
-def peer_sees(means: Means, state: State, owned: bool) -> str:
-    """What the peer sees of a connection that is ended in this state; `owned` says whether a process here has it."""
+def peer_sees(means: Means, state: State, owned: bool, outcome: Outcome | None = None) -> str:
+    """What the peer sees of a connection that is ended in this state; `owned`: whether a process here has it.
+
+    `outcome`: what became of it, where that is known.
+    """
+    if outcome is Outcome.RESET_BY_PEER:
+        return "nothing: it had forgotten the connection"
     if state is State.LISTEN:
         return "new connections are refused"
     if state is State.SYN_SENT:

@@ -76,7 +76,9 @@ def _width(table: ConnectionTable, heading: Heading) -> int:
         brackets = 2 if any(":" in address for address in addresses) else 0
         content = widest(addresses) + brackets + 1 + widest(distinct(f"{heading.key}_port"))
     elif heading.key == "process":
-        content = widest(distinct("command")) + 1 + widest(distinct("pid"))
+        shared = table.values("holders") if "holders" in table else ()
+        others = max(map(len, (f" +{each - 1}" for each in set(shared) if each > 1)), default=0)
+        content = widest(distinct("command")) + 1 + widest(distinct("pid")) + others
     elif heading.key in ("age", "lasted"):
         content = _AGE
     elif heading.key in ("first_ns", "last_ns"):

@@ -98,6 +98,7 @@ def _process(doing: Doing) -> dict[str, Any]:
     wait = doing.wait
     return {
         "runtime": doing.runtime and doing.runtime.value,
+        "also": [{"pid": each.pid, "command": each.command} for each in doing.also],
         "wait": wait
         and {
             "polled": wait.polled,

@@ -12,7 +12,7 @@ from lastack.model.time import MICROSECOND, MILLISECOND, Nanos, spoken
 from .columns import listed
 from .escape import visible
 from .process_view import process_groups
-from .view import Fact, counted, quantity
+from .view import NAMED, Fact, counted, quantity
 
 if TYPE_CHECKING:
     from lastack.model.host import Doing
@@ -121,7 +121,7 @@ def socket_page(table: ConnectionTable, info: Info | None, now: Nanos, doing: Do
     groups = [
         ("Time", _times(row, now)),
         ("Queues", _queues(row)),
-        ("Owner", _owner(row)),
+        ("Owner", _owner(row, doing)),
         *process_groups(row, {name.removeprefix("tcpi_"): value for name, value in (info or {}).items()}, doing, now),
         *_tcp_info(info or {}),
     ]
@@ -185,13 +185,17 @@ def _fin_note(row: Row, received: int) -> str:
     return f": {received - 1:,} of data and the peer's FIN"
 
 
-def _owner(row: Row) -> tuple[Fact, ...]:
+def _owner(row: Row, doing: Doing | None) -> tuple[Fact, ...]:
     process = []
     if row.get("pid") is not None:
         name = "process" if row.get("inode") else "closed by"
         process.append(Fact(name, f"{row.get('command') or '?'}, pid {row['pid']}"))
     elif row.get("inode") == 0:
         process.append(Fact("process", "none: never accepted, or closed by its process already"))
+    others = [f"{visible(each.command)}, pid {each.pid}" for each in (doing.also if doing else ())]
+    if others:
+        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        process.append(Fact("held too by", "; ".join(others[:NAMED]) + more))
     told = ((label, name, row.get(name)) for name, label in _OWNER)
     untold = {("inode", 0), ("netns", "own")}
     return (*process, *(Fact(label, str(v)) for label, name, v in told if v is not None and (name, v) not in untold))

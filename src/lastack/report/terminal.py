@@ -29,6 +29,9 @@ _HEALTHY: Final = "bold green"
 _ONE_SCREEN: Final = 3
 """In brief, so many facts a problem and so many limits are shown; twice as many where there is room for them."""
 
+_NAMED: Final = 4
+"""In brief, so many problems are named in the verdict."""
+
 _GAUGE: Final = 10
 
 
@@ -42,8 +45,10 @@ def render(report: Report, file: IO[str], *, width: int = 80, color: bool = Fals
     pen = Pen(file, width, color)
     shown = None if verbose else _ONE_SCREEN if len(told.problems) > 1 else 2 * _ONE_SCREEN
     _write_verdict(pen, told, verbose)
+    advised: dict[object, Remark] = {}
     for remark in told.remarks:
-        _write_remark(pen, remark, shown)
+        first = advised.setdefault((remark.advice, remark.useless), remark)
+        _write_remark(pen, remark, shown, "" if verbose or first is remark else first.title)
     _write_headroom(pen, told.headroom[:shown], verbose)
     for line in told.unseen:
         pen.hang(pen.text("Not seen ", SOFT), pen.text(line))
@@ -91,7 +96,9 @@ def _write_verdict(pen: Pen, told: Page, verbose: bool) -> None:
     style = _HEALTHY if told.healthy or told.severity is None else _STYLES[told.severity]
     verdict = pen.text(told.verdict, style)
     if told.problems:
-        verdict.append(": " + "; ".join(told.problems))
+        named = told.problems if verbose else told.problems[:_NAMED]
+        more = len(told.problems) - len(named)
+        verdict.append(": " + "; ".join((*named, *([f"{more:,} more"] if more else ()))))
     pen.line(verdict)
     if verbose:
         pen.line(pen.text(told.source, SOFT))
@@ -100,8 +107,8 @@ def _write_verdict(pen: Pen, told: Page, verbose: bool) -> None:
         pen.line(pen.text(f"{counted(told.total, 'connection')}: {states}", SOFT))
 
 
-def _write_remark(pen: Pen, remark: Remark, shown: int | None) -> None:
-    """A finding with `shown` of its facts; None: with everything."""
+def _write_remark(pen: Pen, remark: Remark, shown: int | None, like: str = "") -> None:
+    """A finding with `shown` of its facts; None: with everything. `like`: the one above that has the same advice."""
     verbose = shown is None
     pen.blank()
     head = pen.text(f"{str(remark.severity).upper():<{LABEL}}", _STYLES[remark.severity])
@@ -114,6 +121,9 @@ def _write_remark(pen: Pen, remark: Remark, shown: int | None) -> None:
     if remark.ages is not None and remark.ages.words:
         pen.write("Since", pen.text(_since(pen.glyphs, remark.ages)))
     pen.facts("  Facts", remark.evidence[:shown], LABEL, whole=verbose)
+    if like and remark.advice:
+        pen.write("Do", pen.text(f"As for {like}"))
+        return
     for number, advice in enumerate(remark.advice):
         _write_advice(pen, "Or" if number else "Do", advice, verbose or not number)
     if remark.useless:

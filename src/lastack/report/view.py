@@ -19,6 +19,8 @@ from .columns import headings
 from .escape import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lastack.model.finding import Advice, Evidence, Finding, Histogram
     from lastack.model.record import Array, ConnectionTable
     from lastack.model.report import Gauge, Report, Source
@@ -194,7 +196,6 @@ def _instant(at: Nanos) -> str:
 def _remark(number: int, finding: Finding) -> Remark:
     summary = visible(finding.summary)
     evidence = tuple(_fact(item) for item in finding.evidence)
-    owners = _owners(finding.connections)
     said = " ".join((summary, *(fact.value for fact in evidence)))
     return Remark(
         number=number,
@@ -203,7 +204,7 @@ def _remark(number: int, finding: Finding) -> Remark:
         title=_title(finding),
         summary=summary,
         netns="" if finding.netns in (None, "own") else visible(str(finding.netns)),
-        whose=", ".join(words for name, words in owners if not _says(said, name)),
+        whose=", ".join(_whose(finding.connections, said)),
         ages=None if finding.histogram is None else _bars(finding.histogram),
         evidence=evidence,
         advice=tuple(_advice(advice) for advice in finding.advice),
@@ -242,22 +243,20 @@ def _says(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
-def _owners(table: ConnectionTable) -> list[tuple[str, str]]:
-    """Whose connections these are: (the name, the words for it), for what is known of them."""
-    parts: list[tuple[str, str]] = []
+def _whose(table: ConnectionTable, said: str) -> Iterator[str]:
+    """Words for whose connections these are, as far as that is known and not `said` already."""
     if not len(table):
-        return parts
+        return
     for column, word in (("command", "process"), ("unit", "unit"), ("container", "container"), ("listener", "at")):
-        groups = [(keys, rows) for keys, rows in table.groups(column) if keys[0] is not None]
-        parts.extend(
-            (visible(str(name)), f"{word} {visible(str(name))}{_of(rows, table)}") for (name,), rows in groups[:NAMED]
-        )
-        if len(groups) > NAMED:
-            parts.append(("\0", f"{len(groups) - NAMED:,} more"))
+        groups = [(visible(str(keys[0])), rows) for keys, rows in table.groups(column) if keys[0] is not None]
+        new = [f"{word} {name}{_of(rows, table)}" for name, rows in groups[:NAMED] if not _says(said, name)]
+        yield from new
+        if new and len(groups) > NAMED:
+            yield f"{len(groups) - NAMED:,} more"
     if _single(table, "remote_addr"):
         peer = str(table.value("remote_addr", 0))
-        parts.append((peer, f"peer {peer}"))
-    return parts
+        if not _says(said, peer):
+            yield f"peer {peer}"
 
 
 def _of(rows: Array, table: ConnectionTable) -> str:

@@ -54,7 +54,7 @@ class Exporter:
             raise CallError("--prometheus needs prometheus_client: pip install 'lastack[prometheus]'") from None
         self._lock = threading.Lock()
         self._processes, self._listeners = Labels(PLACES), Labels(PLACES)
-        self._looks = 0
+        self._looks = self._unrecorded = 0
         self._opened: Counter[tuple[str, ...]] = Counter()
         self._ended: Counter[tuple[str, ...]] = Counter()
         self._changes = np.zeros((STATES, STATES), np.int64)
@@ -89,9 +89,10 @@ class Exporter:
         with self._lock:
             return self._told
 
-    def update(self, seen: Seen) -> None:
-        """Take a look in."""
+    def update(self, seen: Seen, unrecorded: int = 0) -> None:
+        """Take a look in; `unrecorded`: how many looks could not be recorded so far."""
         self._count(seen.flow, seen.at)
+        self._unrecorded = unrecorded
         told = tuple(self._families(seen))
         with self._lock:
             self._told = told
@@ -129,6 +130,7 @@ class Exporter:
         yield _family("lastack_lives", {(): seen.lives})
         yield _family("lastack_lives_forgotten", {(): seen.forgotten})
         yield _family("lastack_looks", {(): self._looks})
+        yield _family("lastack_looks_unrecorded", {(): self._unrecorded})
         yield _family("lastack_look_duration_seconds", {(): seen.took / 1e9})
         yield _family("lastack_last_look_timestamp_seconds", {(): seen.at / 1e9})
 
@@ -139,13 +141,14 @@ class Exporter:
         return dict(found)
 
     def _queues(self, seen: Seen) -> Iterator[Metric]:
-        queue: Counter[tuple[str, ...]] = Counter()
-        limit: Counter[tuple[str, ...]] = Counter()
-        for _, facts in seen.look:
-            for listener in sorted(facts.listeners, key=lambda each: -each.queue):
-                name = (self._listeners.value(str(listener), seen.at),)
-                queue[name] += listener.queue
-                limit[name] += listener.limit + 1
+        """Of each name the fullest: with SO_REUSEPORT one queue may overflow while the others are empty."""
+        queue: Samples = {}
+        limit: Samples = {}
+        listeners = [listener for _, facts in seen.look for listener in facts.listeners]
+        for listener in sorted(listeners, key=lambda each: (-each.queue / (each.limit + 1), -each.queue)):
+            name = (self._listeners.value(str(listener), seen.at),)
+            queue.setdefault(name, listener.queue)
+            limit.setdefault(name, listener.limit + 1)
         yield _family("lastack_accept_queue_connections", queue)
         yield _family("lastack_accept_queue_limit_connections", limit)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lastack.live.programs import program
 from lastack.live.transitions.life import UNKNOWN
-from lastack.model.address import address_text
+from lastack.model.address import Endpoint, address_text
 from lastack.model.state import State
 
 from .groups import NOBODY, STATES
@@ -35,7 +35,7 @@ KINDS: Final = ("process", "listener", "peer")
 class Flow(NamedTuple):
     """The news of a span of time.
 
-    `births` and `deaths` by the process's name, by the local port where that is a listener's, and by the peer's
+    `births` and `deaths` by the process's name, by the listening socket's where there is one, and by the peer's
     address; `changes`: how many from each state (row) to each other; `stayed`: of each state how many had been in it
     for up to each of BOUNDS_NS when they left it, and in the last column for longer; `seconds`: their sum.
     """
@@ -43,8 +43,8 @@ class Flow(NamedTuple):
     span: Nanos
     born: int
     died: int
-    births: dict[str, Counter[str | int]]
-    deaths: dict[str, Counter[str | int]]
+    births: dict[str, Counter[str]]
+    deaths: dict[str, Counter[str]]
     changes: NDArray[np.int64]
     stayed: NDArray[np.int64]
     seconds: NDArray[np.float64]
@@ -54,22 +54,29 @@ class Flow(NamedTuple):
         return count * 1e9 / self.span if self.span else 0.0
 
 
+class _Listening(NamedTuple):
+    """A listening socket: what it and its process are called."""
+
+    name: str
+    process: str
+
+
 class Tally:
     """Takes steps of a watch in, and gives their sum; `begin` says what is known of the processes and the listeners."""
 
     def __init__(self) -> None:
         self.begin(())
 
-    def begin(self, known: Iterable[HostFacts]) -> None:
-        """Count from nothing again."""
+    def begin(self, known: Iterable[tuple[int, HostFacts]]) -> None:
+        """Count from nothing again. `known`: of each network namespace its inode and the facts."""
         self._names: dict[int, str] = {}
-        self._process_at: dict[int, str] = {}
-        for facts in known:
+        self._listening: dict[tuple[int, str, int], _Listening] = {}
+        for namespace, facts in known:
             self._names |= {pid: process_name(process) for pid, process in facts.processes.items()}
             for listener in facts.listeners:
-                self._process_at[listener.port] = self._names.get(listener.pid or 0, NOBODY)
-        self._births: dict[str, Counter[str | int]] = {kind: Counter() for kind in KINDS}
-        self._deaths: dict[str, Counter[str | int]] = {kind: Counter() for kind in KINDS}
+                self._listens(namespace, listener.addr, listener.port, self._names.get(listener.pid or 0, NOBODY))
+        self._births: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+        self._deaths: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         self._changes = np.zeros((STATES, STATES), np.int64)
         self._stayed = np.zeros((STATES, len(BOUNDS_NS) + 1), np.int64)
         self._seconds = np.zeros(STATES)
@@ -81,6 +88,9 @@ class Tally:
         certain = step.changes["after"] != UNKNOWN
         changes, stayed, ended = step.changes[certain], step.stayed[certain], step.ended
         np.add.at(self._changes, (changes["before"], changes["after"]), 1)
+        for row in changes[(changes["after"] == State.LISTEN) & (changes["pid"] != 0)]:
+            process = self._name(int(row["pid"]), bytes(row["command"]))
+            self._listens(int(row["namespace"]), _text(row), int(row["local_port"]), process)
         known = stayed >= 0
         before, stayed = changes["before"][known], stayed[known]
         np.add.at(self._stayed, (before, np.searchsorted(BOUNDS_NS, stayed)), 1)
@@ -100,18 +110,45 @@ class Tally:
             counter["peer"] = Counter({peer: counter["peer"][peer] for peer, _ in kept})
         return Flow(span, self._born, self._died, births, deaths, self._changes, self._stayed, self._seconds)
 
-    def _count(self, rows: Array, into: dict[str, Counter[str | int]]) -> None:
+    def _count(self, rows: Array, into: dict[str, Counter[str]]) -> None:
         if not len(rows):
             return
-        own, others = rows[rows["pid"] != 0], rows["local_port"][rows["pid"] == 0]
-        for row, count in zip(*_each(own[["pid", "command"]]), strict=True):
-            into["process"][self._names.get(row[0]) or os.fsdecode(row[1])] += count
-        for port, count in zip(*_each(others), strict=True):
-            into["process"][self._process_at.get(port, NOBODY)] += count
-        accepted = rows["local_port"][np.isin(rows["local_port"], list(self._process_at))]
-        into["listener"].update(dict(zip(*_each(accepted), strict=True)))
+        called = rows["pid"] != 0
+        for row, count in zip(*_each(rows[called][["pid", "command"]]), strict=True):
+            into["process"][self._name(*row)] += count
+        near = np.isin(rows["local_port"], [port for _, _, port in self._listening])
+        if unknown := int(np.count_nonzero(~near & ~called)):
+            into["process"][NOBODY] += unknown
         for halves, count in zip(*_each(rows["remote_addr"]), strict=True):
             into["peer"][address_text(*halves)] += count
+        self._count_accepted(rows[near], into)
+
+    def _count_accepted(self, rows: Array, into: dict[str, Counter[str]]) -> None:
+        """Count at the listening sockets, and for their processes what no call has told of."""
+        _, first, which = np.unique(_places(rows), return_index=True, return_inverse=True)
+        counts, uncalled = np.bincount(which), np.bincount(which, rows["pid"] == 0)
+        for row, count, others in zip(rows[first], counts.tolist(), uncalled.tolist(), strict=True):
+            listening = self._came_in_by(row)
+            if listening is not None:
+                into["listener"][listening.name] += count
+            if others:
+                into["process"][NOBODY if listening is None else listening.process] += int(others)
+
+    def _name(self, pid: int, command: bytes) -> str:
+        """What a process is called that made a change by a call."""
+        return self._names.get(pid) or os.fsdecode(command)
+
+    def _listens(self, namespace: int, addr: str, port: int, process: str) -> None:
+        listening = _Listening(str(Endpoint(addr, port)), process)
+        # Some sources do not know every socket's namespace.
+        self._listening[namespace, addr, port] = self._listening[0, addr, port] = listening
+
+    def _came_in_by(self, row: Array) -> _Listening | None:
+        """The listening socket at the address and port of a row, or at the wildcard of its family, or of both."""
+        namespace, port = int(row["namespace"]), int(row["local_port"])
+        wildcards = ("0.0.0.0", "::") if row["family"] == 4 else ("::",)
+        found = (self._listening.get((namespace, addr, port)) for addr in (_text(row), *wildcards))
+        return next(filter(None, found), None)
 
 
 def _born(changes: Array) -> Array:
@@ -128,6 +165,19 @@ def _born(changes: Array) -> Array:
 def process_name(process: Process) -> str:
     """What a process is called: its name and, where that is an interpreter's, what it runs."""
     return " ".join(filter(None, (process.command, program(process))))
+
+
+def _places(rows: Array) -> Array:
+    """A number for each namespace, local address and port, the same for the same: sorted faster than the fields."""
+    addr = rows["local_addr"]
+    found = addr["high"]
+    for part in (addr["low"], rows["namespace"], rows["local_port"]):
+        found = (found ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    return found
+
+
+def _text(row: Array) -> str:
+    return address_text(*map(int, row["local_addr"].tolist()))
 
 
 def _each(values: Array) -> tuple[list[Any], list[int]]:

@@ -95,10 +95,11 @@ class Seen(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """What a look itself gives."""
+    """What a look itself gives; `places`: the inode of each namespace."""
 
     at: Nanos
     took: Nanos
+    places: tuple[int, ...]
     look: tuple[tuple[ConnectionTable, HostFacts], ...]
     report: Report
     follow: int
@@ -116,12 +117,14 @@ class Looker:
         places = namespaces.choose(asked.netns)
         everywhere = asked.netns == namespaces.ALL
         self.watcher = Watcher(None if everywhere else frozenset(place.inode for place in places), asked.source)
+        self._tally = Tally()
         try:
             self._choose(asked.where)
+            # Who listens and what processes are called has to be known of the first change on.
+            self._tally.begin((each.namespace.inode, each.facts) for each in take(places))
         except BaseException:
             self.watcher.close()
             raise
-        self._tally = Tally()
         self._follow = 0
         self._changes = none()
         self._life: Array | None = None
@@ -170,7 +173,7 @@ class Looker:
                 now = time.monotonic_ns()
                 flow = self._tally.sum(now - since)
                 since = now
-                self._tally.begin(facts for _, facts in taken.look)
+                self._tally.begin(zip(taken.places, (facts for _, facts in taken.look), strict=True))
                 yield self._seen(taken, flow)
 
     def _choose(self, where: Filter | None) -> None:
@@ -227,7 +230,8 @@ def _take(asked: Asked, follow: int) -> _Taken:
     report = judge(everything, asked.where, asked.thresholds)
     look = tuple((chosen(table, facts, asked.where), facts) for table, facts in everything)
     socket = next(filter(None, (_closely(each, follow) for each in snapshots)), None)
-    return _Taken(at, time.monotonic_ns() - began, look, report, follow, socket)
+    places = tuple(each.namespace.inode for each in snapshots)
+    return _Taken(at, time.monotonic_ns() - began, places, look, report, follow, socket)
 
 
 def _closely(snapshot: Snapshot, cookie: int) -> LiveSocket | None:

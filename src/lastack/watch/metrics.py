@@ -28,8 +28,13 @@ METRICS: Final = (
     Metric(
         "lastack_listener_connections", GAUGE, ("listener", "state"), "Connections by the listener they came in by."
     ),
-    Metric("lastack_accept_queue_connections", GAUGE, ("listener",), "Connections waiting for accept()."),
-    Metric("lastack_accept_queue_limit_connections", GAUGE, ("listener",), "What the accept queue holds."),
+    Metric(
+        "lastack_accept_queue_connections",
+        GAUGE,
+        ("listener",),
+        "Connections waiting for accept(); of several sockets at one address, in the fullest queue.",
+    ),
+    Metric("lastack_accept_queue_limit_connections", GAUGE, ("listener",), "What that accept queue holds."),
     Metric("lastack_limit_used", GAUGE, ("limit",), "How much of a limit is used, where that is most."),
     Metric("lastack_limit", GAUGE, ("limit",), "The limit itself."),
     Metric("lastack_findings", GAUGE, ("rule", "severity"), "Findings of each rule."),
@@ -42,6 +47,7 @@ METRICS: Final = (
     Metric("lastack_lives", GAUGE, (), "Connections whose life is being followed."),
     Metric("lastack_lives_forgotten", COUNTER, (), "Lives that there was no room for."),
     Metric("lastack_looks", COUNTER, (), "Looks at all connections."),
+    Metric("lastack_looks_unrecorded", COUNTER, (), "Looks that --record could not keep: a full disk."),
     Metric("lastack_look_duration_seconds", GAUGE, (), "How long the last look took."),
     Metric("lastack_last_look_timestamp_seconds", GAUGE, (), "When the last look was."),
 )

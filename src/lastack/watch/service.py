@@ -57,10 +57,10 @@ def serve(
             _introduce(looker, exporter)
         end = None if lasting is None else time.monotonic_ns() + lasting
         for seen in looker.looks(stop, end):
-            if exporter is not None:
-                exporter.update(seen)
             if keeper is not None:
                 keeper.take(seen, str(asked.where or ""))
+            if exporter is not None:
+                exporter.update(seen, 0 if keeper is None else keeper.failed)
 
 
 class _Keeper:
@@ -86,9 +86,14 @@ class _Keeper:
         if kind is None and self._writing is not None:
             self._writing.result()  # what went wrong with the last look must not go untold
 
+    @property
+    def failed(self) -> int:
+        """How many looks could not be kept."""
+        return self._recorder.failed
+
     def take(self, seen: Seen, chosen: str) -> None:
         """Record the look, if it is time for one and the one before is written."""
-        if seen.at < self._due:
+        if 0 < self._due - seen.at <= self._every:  # later than that: the clock was set back
             return
         if self._writing is not None:
             if not self._writing.done():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lastack.archive import writer
+from lastack.archive.files import KINDS
 from lastack.archive.reader import Recording
 from lastack.archive.writer import Recorder
 from lastack.errors import CallError, RecordingError
@@ -256,7 +261,35 @@ def test_a_disk_that_fails_costs_a_look_and_not_the_recording(tmp_path: Path) ->
         away.rename(home)
         into.add(look([3]), NOON + 2 * MINUTE)
     assert told == [f"cannot record into {home}: No such file or directory"]
+    assert into.failed == 1
     assert cookies(Recording(home).between(None, None).connections) == [1, 3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_look_that_could_not_be_written_whole_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    written = writer._write
+
+    def full(path: Path, rows: Any) -> None:
+        if path.name.startswith(kind):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written(path, rows)
+
+    monkeypatch.setattr(writer, "_write", full)
+    told: list[str] = []
+    with recorder(tmp_path, tell=told.append) as into:
+        into.add(look([1]), NOON)
+    assert told == [f"cannot record into {tmp_path}: No space left on device"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_may_not_be_written_to_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    with pytest.raises(CallError, match="not writable"):
+        recorder(tmp_path)
 
 
 # -- torn files

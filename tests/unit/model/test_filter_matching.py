@@ -8,6 +8,7 @@ import pytest
 from lastack.model import SECOND, ConnectionTable, State, Timer, Values
 from lastack.model.address import address_halves
 from lastack.model.filters import parse
+from lastack.model.host import Holder, HostFacts, Process
 from lastack.model.record import address_values, text_values
 
 NOW = 1_700_000_000 * SECOND
@@ -119,6 +120,37 @@ def table() -> ConnectionTable:
 def test_a_filter_matches_the_rows_it_speaks_of(text: str, rows: list[int]) -> None:
     found = parse(text).matches(table(), NOW)
     assert found.dtype == np.bool_
+    assert np.flatnonzero(found).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("process master", [0]),
+        ("process 7", [0]),
+        ("unit web", [0]),
+        ("container pod-*", [0]),
+        ("process nginx", [0, 1]),
+        ("not process master", [1, 2, 3, 4]),
+        ("process stranger", []),
+    ],
+)
+def test_a_socket_that_several_processes_hold_is_of_each_of_them(text: str, rows: list[int]) -> None:
+    shared = table().with_columns(
+        {
+            "inode": np.array([50, 51, 0, 0, 0], np.uint64),
+            "holders": Values(np.array([3, 1, 0, 0, 0], np.uint16), np.array([1, 1, 0, 0, 0], bool)),
+        }
+    )
+    processes = {
+        7: Process(7, 1, "master", 0, unit="web.service", container="pod-1"),
+        8: Process(8, 1, "stranger", 0),
+        12: Process(12, 7, "nginx", 0, unit="nginx.service"),
+    }
+    facts = HostFacts(
+        "host", "6.18", NOW, processes=processes, holders={50: (Holder(7, 3), Holder(12, 3), Holder(99, 3))}
+    )
+    found = parse(text).matches(shared, NOW, facts=facts)
     assert np.flatnonzero(found).tolist() == rows
 
 

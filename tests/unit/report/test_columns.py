@@ -101,3 +101,15 @@ def test_a_process_without_a_name_still_has_its_pid() -> None:
         2, {"pid": Values(np.array([7, 0], np.int32), np.array([True, False])), "command": text_values([None, None])}
     )
     assert listed(table, "process", 0)[1] == ["?/7", "-"]
+
+
+def test_a_process_that_does_not_hold_it_alone_says_how_many_others_do() -> None:
+    table = ConnectionTable(
+        2,
+        {
+            "pid": np.array([7, 8], np.int32),
+            "command": text_values(["a", "b"]),
+            "holders": np.array([1, 4], np.uint16),
+        },
+    )
+    assert listed(table, "process", 0)[1] == ["a/7", "b/8 +3"]

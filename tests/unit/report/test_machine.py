@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lastack.model import ConnectionTable, Evidence, Finding, Gauge, Report, Severity, Source
-from lastack.model.host import Doing, Frame, Options, Runtime, Stack, Wait
+from lastack.model.host import Doing, Frame, Options, Process, Runtime, Stack, Wait
 from lastack.model.record import text_values
 from lastack.report.machine import write_connections, write_report, write_socket
 from lastack.report.schema import connection_schema, ending_schema, report_schema
@@ -166,10 +166,13 @@ def test_what_the_process_does_about_one_socket_is_told_to_programs_too() -> Non
     file = io.StringIO()
     wait = Wait(1, 7, 3, True, "poll", 2, 1, (("futex", 1),), 9)
     options = Options(True, 1, 2, 3, None, 0)
-    doing = Doing(wait, Runtime.NODE, (Stack("\x1b", 9, (Frame("f", "/a.py", 3),)),), options)
+    doing = Doing(
+        wait, Runtime.NODE, (Stack("\x1b", 9, (Frame("f", "/a.py", 3),)),), options, (Process(8, 1, "\x1b", 0),)
+    )
     write_socket(sample.table().select([0]), None, file, doing)
     assert json.loads(file.getvalue())["process"] == {
         "runtime": "Node.js",
+        "also": [{"pid": 8, "command": "\\x1b"}],
         "wait": {
             "polled": True,
             "blocked": "poll",
@@ -190,4 +193,10 @@ def test_what_the_process_does_about_one_socket_is_told_to_programs_too() -> Non
     }
     empty = io.StringIO()
     write_socket(sample.table().select([0]), None, empty, Doing(None, None))
-    assert json.loads(empty.getvalue())["process"] == {"runtime": None, "wait": None, "options": None, "stacks": []}
+    assert json.loads(empty.getvalue())["process"] == {
+        "runtime": None,
+        "wait": None,
+        "options": None,
+        "also": [],
+        "stacks": [],
+    }

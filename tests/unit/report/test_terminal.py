@@ -79,6 +79,25 @@ def test_brief_says_what_to_do_and_how_to_see_the_rest() -> None:
     assert text.endswith("All evidence, advice and reasons: --verbose")
 
 
+def test_the_same_advice_is_given_once_and_then_referred_to() -> None:
+    busy = sample.busy()
+    first = busy.findings[0]
+    other = dataclasses.replace(first, advice=(*first.advice, Advice("And more", "of it", "none")))
+    report = dataclasses.replace(busy, findings=(first, first, other))
+    brief, verbose = flat(drawn(report)), flat(drawn(report, verbose=True))
+    assert brief.count(first.advice[0].effect) == 2  # the other has more to say, and so all of its own
+    assert brief.count("Do As for ") == 1
+    assert verbose.count(first.advice[0].effect) == 3
+    assert "As for" not in verbose
+
+
+def test_many_problems_are_counted_in_the_verdict_and_not_all_named() -> None:
+    busy = sample.busy()
+    report = dataclasses.replace(busy, findings=busy.findings[:1] * 9)
+    assert "; 5 more" in flat(drawn(report))
+    assert "more" not in flat(drawn(report, verbose=True)).partition("connections:")[0]
+
+
 def test_severity_is_a_word_not_only_a_colour() -> None:
     plain = drawn(sample.busy())
     assert all(re.search(rf"^{word} ", plain, re.MULTILINE) for word in ("ERROR", "WARNING", "INFO"))

@@ -100,6 +100,8 @@ def test_whose_names_three_and_counts_the_rest() -> None:
     rows = ConnectionTable(6, {"command": text_values(["a1", "a1", "b1", "c1", "d1", "e1"])})
     remark = page(Report(HOST, (finding(connections=rows),))).remarks[0]
     assert remark.whose == "process a1 (2), process b1 (1), process c1 (1), 2 more"
+    remark = page(Report(HOST, (finding(connections=rows, summary="a1, b1, c1 and 2 more leak"),))).remarks[0]
+    assert remark.whose == ""
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ def test_counters_only_grow_and_histograms_are_sums(exporter: Exporter) -> None:
     assert samples["lastack_state_seconds_sum", None] == 3.0
 
 
+def test_looks_that_could_not_be_recorded_are_counted(exporter: Exporter) -> None:
+    exporter.update(seen(), 3)
+    assert values(scraped(exporter)["lastack_looks_unrecorded"]) == {(): 3}
+
+
 def test_hostile_names_are_harmless_and_none_too_long(exporter: Exporter) -> None:
     exporter.update(
         seen(connections(1, State.ESTABLISHED, EVIL), connections(1, State.ESTABLISHED, 'q"\\\n' * 99, first=9))
@@ -128,7 +133,15 @@ def test_listeners_are_bounded_too(exporter: Exporter) -> None:
     exporter.update(seen(known=facts(listeners=listeners)))
     queues = values(scraped(exporter)["lastack_accept_queue_connections"])
     assert len(queues) == PLACES + 1
-    assert sum(queues.values()) == sum(port % 7 for port in range(1_000, 2_000))
+    assert set(queues.values()) == {6}  # the fullest have names, and the fullest of the others is told
+
+
+def test_one_full_queue_is_not_hidden_by_the_empty_ones_at_its_address(exporter: Exporter) -> None:
+    listeners = tuple(Listener(4, "0.0.0.0", 80, queue, 10, number) for number, queue in enumerate((0, 11, 3)))
+    exporter.update(seen(known=facts(listeners=listeners)))
+    found = scraped(exporter)
+    assert values(found["lastack_accept_queue_connections"]) == {("0.0.0.0:80",): 11}
+    assert values(found["lastack_accept_queue_limit_connections"]) == {("0.0.0.0:80",): 11}
 
 
 def test_a_place_is_free_again_an_hour_after_its_name_was_last_seen() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from lastack.live.transitions.life import LIFE, UNKNOWN, Step
 from lastack.live.transitions.record import TRANSITION
-from lastack.model.host import Process
+from lastack.model.address import address_halves
+from lastack.model.host import HostFacts, Listener, Process
 from lastack.model.state import State
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.watch.flow import BOUNDS_NS, PEERS, Tally
@@ -33,7 +34,7 @@ def step(*changes: tuple[int, int, int], ended: int = 0, **columns: Any) -> Step
 
 def tally(*steps: Step, span: int = SECOND) -> Any:
     found = Tally()
-    found.begin([facts()])
+    found.begin([(0, facts())])
     for each in steps:
         found.add(each)
     return found.sum(span)
@@ -59,7 +60,35 @@ def test_a_handshake_at_a_listener_is_one_birth_of_its_process() -> None:
     )
     assert found.born == 1
     assert found.births["process"] == {"server": 1}
-    assert found.births["listener"] == {80: 1}
+    assert found.births["listener"] == {"127.0.0.1:80": 1}
+
+
+def test_listeners_of_one_port_are_told_apart_by_address_and_namespace() -> None:
+    processes = {pid: Process(pid, 1, f"server{pid}", 0) for pid in range(1, 6)}
+
+    def known(*listeners: tuple[str, int]) -> HostFacts:
+        return facts(
+            processes=processes, listeners=tuple(Listener(4, at, 80, 0, 9, 1, (pid,), pid) for at, pid in listeners)
+        )
+
+    found = Tally()
+    found.begin([(1, known(("127.0.0.1", 1), ("127.0.0.2", 2), ("0.0.0.0", 3))), (2, known(("0.0.0.0", 4)))])
+    opened = (State.SYN_RECEIVED, State.ESTABLISHED, 5)
+    found.add(step(opened, opened, namespace=1, family=4))
+    found.add(step(opened, namespace=1, family=4, local_addr=address_halves("10.0.0.1")))
+    found.add(step(opened, opened, opened, namespace=2, family=4))
+    births = found.sum(SECOND).births
+    assert births["process"] == {"server1": 2, "server3": 1, "server4": 3}
+    assert births["listener"] == {"127.0.0.1:80": 2, "0.0.0.0:80": 4}
+
+
+def test_a_listener_that_came_since_the_last_look_is_known_by_its_call() -> None:
+    found = tally(
+        step((State.CLOSED, State.LISTEN, -1), pid=9, command=b"new", local_port=81),
+        step((State.SYN_RECEIVED, State.ESTABLISHED, 5), local_port=81),
+    )
+    assert found.births["process"] == {"new": 1}
+    assert found.births["listener"] == {"127.0.0.1:81": 1}
 
 
 def test_listening_is_no_birth_and_its_end_no_death() -> None:
@@ -75,7 +104,9 @@ def test_a_life_that_is_over_is_a_death_of_who_closed() -> None:
 
 def test_an_interpreter_is_named_with_its_program() -> None:
     found = Tally()
-    found.begin([facts(processes={9: Process(9, 1, "python3", 0, arguments=("python3", "/srv/app.py"))}, listeners=())])
+    found.begin(
+        [(1, facts(processes={9: Process(9, 1, "python3", 0, arguments=("python3", "/srv/app.py"))}, listeners=()))]
+    )
     found.add(step((State.CLOSED, State.SYN_SENT, -1), pid=9))
     assert found.sum(SECOND).births["process"] == {"python3 app.py": 1}
 

@@ -78,6 +78,20 @@ def press(*keys: str) -> Act:
     return act
 
 
+def test_the_list_has_room_on_a_small_terminal_with_many_findings() -> None:
+    tables = [
+        connections(20, state, f"server{pid}", pid=pid, first=1_000 * pid, age=300)
+        for pid in range(1, 9)
+        for state in (State.CLOSE_WAIT, State.ESTABLISHED)
+    ]
+    lines = watch(nothing, seen(*tables), size=(40, 12))
+    assert lines[-1].startswith("? help")
+    below = lines[next(n for n, line in enumerate(lines) if line.startswith("PROCESS")) + 1 : -1]
+    assert len(below) >= 2 and all(line.startswith("server") for line in below)
+    assert sum(line.startswith(("ERROR", "WARNING")) for line in lines) == 2
+    assert not any("O" in line[37:] or line[37:].strip().isdigit() for line in lines[1:4])
+
+
 @pytest.mark.parametrize("size", [(80, 24), (200, 50), (40, 12), (132, 43)])
 def test_everything_has_its_place_at_every_size(size: tuple[int, int]) -> None:
     lines = watch(nothing, size=size)
@@ -121,6 +135,14 @@ def test_lists_are_sorted_by_what_is_asked_for() -> None:
     assert first(*"sssss") == "(no process)"  # round again
 
 
+def test_listeners_of_one_port_have_a_line_each() -> None:
+    births = flow(births={"listener": {"127.0.0.2:80": 40}})
+    tables = (connections(3, State.CLOSE_WAIT, listener="127.0.0.2:80"), connections(2, State.CLOSE_WAIT, first=50))
+    text = "\n".join(watch(press("2"), seen(*tables, flow=births)))
+    assert re.search(r"127\.0\.0\.1:80 +2 +0 +0 ", text)
+    assert re.search(r"127\.0\.0\.2:80 +3 +20 +0 ", text)
+
+
 def test_a_process_is_looked_into_and_out_of_again() -> None:
     def within(*keys: str) -> str:
         return "\n".join(watch(press(*keys)))
@@ -143,6 +165,18 @@ def test_a_connection_is_looked_into_and_followed() -> None:
     text = "\n".join(watch(act, looker=looker))
     assert "127.0.0.1:80 -> 10.0.0.1:20000" in text
     assert "only the peer's FIN" in text
+
+
+def test_a_connection_is_shown_at_once_and_not_when_the_next_look_has_come() -> None:
+    looker = Looks(busy(), busy())
+    looker.more.clear()
+
+    async def act(pilot: Pilot[str]) -> None:
+        await press("p", "down", "enter", "enter")(pilot)
+        assert "CLOSE_WAIT waits for" in "\n".join(shown(pilot.app))  # type: ignore[arg-type]
+        looker.more.set()
+
+    watch(act, looker=looker)
 
 
 @pytest.mark.parametrize("page", [("4", "enter"), ("f", "enter"), ("question_mark",)])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lastack.linux import tracefs
+from lastack.linux.bpf.syscall import require_first_pids
 from lastack.model.address import MAPPED_PREFIX
 from lastack.model.state import State
 
@@ -65,6 +66,8 @@ class TracefsSource(TransitionSource):
     exact = True
 
     def __init__(self, namespaces: Namespaces, octets: int = _OCTETS) -> None:
+        # Threads would be looked up by the numbers of others: nobody's network could be told from one's own.
+        require_first_pids()
         self._instance = tracefs.Instance(_EVENT, octets, _FIELDS)
         try:
             self._origins = Origins(namespaces)

@@ -24,6 +24,8 @@ from .words import ALL_STATES, SS_NAME, WORD, quoted, tokens
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lastack.model.host import HostFacts, Process
+
     Array = NDArray[Any]
 
 EPHEMERAL: Final = (32768, 60999)
@@ -36,6 +38,7 @@ class Look(NamedTuple):
     table: ConnectionTable
     now_ns: Nanos
     ephemeral: tuple[int, int]
+    facts: HostFacts | None = None
 
 
 class Condition(ABC):
@@ -157,7 +160,7 @@ class Compares(Condition):
             columns = {**PORTS, **COUNTS, "age": "age_ns", "process": "pid"}
             values, valid = look.table.values(columns[self.word]), look.table.valid(columns[self.word])
         found: Array = COMPARISONS[self.operator](values.astype(np.int64), self.number) & valid
-        return found
+        return _or_shared(look, found, lambda holder: holder.pid == self.number) if self.word == "process" else found
 
     def __str__(self) -> str:
         if self.word in DURATIONS:
@@ -188,11 +191,13 @@ class Named(Condition):
 
     def matches(self, look: Look) -> Array:
         """Match each string once, then look the rows' codes up."""
-        fits = re.compile(translate(self.glob)).match
-        unit = self.word == "unit"
-        return _where(
-            look.table, NAMES[self.word], lambda t: bool(fits(t) or (unit and "." in t and fits(t.rpartition(".")[0])))
-        )
+        match = re.compile(translate(self.glob)).match
+        unit, column = self.word == "unit", NAMES[self.word]
+
+        def fits(text: str | None) -> bool:
+            return text is not None and bool(match(text) or (unit and "." in text and match(text.rpartition(".")[0])))
+
+        return _or_shared(look, _where(look.table, column, fits), lambda holder: fits(getattr(holder, column)))
 
     def __str__(self) -> str:
         words = tokens(self.glob) if "'" not in self.glob and '"' not in self.glob else []
@@ -221,6 +226,20 @@ class CameBy(Condition):
 
     def __str__(self) -> str:
         return f"listener {self.host}"
+
+
+def _or_shared(look: Look, found: Array, wanted: Callable[[Process], bool]) -> Array:
+    """`found`, and the sockets of several processes of which any is wanted: the table names only one."""
+    import numpy as np
+
+    if look.facts is None:
+        return found
+    shared = np.flatnonzero(look.table.valid("holders") & (look.table.values("holders") > 1))
+    processes = look.facts.processes
+    for row, inode in zip(shared.tolist(), look.table.values("inode")[shared].tolist(), strict=True):
+        pids = {holder.pid for holder in look.facts.holders.get(inode, ())}
+        found[row] |= any(wanted(processes[pid]) for pid in pids & processes.keys())
+    return found
 
 
 def _where(table: ConnectionTable, name: str, wanted: Callable[[str], bool]) -> Array:
@@ -367,17 +386,24 @@ class Filter:
 
     condition: Condition | None = None
 
-    def matches(self, table: ConnectionTable, now_ns: Nanos, ephemeral: tuple[int, int] = EPHEMERAL) -> Array:
+    def matches(
+        self,
+        table: ConnectionTable,
+        now_ns: Nanos,
+        ephemeral: tuple[int, int] = EPHEMERAL,
+        facts: HostFacts | None = None,
+    ) -> Array:
         """The wanted rows, as a boolean array as long as the table.
 
         `now_ns` is what `idle` counts to (Unix time, as the table's instants); `ephemeral` the host's
-        ip_local_port_range, which `autobound` asks about.
+        ip_local_port_range, which `autobound` asks about; `facts` have all the processes that hold a socket, where they
+        are several.
         """
         import numpy as np
 
         if self.condition is None:
             return np.ones(len(table), np.bool_)
-        return self.condition.matches(Look(table, now_ns, ephemeral))
+        return self.condition.matches(Look(table, now_ns, ephemeral, facts))
 
     @property
     def states(self) -> int:

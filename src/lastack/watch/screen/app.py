@@ -144,13 +144,16 @@ class Watch(App[str]):
         seen, width = self.seen, self.size.width
         if seen is None:
             return
-        small = self.size.height < _SMALL
+        height = self.size.height
+        small = height < _SMALL
         where = "" if self.looker.asked.where is None else str(self.looker.asked.where)
         self._show("#head", parts.head(seen, width, self._paused, where))
-        lines = parts.states(self.memory, seen.flow, width, self._glyphs, 6 if small else len(parts.LIFE_ORDER))
+        lines = parts.states(
+            self.memory, seen.flow, width, self._glyphs, height // 4 if small else len(parts.LIFE_ORDER)
+        )
         self._show("#states", Text("\n").join(lines))
         found = parts.findings(self.memory, seen.at, width - 1)
-        room = 4 if small else 12
+        room = height // 6 if small else 12
         told = self.screen_stack[0].query_one("#findings", Lines)
         told.styles.max_height = room
         told.show(found or [parts.Line("", Text.assemble(("Nothing wrong", "bold green")))])
@@ -261,7 +264,7 @@ class Watch(App[str]):
                 self.push_screen(FindingPage(told))
         elif self._view == 3:
             self.looker.follow(int(key))
-            self.push_screen(LifePage(), lambda _: self.looker.follow(0))
+            self.push_screen(LifePage(self.seen, int(key)), lambda _: self.looker.follow(0))
         else:
             self._go(3, (VIEWS[self._view], key))
 

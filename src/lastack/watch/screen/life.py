@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 _LABEL = 24
 
 
-def life(followed: Followed | None, now: Nanos) -> list[Text]:
+def life(followed: Followed, now: Nanos) -> list[Text]:
     """All that is known of the connection that is followed; `now` is when it was looked at."""
-    if followed is None:
-        return [Text("looking ...")]
     row, told = followed.row, followed.life
     shown = None
     if row is not None:

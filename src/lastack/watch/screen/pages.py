@@ -12,8 +12,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
+from lastack.live.transitions.record import none
 from lastack.report.escape import visible
 from lastack.report.socket_view import WAITS_FOR
+from lastack.watch.looker import Followed
 
 from .life import life
 
@@ -105,9 +107,13 @@ class FindingPage(Page):
 class LifePage(Page):
     """One connection, for as long as it is looked at."""
 
-    def __init__(self) -> None:
-        super().__init__([Text("looking ...")])
+    def __init__(self, seen: Seen, cookie: int) -> None:
+        """`seen`: the look that shows it; a look of its own may take seconds to come."""
+        rows = (table.select(table.values("cookie") == cookie) for table, _ in seen.look)
+        row = next(filter(len, rows), None)
+        super().__init__(life(Followed(cookie, row, None, None, none(), seen.at), seen.at))
 
     def tell(self, seen: Seen) -> None:
-        """Show what the last look told of it."""
-        self.write(life(seen.followed, seen.at))
+        """Show what the last look told of it, unless it began before the connection was followed."""
+        if seen.followed is not None:
+            self.write(life(seen.followed, seen.at))

@@ -40,6 +40,9 @@ LIFE_ORDER: Final = (
 )
 """The states of a connection, as it goes through them: opening, open, closed here first, closed there first."""
 
+_AGES: Final = 45
+"""Cells from which there is room for the age of the oldest in each state."""
+
 _WIDE: Final = 130
 """Cells from which there is room for whole sentences."""
 
@@ -111,7 +114,8 @@ def states(memory: Memory, flow: Flow, width: int, glyphs: Glyphs, most: int) ->
     if len(lines) == 1:
         lines.append(Text("no connections"))
     for line in lines:
-        line.truncate(width)
+        # The first digits of an age would be another age.
+        line.truncate(width if width >= _AGES else _AGES - 8)
     return lines
 
 
@@ -142,11 +146,11 @@ def _finding(told: Told, now: Nanos, width: int) -> Text:
     word = str(remark.severity).upper() if cleared is None else "gone"
     netns = f" [{remark.netns}]" if remark.netns else ""
     said = remark.summary if width >= _WIDE else remark.title
-    title = set_cell_size(said + netns, max(width - 9 - 20, 10))
+    title = set_cell_size(said + netns, max(width - 10 - len(since), 10))
     return Text.assemble(
         (f"{word:<8} ", _STYLES[remark.severity] if cleared is None else "dim"),
         (title, "dim" if cleared is not None else ""),
-        (f" {since:>19}", "dim"),
+        (f" {since}", "dim"),
     )
 
 
@@ -221,20 +225,11 @@ def _rows(seen: Seen, kind: str) -> Iterable[_Row]:
     """The groups that there are, and those that only had births or deaths."""
     births, deaths = seen.flow.births[kind], seen.flow.deaths[kind]
     nothing = np.zeros(STATES, np.int64)
-    found = {_key(kind, group.name): _Row(group, 0, 0) for group in grouped(everything(seen), kind)}
-    for key in (*births, *deaths):
-        group = (
-            found[key].group
-            if key in found
-            else Group(f"*:{key}" if kind == "listener" else str(key), nothing, nothing)
-        )
-        found[key] = _Row(group, births[key], deaths[key])
+    found = {group.name: _Row(group, 0, 0) for group in grouped(everything(seen), kind)}
+    for name in (*births, *deaths):
+        group = found[name].group if name in found else Group(name, nothing, nothing)
+        found[name] = _Row(group, births[name], deaths[name])
     return found.values()
-
-
-def _key(kind: str, name: str) -> str | int:
-    """What births and deaths of a group are counted under: of a listener its port."""
-    return int(name.rpartition(":")[2]) if kind == "listener" else name
 
 
 def _state_column(state: State) -> _Column:
