@@ -11,13 +11,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lastack.linux import namespaces
+
 from .peer import until
+from .rules.situations import Stage
 from .test_transitions import EVERY, EXACT, cookie, ours, storm
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("private_network")]
@@ -39,6 +42,9 @@ class Watch:
 
     def changes(self) -> list[Line]:
         return [line for line in self.lines() if line["event"] == "change"]
+
+    def told(self) -> bool:
+        return bool(self.changes())
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -72,12 +78,13 @@ def running(
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Callable[..., Watch]]:
-    opened = []
+    opened: list[AbstractContextManager[subprocess.Popen[bytes]]] = []
 
     def begin(*arguments: str) -> Watch:
-        context = running("-o", str(tmp_path / "lines"), *arguments)
+        lines = tmp_path / f"lines{len(opened)}"
+        context = running("-o", str(lines), *arguments)
         opened.append(context)
-        return Watch(context.__enter__(), tmp_path / "lines")
+        return Watch(context.__enter__(), lines)
 
     yield begin
     for context in opened:
@@ -242,6 +249,24 @@ def test_when_its_namespace_is_gone_the_watch_ends_with_what_it_has_seen(
     assert last["event"] == "end"
     assert "network namespace" in last["error"]
     assert last["changes"] == len(watching.changes())
+
+
+def test_listeners_of_one_endpoint_in_two_networks_are_told_apart(watch: Callable[..., Watch]) -> None:
+    with ExitStack() as stack:
+        played = []
+        for name in ("first", "second"):
+            stack.enter_context(namespaces.private())
+            stage = Stage(stack, private=True)
+            server, client = stage.process(f"{name}{os.getpid()}"), stage.process("visitor")
+            played.append((namespaces.own().inode, client, server.listen(), f"{name}{os.getpid()}"))
+        assert played[0][2] == played[1][2]
+        watches = [watch("--netns", "all", "--process", name) for *_, name in played]
+        for _, client, at, _ in played:
+            client.connect(at, 1)
+        for (inode, *_), watching in zip(played, watches, strict=True):
+            until(watching.told, "a change")
+            assert watching.end() == 0
+            assert {line["netns"] for line in watching.changes()} == {inode}
 
 
 def test_a_place_that_cannot_be_written_is_told() -> None:

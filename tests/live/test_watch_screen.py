@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,13 @@ def test_a_hostile_name_stays_text(stage: Stage) -> None:
         terminal.until(rb"\x1b[31mred\x07\u20")
         assert EVIL.encode() not in terminal.out
         assert b"\x07" not in re.sub(rb"\x1b\][^\x07]*\x07", b"", terminal.out)  # what begins as a title ends so
+
+
+def test_it_ends_when_its_terminal_goes_without_a_word(stage: Stage) -> None:
+    with Terminal("--every", "20ms") as terminal, Path(os.devnull).open() as nothing:
+        terminal.until(b"Nothing wrong")
+        os.dup2(nothing.fileno(), terminal.here)  # which hangs up
+        assert terminal.process.wait(SOON) == 0
 
 
 def test_it_ends_after_the_time_that_was_asked_for(stage: Stage) -> None:

@@ -6,7 +6,7 @@ when the watching began, or of the listener that it came in by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +39,7 @@ class Chooser:
         """Raises KernelError as `snapshot.take` does; without a filter nothing is looked at."""
         self._where = where if where is not None and where.condition is not None else None
         self._lives = lives
-        self._listeners: dict[int, tuple[int, bytes]] = {}
+        self._listeners: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._places: dict[int, cgroups.Place] = {}
         if self._where is not None:
             for snapshot in take(places):
@@ -69,11 +69,13 @@ class Chooser:
         self._lives.belong(held.values("cookie"), held.values("pid"), names[column.values])
 
     def _listen(self) -> None:
-        """Whose the listening sockets are."""
+        """Whose the listening sockets are, by namespace and endpoint; some sources do not know every namespace: 0."""
         lives = self._lives.current()
         listening = lives[(lives["state"] == State.LISTEN) & (lives["pid"] != 0)]
         owners = zip(listening["pid"].tolist(), listening["command"].tolist(), strict=True)
-        self._listeners = dict(zip(chains.endpoints(listening).tolist(), owners, strict=True))
+        self._listeners = {}
+        for (namespace, end), owner in zip(_places(listening), owners, strict=True):
+            self._listeners[namespace, end] = self._listeners[0, end] = owner
 
     def _table(self, changes: Array, lives: Array) -> ConnectionTable:
         """The rows, changes or lives, as connections without states; `lives` are those that they are of."""
@@ -105,13 +107,13 @@ class Chooser:
         pids, names = lives["pid"].copy(), np.ascontiguousarray(lives["command"])
         nobody = np.flatnonzero(pids == 0)
         ends = copied(changes, nobody)
-        first, which = distinct(ends["local_addr"]["high"], ends["local_addr"]["low"], ends["local_port"])
+        addr = ends["local_addr"]
+        first, which = distinct(ends["namespace"], addr["high"], addr["low"], ends["local_port"])
         few = copied(ends, first)
         found = [_NOBODY] * len(few)
         for wildcard in chains.ANYWHERE:
-            keys = chains.endpoints(few, wildcard).tolist()
-            found = [self._listeners.get(key, _NOBODY) if owner is _NOBODY else owner
-                     for owner, key in zip(found, keys, strict=True)]  # fmt: skip
+            found = [self._listeners.get(place, _NOBODY) if owner is _NOBODY else owner
+                     for owner, place in zip(found, _places(few, wildcard), strict=True)]  # fmt: skip
         pids[nobody] = np.array([pid for pid, _ in found], pids.dtype)[which]
         names[nobody] = np.array([name for _, name in found], names.dtype)[which]
         return pids, names
@@ -127,3 +129,8 @@ class Chooser:
                 text = ""
             self._places[pid] = cgroups.place(text)
         return self._places[pid]
+
+
+def _places(rows: Array, wildcard: int | None = None) -> Iterator[tuple[int, int]]:
+    """The namespace and the local endpoint of each row, as `chains.endpoints` has it."""
+    return zip(rows["namespace"].tolist(), chains.endpoints(rows, wildcard).tolist(), strict=True)

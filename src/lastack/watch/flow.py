@@ -11,6 +11,7 @@ import numpy as np
 
 from lastack.live.programs import program
 from lastack.live.transitions.life import UNKNOWN
+from lastack.live.transitions.sorting import distinct
 from lastack.model.address import Endpoint, address_text
 from lastack.model.state import State
 
@@ -125,7 +126,8 @@ class Tally:
 
     def _count_accepted(self, rows: Array, into: dict[str, Counter[str]]) -> None:
         """Count at the listening sockets, and for their processes what no call has told of."""
-        _, first, which = np.unique(_places(rows), return_index=True, return_inverse=True)
+        addr = rows["local_addr"]
+        first, which = distinct(rows["namespace"], addr["high"], addr["low"], rows["local_port"])
         counts, uncalled = np.bincount(which), np.bincount(which, rows["pid"] == 0)
         for row, count, others in zip(rows[first], counts.tolist(), uncalled.tolist(), strict=True):
             listening = self._came_in_by(row)
@@ -165,15 +167,6 @@ def _born(changes: Array) -> Array:
 def process_name(process: Process) -> str:
     """What a process is called: its name and, where that is an interpreter's, what it runs."""
     return " ".join(filter(None, (process.command, program(process))))
-
-
-def _places(rows: Array) -> Array:
-    """A number for each namespace, local address and port, the same for the same: sorted faster than the fields."""
-    addr = rows["local_addr"]
-    found = addr["high"]
-    for part in (addr["low"], rows["namespace"], rows["local_port"]):
-        found = (found ^ part.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-    return found
 
 
 def _text(row: Array) -> str:

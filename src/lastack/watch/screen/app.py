@@ -28,6 +28,7 @@ from . import parts
 from .lines import Lines
 from .memory import Memory
 from .pages import FindingPage, HelpPage, LifePage
+from .terminal import Terminal
 
 if TYPE_CHECKING:
     from lastack.model.time import Nanos
@@ -58,7 +59,7 @@ class Watch(App[str]):
     ]
 
     def __init__(self, looker: Looker, stop: Stop, lasting: Nanos | None = None) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=Terminal, ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, which its owner has chosen for its background
         self.looker = looker
         self.memory = Memory()
