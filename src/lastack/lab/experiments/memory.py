@@ -51,11 +51,11 @@ EXPERIMENT = Experiment(
     claim=Words("Many TIME_WAIT eat up the server's memory.", "大量的 TIME_WAIT 会耗尽服务器的内存。"),
     source=Words("several articles", "多篇文章"),
     lesson=Words(
-        "A TIME_WAIT is not a socket any more but 256 octets (an open one takes 3.8 KB; the engine's rows some 65 octets): "
+        "A TIME_WAIT is not a socket any more but 256 octets (an open one takes 3.8 KB; the engine's rows some 70 octets): "
         "100,000 of them are 26 MB, and a server that closes 1,000 connections a second holds 60,000, or 15 MB. Where the "
         "host has connected, each also keeps its local port, another 256 octets. The default of tcp_max_tw_buckets, "
         "131,072 here, ends it at 34 MB. Memory is no reason to fight TIME_WAIT.",
-        "TIME_WAIT 已经不是完整的套接字，每个只占 256 字节（打开的连接约 3.8 KB；引擎的一行约 65 字节）：10 万个是 26 MB；"
+        "TIME_WAIT 已经不是完整的套接字，每个只占 256 字节（打开的连接约 3.8 KB；引擎的一行约 70 字节）：10 万个是 26 MB；"
         "每秒关闭 1000 个连接的服务器同时有 6 万个，约 15 MB。如果是本机主动发起的连接，每个还占着一个本地端口，另需 256 字节。"
         "而且 tcp_max_tw_buckets 的默认值（这台机器是 131072）把上限封在 34 MB。内存不是对付 TIME_WAIT 的理由。",
     ),
