@@ -8,9 +8,9 @@ import pytest
 
 import lastack
 from lastack.diagnose.captures.run import CAPTURE_RULES
+from lastack.drive import Host, Link, Simulator
 from lastack.drive.faults import bare_ack, fin, syn_ack, text
 from lastack.drive.handles import SimListener, SimSocket
-from lastack.drive.simulator import Host, Link, Simulator
 from lastack.model.finding import Finding
 from lastack.model.time import MILLISECOND, SECOND
 from lastack.tcp.settings import Settings, SocketOptions

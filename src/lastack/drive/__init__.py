@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .application import Application
 from .handles import SimListener, SimSocket
-from .link import Channel, Fate
+from .link import Channel, Fate, Link
 from .pump import Device, pump
-from .simulator import Host, Link, Simulator
+from .simulator import Host, Simulator
 from .trace import Trace
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""One direction of a link: delay, rate, queue, and everything that can go wrong with a packet on the way."""
+"""A link, and each direction of it: delay, rate, queue, and everything that can go wrong with a packet on the way."""
 
 from __future__ import annotations
 
@@ -190,3 +190,24 @@ class Channel:
         self.arrives = NEVER
         self._packets.clear()
         self._head = 0
+
+
+@final
+class Link:
+    """Both directions between two nodes. `forth` leads from the first named to the second."""
+
+    __slots__ = ("back", "forth")
+
+    def __init__(self, forth: Channel, back: Channel) -> None:
+        self.forth = forth
+        self.back = back
+
+    def cut(self) -> None:
+        """Nothing passes any more; what is under way is lost as well."""
+        for channel in (self.forth, self.back):
+            channel.fate.up = False
+            channel.clear()
+
+    def mend(self) -> None:
+        """Packets pass again."""
+        self.forth.fate.up = self.back.fate.up = True

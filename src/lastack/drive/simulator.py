@@ -32,7 +32,7 @@ from lastack.wire.packet import Packet
 
 from .application import Application
 from .handles import SimListener, SimSocket
-from .link import Channel
+from .link import Channel, Link
 from .node import Node, Port, complaint, find_routes
 from .observer import HostObserver
 from .tell import tell
@@ -41,27 +41,6 @@ from .trace import Trace
 T = TypeVar("T")
 _MOST_HEADERS: Final = 100
 """IPv6 and TCP with all the options there can be: what is smaller than the rest of the MTU needs no adding up."""
-
-
-@final
-class Link:
-    """Both directions between two nodes. `forth` leads from the first named to the second."""
-
-    __slots__ = ("back", "forth")
-
-    def __init__(self, forth: Channel, back: Channel) -> None:
-        self.forth = forth
-        self.back = back
-
-    def cut(self) -> None:
-        """Nothing passes any more; what is under way is lost as well."""
-        for channel in (self.forth, self.back):
-            channel.fate.up = False
-            channel.clear()
-
-    def mend(self) -> None:
-        """Packets pass again."""
-        self.forth.fate.up = self.back.fate.up = True
 
 
 @final

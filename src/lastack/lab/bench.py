@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from subprocess import Popen
 from typing import Final, NamedTuple, TypeVar
 
-from lastack.drive.link import Channel
+from lastack.drive.link import Channel, Link
 from lastack.errors import CallError
 from lastack.model.address import FourTuple
 from lastack.model.lab import Scene
@@ -267,13 +267,11 @@ class Bench(ABC):
 
     def cut(self) -> None:
         """Nothing passes any more, and what is under way is lost."""
-        for channel in (self.forth, self.back):
-            channel.fate.up = False
-            channel.clear()
+        Link(self.forth, self.back).cut()
 
     def mend(self) -> None:
         """Packets pass again."""
-        self.forth.fate.up = self.back.fate.up = True
+        Link(self.forth, self.back).mend()
 
     def sent_by(self, host: Host) -> list[Packet]:
         """The packets that a host has sent so far, those that were lost too."""
