@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def private_network() -> Iterator[Namespace]:
     """The test's own thread in a fresh network namespace with only a loopback; back in the former one afterwards."""
-    from lastack.linux import namespaces
+    from lastack.linux import namespaces, sysctl
 
     with namespaces.private() as namespace:
+        # Or on a busy machine the answer to a late delayed ACK is a RST that ends a TIME_WAIT.
+        sysctl.write("net.ipv4.tcp_rfc1337", 1)
         yield namespace

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from lastack.api import check, connections
-from lastack.linux import namespaces, sysctl
+from lastack.linux import namespaces
 from lastack.linux.namespaces import Namespace
 from lastack.live import cgroups, notes, sockdiag
 from lastack.live.transitions.tap import Tap
@@ -81,7 +81,6 @@ def in_time_wait(count: int = 1) -> ConnectionTable:
 
 
 def test_every_time_wait_made_during_a_watch_names_its_process(tap: Tap, listener: socket.socket) -> None:
-    sysctl.write("net.ipv4.tcp_rfc1337", 1)  # or on a busy machine the answer to a late delayed ACK ends one of them
     with client(listener, b"first", 40) as one, client(listener, b"second", 60) as other:
         close_all(listener, 100)
         table = in_time_wait(100)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lastack.linux import namespaces, sysctl
+from lastack.linux import namespaces
 
 from .peer import until
 from .rules.situations import Stage
@@ -121,7 +121,6 @@ def test_each_change_is_a_line_with_cookie_time_and_process(watch: Callable[...,
 def test_a_signal_detaches_drains_writes_everything_and_ends_well(
     watch: Callable[..., Watch], which: str, number: int
 ) -> None:
-    sysctl.write("net.ipv4.tcp_rfc1337", 1)  # or on a busy machine the answer to a late delayed ACK ends one of them
     watching = watch("--source", which)
     count = 500
     port = storm(count)

@@ -28,7 +28,6 @@ def hasty(stage: Stage) -> Puppet:
     """A client that closes first, in a network with 100 ports for it where no TIME_WAIT is used again."""
     sysctl.write("net.ipv4.ip_local_port_range", f"{FIRST} {FIRST + RANGE - 1}")
     sysctl.write("net.ipv4.tcp_tw_reuse", 0)
-    sysctl.write("net.ipv4.tcp_rfc1337", 1)  # or on a busy machine the answer to a late delayed ACK ends one of them
     return stage.process("hasty")
 
 
