@@ -185,6 +185,19 @@ def test_its_owner_needs_no_root(owned: str, offload: bool) -> None:
     assert as_nobody(use)
 
 
+def test_the_first_packet_is_not_lost(private_network: Namespace) -> None:
+    # The kernel drops what is sent before it has noticed that somebody holds the device: a race, so several runs of it.
+    for number in range(8):
+        for command in (
+            f"tuntap add dev mine{number} mode tun",
+            f"addr add 10.9.{number}.1/24 dev mine{number}",
+            f"link set mine{number} up",
+        ):
+            subprocess.run(["ip", *command.split()], check=True, timeout=10)
+        with Tun(name=f"mine{number}") as tun:
+            assert sent_to(f"10.9.{number}.2", tun)
+
+
 def test_others_are_told_what_they_lack(private_network: Namespace) -> None:
     def refused() -> bool:
         with pytest.raises(KernelError, match="CAP_NET_ADMIN"):

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -33,10 +34,12 @@ _TUNSETOFFLOAD: Final = 0x4004_54D0
 _TUNSETVNETHDRSZ: Final = 0x4004_54D8
 _HEADER: Final = 10
 """Octets of struct virtio_net_hdr."""
+_IFF_UP, _IFF_RUNNING = 1, 0x40
 _IFF_TUN: Final = 1
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
 _CHECKSUM, _TSO4, _TSO6 = 1, 2, 4
+_SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFMTU: Final = 0x8921
 _SIOCGIFINDEX: Final = 0x8933
 
@@ -48,6 +51,8 @@ _NUMBER: Final = struct.Struct("16si20x")
 _INT: Final = struct.Struct("i")
 _LARGEST: Final = (1 << 16) + 64
 _DEVICE: Final = "/dev/net/tun"
+_RUNS_WITHIN_SECONDS: Final = 2
+"""The kernel looks after carriers that come and go once a second, at the latest."""
 _QUEUE: Final = 10_000
 """Packets that wait to be read: a burst of new connections must not lose some to the 500 that there would be."""
 
@@ -97,6 +102,8 @@ class Tun:
                 self.name = self._create(name, offload)
                 if wanted:
                     self._configure(wanted, further, mtu)
+                else:
+                    self._await_carrier()
                 self.mtu = _query(_SIOCGIFMTU, self.name)
             except BaseException:
                 self.close()
@@ -166,6 +173,16 @@ class Tun:
         """What may be left to us. A kernel that does not know it leaves nothing to us, which is as well."""
         with suppress(KernelError):
             _tell(self._descriptor, _TUNSETOFFLOAD, offloads)
+
+    def _await_carrier(self) -> None:
+        """Until the kernel has noticed that somebody holds a device that is up: it drops every packet before that."""
+        latest = time.monotonic() + _RUNS_WITHIN_SECONDS
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+            while time.monotonic() < latest:
+                flags = _FLAGS.unpack(_tell(control, _SIOCGIFFLAGS, _FLAGS.pack(self.name.encode(), 0)))[1]
+                if flags & (_IFF_UP | _IFF_RUNNING) != _IFF_UP:
+                    return
+                time.sleep(0.0005)
 
     def _configure(
         self,
