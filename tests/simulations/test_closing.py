@@ -67,6 +67,21 @@ def test_one_side_closes_and_then_the_other() -> None:
     assert pair.states(pair.server) == [*PASSIVE, S.CLOSE_WAIT, S.LAST_ACK, S.CLOSED]
 
 
+def test_abort_in_time_wait_leaves_the_wait() -> None:
+    # The socket's owner holds nothing any more that could be aborted: on Linux close() with SO_LINGER 0 ends no wait.
+    pair = Pair()
+    pair.here.shutdown("write")
+    pair.sim.run(at_most=SECOND)
+    pair.there.close()
+    pair.sim.run(at_most=SECOND)
+    assert pair.state(pair.here) is State.TIME_WAIT
+    pair.here.abort()
+    pair.sim.run(at_most=50 * SECOND)
+    assert pair.state(pair.here) is State.TIME_WAIT
+    pair.sim.run()
+    assert pair.states(pair.client)[-2:] == [State.TIME_WAIT, State.CLOSED]
+
+
 def test_both_close_at_once() -> None:
     pair = Pair()
     pair.here.close()

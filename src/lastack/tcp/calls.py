@@ -215,7 +215,12 @@ def _give_up(tcb: Tcb, linger: int | None, now: Nanos64) -> None:
 
 
 def abort(tcb: Tcb, cause: str, now: Nanos64) -> None:
-    """End it at once; the peer is told by a RST where it may know of the connection (RFC 9293 3.10.5)."""
+    """End it at once; the peer is told by a RST where it may know of the connection (RFC 9293 3.10.5).
+
+    A row that waits is nobody's: it goes on waiting, as Linux's do.
+    """
+    if tcb.leaving:
+        return
     state = tcb.state
     unsent = tcb.sender.unsent or tcb.sender.fin_unsent()
     if tcb.bit & _RESETS or (tcb.bit & _ENDS and unsent and state is not CLOSED):
