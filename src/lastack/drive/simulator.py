@@ -349,20 +349,18 @@ class Simulator:
                 packet = stack.poll(now)
                 if packet is not None:
                     self._send(node, packet)
-            socket = schedule.news
+            socket = stack.news()
             if socket is None:
                 break
-            event = socket.take_event() if socket.accepted else 0
-            if not event:
-                # It has told everything, or waits to be accepted, which its listener is told once.
-                schedule.told(socket)
-                if not socket.accepted and socket.listener is not None:
+            if not socket.accepted:
+                if socket.listener is not None:
                     self._accept(stack, socket.listener)
                 continue
             # Only the simulator gives owners to the sockets of its stacks.
             application: Application | None = socket.owner
-            if application is not None:
-                tell(application, socket, event, self.now)
+            event = socket.take_event()
+            if application is not None and event:
+                tell(application, socket, event, now)
         node.deadline = stack.bound()
         node.exact = False
 
