@@ -17,6 +17,8 @@ SACKED = {"sack_permitted": True}
 def sending(talk: Any, octets: int, **syn: Any) -> Any:
     """A connection with so many octets out."""
     socket = talk.connected(None, **syn)
+    # As in Linux the first ACK after a SYN tells of a window (SND.WL1 advances), and is no duplicate.
+    talk.say(".", 1, 1)
     talk.do(lambda now: socket.send(b"x" * octets, now))
     return socket
 
@@ -177,6 +179,41 @@ def test_one_sack_waits_a_quarter_of_a_round_trip(make_talk: Callable[..., Any])
     assert talk.wait(9 * MILLISECOND) == []
     assert talk.wait(MILLISECOND) == [". 1:1:1460"]
     assert socket.info(talk.now).ca_state == 3
+
+
+@clause("RFC 8985", "6.2", "RACK.reo_wnd_mult is incremented in a round trip in which a DSACK comes")
+def test_what_was_sent_again_in_vain_makes_recovery_wait_longer(make_talk: Callable[..., Any]) -> None:
+    talk = make_talk(tcp_sack=1)
+    socket = talk.connecting()
+    talk.wait(40 * MILLISECOND)
+    talk.say("S.", 0, 1, mss=1460, **SACKED)
+
+    def overtaken(una: int) -> int:
+        """Two leave, and the second is sacked a round trip later: after how many ms the first leaves again."""
+        talk.do(lambda now: socket.send(b"x" * 2920, now))
+        talk.wait(40 * MILLISECOND)
+        talk.say(".", 1, una, sack=[(una + 1460, una + 2920)])
+        waited = next(ms for ms in range(1, 100) if talk.wait(MILLISECOND))
+        talk.say(".", 1, una + 2920)
+        return waited
+
+    talk.do(lambda now: socket.send(b"x" * 2920, now))
+    talk.wait(40 * MILLISECOND)
+    talk.say(".", 1, 1, sack=[(1461, 2921)])
+    talk.say(".", 1, 2921)
+    assert talk.stack.counters.TCPSACKReorder == 1
+    assert overtaken(2921) == 10
+    talk.wait(40 * MILLISECOND)
+    talk.say(".", 1, 5841, sack=[(2921, 4381)])
+    talk.say(".", 1, 5841, sack=[(2921, 4381)])
+    assert talk.stack.counters.TCPDSACKRecv == 2
+    assert overtaken(5841) == 20
+    # It lasts for sixteen recoveries in which nothing was sent in vain.
+    una = 8761
+    for _ in range(15):
+        assert overtaken(una) == 20
+        una += 2920
+    assert overtaken(una) == 10
 
 
 @clause("RFC 8985", "7.3", "TLP: when the probe timeout fires, send a probe")

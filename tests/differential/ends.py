@@ -90,7 +90,10 @@ class End(ABC):
 
     @abstractmethod
     def info(self) -> tuple[int, ...]:
-        """Of TCP_INFO: ca_state, retransmits, unacked, sacked, lost, retrans, ssthresh, cwnd; empty: no socket."""
+        """Of TCP_INFO: ca_state, retransmits, unacked, sacked, lost, retrans, ssthresh, cwnd, reordering.
+
+        Empty: no socket.
+        """
 
     @abstractmethod
     def dispose(self) -> None:
@@ -252,7 +255,7 @@ class KernelEnd(End):
         raw = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         _, ca_state, retransmits, *_ = raw
         words = struct.unpack_from("24I", raw, 8)
-        return (ca_state, retransmits, words[4], words[5], words[6], words[7], words[17], words[18])
+        return (ca_state, retransmits, *words[4:8], words[17], words[18], words[20])
 
     def dispose(self) -> None:
         if self.lingering is not None:
@@ -372,7 +375,7 @@ class EngineEnd(End):
         if self.socket is None:
             return ()
         one = self.socket.info(self.time)
-        out = (one.unacked, one.sacked, one.lost, one.retrans, one.snd_ssthresh, one.snd_cwnd)
+        out = (one.unacked, one.sacked, one.lost, one.retrans, one.snd_ssthresh, one.snd_cwnd, one.reordering)
         return (one.ca_state, one.retransmits, *out)
 
     def _call_held(self, name: str, argument: int, now: Nanos) -> str:

@@ -493,6 +493,28 @@ def _tail_probe(*acks: tuple[Any, ...]) -> Story:
     return happen
 
 
+def _overtaken(*acks: tuple[Any, ...], apart: int = 2, then: int = 0, echo: int = 0) -> Story:
+    """Ten are out, of which some overtake others; `then`: so many more are sent, of which a first one is overtaken."""
+
+    def happen(peer: Peer) -> Iterator[int]:
+        _full(peer)
+        for covered, *holes in acks:
+            _ack(peer, covered, *holes, echo=echo)
+            yield apart
+        if then:
+            for _ in range(then):
+                peer.call("write", SIZE)
+            yield 5
+            for end in range(12, 10 + then + 1):
+                _ack(peer, 10, (11, end))
+                yield 3
+            yield 100
+            _ack(peer, 10 + then)
+            yield 20
+
+    return happen
+
+
 def a_partial_acknowledgement(peer: Peer) -> Iterator[int]:
     """Three duplicates, and then more than the first is acknowledged, of what was sent before."""
     _full(peer)
@@ -665,6 +687,28 @@ STORIES: Final[list[tuple[Settings, dict[str, Story]]]] = [
             "a small and a FIN lost": _small_again(10, then="shutdown"),
             "a large and a small one lost": _small_again(1388, 10, then="shutdown"),
             "a small and a large one lost": _small_again(10, 1388, then="shutdown"),
+        },
+    ),
+    (
+        {"tcp_rto_min_us": 500_000, "tcp_early_retrans": 0},
+        {
+            "one is overtaken by one": _overtaken((0, (1, 2)), (2,), (10,), then=5),
+            "one is overtaken by two": _overtaken((0, (1, 2)), (0, (1, 3)), (3,), (10,), then=5),
+            "one is overtaken by all": _overtaken((0, (1, 10)), (10,), then=6),
+            "one is overtaken by six, one by one": _overtaken(*((0, (1, n)) for n in range(2, 8)), (7,), (10,), then=6),
+            "two are overtaken, and one of them is sacked": _overtaken((0, (2, 4)), (0, (1, 4)), (4,), (10,), then=5),
+            "the overtaken is sacked below others": _overtaken(
+                (1,), (1, (8, 9)), (1, (3, 4), (8, 9)), (1, (2, 4), (8, 9)), (10,), then=6
+            ),
+            "what was late is had twice": _overtaken(
+                (0, (1, 2)), (0, (1, 3)), (0, (1, 4)), (10,), (10, (0, 1)), then=6
+            ),
+            "reordering was seen, and then what was late is had twice": _overtaken(
+                (0, (1, 2)), (2,), (2, (3, 4)), (2, (3, 5)), (2, (3, 6)), (10,), (10, (2, 3)), apart=8, then=6
+            ),
+            "holes are filled by what was late": _overtaken(
+                (0, (1, 2)), (0, (1, 3)), (0, (1, 4)), (5,), (10,), echo=400, then=6
+            ),
         },
     ),
     (

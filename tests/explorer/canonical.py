@@ -63,10 +63,11 @@ _DEAD: Final[dict[type, frozenset[str]]] = {
     Sender: frozenset({"last_sent_at", "heard_at", "active_at", "total_retransmits", "first_retransmit_at", "_acked"}),
     # The receive buffer does not grow; 24 days do not pass; chunks counts as `unread` and by the ghost.
     Receiver: frozenset({"space", "space_at", "space_seq", "ts_recent", "ts_recent_at"}),
-    # RACK and the scoreboard are for SACK, which is off; flight, control and rtt are the sender's.
+    # RACK, its patience and the scoreboard are for SACK, which is off; flight, control and rtt are the sender's.
+    # Whether duplicates were too many is of no use after the ACK.
     Recovery: frozenset(
-        {"board", "flight", "control", "rtt", "reorder_at", "undo", "echo", "reordering_seen"}
-        | {"delivered_at", "delivered_end", "delivered_rtt"}
+        {"settings", "flight", "control", "rtt", "undo", "echo", "overcounted"}
+        | {"board", "reordering", "reorder_at", "delivered_at", "delivered_end", "delivered_rtt"}
     ),
     # The time-out is one second, or three before the first measurement, whatever was measured.
     Rtt: frozenset({"latest", "mdev", "mdev_max", "var", "seq", "min_rtt", "min_rtt_at", "backoff", "srtt"}),

@@ -200,9 +200,10 @@ def _acknowledge(tcb: Tcb, segment: Segment, seq: Seq, end: Seq, now: Nanos64) -
         return True
     window = segment.window if segment.flags & SYN else segment.window << sender.scale
     sender.heard_at = now
-    duplicate = ack == sender.una and window == sender.window and seq == end
-    if window != sender.window or seq != sender.wl1:
-        sender.update_window(window, seq, ack)
+    # What tells of a window is no duplicate, and neither is what carries text (FLAG_NOT_DUP).
+    duplicate = ack == sender.una and seq == end
+    if window != sender.window or not window or seq != sender.wl1:
+        duplicate = not sender.update_window(window, seq, ack) and duplicate
     acked = NOTHING
     flight = sender.flight
     if flight.count or segment.sack or sender.recovery.tail_probe_end >= 0:
@@ -265,16 +266,23 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
     undo = recovery.undo
     if undo is not None:
         _look_back(tcb, undo, segment, acked, now)
-    recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, now)
-    if undo is not None and undo.done:
-        _undone(tcb, undo)
+    if acked.overtaken or segment.sack:
+        _count_sacks(tcb, acked, bool(segment.sack))
+    delivered = recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, sender.mss, now)
+    if recovery.overcounted:
+        tcb.counters.TCPRenoReorder += 1
+    if undo is not None:
+        tcb.counters.TCPTSReorder += 1 if undo.late else 0
+        if undo.done:
+            _undone(tcb, undo)
     if recovery.entered:
         if recovery.sack:
             tcb.counters.TCPSackRecovery += 1
         else:
             tcb.counters.TCPRenoRecovery += 1
-    if acked.whole and acked.segments and recovery.may_grow() and not acked.syn and sender.fills_window():
-        sender.control.acknowledged(acked.segments, sender.rtt.latest, now)
+    forward = acked.whole or recovery.dup_threshold > tcb.settings.tcp_reordering
+    if forward and delivered and recovery.may_grow() and not acked.syn and sender.fills_window():
+        sender.control.acknowledged(delivered, sender.rtt.latest, now)
     if 0 <= recovery.tail_probe_end <= sender.una:
         _tail_probe_answered(tcb, segment, acked, now)
     # What was sent after the first one out says nothing of that one's time-out.
@@ -282,10 +290,23 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
     output.rearm(tcb, acked.whole or later, now)
 
 
+def _count_sacks(tcb: Tcb, acked: Acked, blocks: bool) -> None:
+    """What an ACK told of segments that were overtaken, or had twice."""
+    counters, sender = tcb.counters, tcb.sender
+    counters.TCPSACKReorder += acked.overtaken
+    board = sender.recovery.board
+    if blocks and board is not None and board.twice is not None:
+        if board.twice[0] < sender.una:
+            counters.TCPDSACKRecv += 1
+        else:
+            counters.TCPDSACKOfoRecv += 1
+
+
 def _look_back(tcb: Tcb, undo: Undo, segment: Segment, acked: Acked, now: Nanos64) -> None:
     """What an ACK tells of whether there was a loss at all (tcp_packet_delayed)."""
     sender = tcb.sender
     undo.done = NOT_UNDONE
+    undo.late = False
     # Without SACK nobody can tell which of them has arrived by its first sending.
     undo.original = acked.original and (tcb.sack or not acked.doubtful)
     undo.new_waits = sender.unsent > 0 and sender.usable() > 0

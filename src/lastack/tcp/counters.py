@@ -44,6 +44,9 @@ class Counters:
     TCPRenoRecovery: int = 0
     TCPSackRecovery: int = 0
     TCPSynRetrans: int = 0
+    TCPSACKReorder: int = 0
+    TCPRenoReorder: int = 0
+    TCPTSReorder: int = 0
     TCPFullUndo: int = 0
     TCPPartialUndo: int = 0
     TCPDSACKUndo: int = 0
@@ -53,6 +56,8 @@ class Counters:
     TCPOFODrop: int = 0
     TCPDSACKOldSent: int = 0
     TCPDSACKOfoSent: int = 0
+    TCPDSACKRecv: int = 0
+    TCPDSACKOfoRecv: int = 0
     TCPKeepAlive: int = 0
     TCPZeroWindowDrop: int = 0
     TCPWinProbe: int = 0

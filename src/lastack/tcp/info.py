@@ -88,7 +88,7 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
         snd_ssthresh=control.threshold,
         snd_cwnd=control.window,
         advmss=tcb.local_mss,
-        reordering=sender.recovery.reordering,
+        reordering=sender.recovery.dup_threshold,
         rcv_space=receiver.space,
         total_retrans=sender.total_retransmits,
         notsent_bytes=sender.unsent,

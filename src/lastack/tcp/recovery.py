@@ -14,8 +14,10 @@ from lastack.wire.seq import MASK, Seq, before
 
 from .congestion import Controller
 from .flight import Flight, Sent
+from .reordering import Reordering
 from .rtt import Rtt
 from .scoreboard import Scoreboard
+from .settings import Settings
 from .undo import FULL, PARTIAL, REPORTED, SPURIOUS, TIMED_OUT, Undo
 
 # Where recovery stands (tcp_ca_state; CWR, 2, is not used, for there is no ECN). Plain numbers for their speed.
@@ -36,32 +38,38 @@ class Recovery:
         "delivered_at",
         "delivered_end",
         "delivered_rtt",
+        "dup_threshold",
         "duplicates",
         "echo",
         "entered",
         "flight",
         "high",
         "newly_lost",
+        "overcounted",
         "phase",
         "prior_window",
         "prr_delivered",
         "prr_out",
         "reorder_at",
         "reordering",
-        "reordering_seen",
         "rtt",
         "sack",
+        "settings",
         "tail_probe_again",
         "tail_probe_end",
         "undo",
     )
 
-    def __init__(self, flight: Flight, control: Controller, rtt: Rtt, reordering: i64) -> None:
+    def __init__(self, flight: Flight, control: Controller, rtt: Rtt, settings: Settings) -> None:
+        self.settings = settings
         self.flight = flight
         self.control = control
         self.rtt = rtt
         self.sack = False
-        self.reordering: i64 = reordering
+        self.dup_threshold: i64 = settings.tcp_reordering
+        """So many segments at least have to overtake another, for it to be lost; grows with what is seen."""
+        self.reordering: Reordering | None = None
+        """None before the first segment is seen to be overtaken."""
         self.phase: i64 = OPEN
         self.high: Seq = 0
         self.duplicates: i64 = 0
@@ -71,13 +79,14 @@ class Recovery:
         self.delivered_rtt: Nanos64 = 0
         self.echo: i64 = -1
         """When the timestamp was said that an ACK echoes, in milliseconds; -1: it echoes none."""
-        self.reordering_seen = False
         self.board: Scoreboard | None = None
         """What SACKs told, from the first of them on."""
         self.prior_window: i64 = 0
         self.prr_delivered: i64 = 0
         self.prr_out: i64 = 0
         self.newly_lost: i64 = 0
+        self.overcounted = False
+        """There were more duplicates than segments behind a missing one, so none is missing."""
         self.entered = False
         self.reorder_at: Nanos64 = 0
         """When the reordering timer should look again; 0: it need not."""
@@ -88,75 +97,111 @@ class Recovery:
         self.undo: Undo | None = None
         """What may have to be taken back; None before the first loss."""
 
-    def on_ack(self, una: Seq, advanced: bool, delivered: i64, duplicate: bool, nxt: Seq, now: Nanos64) -> None:
-        """An ACK was taken in: `delivered` segments newly acknowledged or sacked (tcp_fastretrans_alert)."""
+    def on_ack(self, una: Seq, advanced: i64, delivered: i64, duplicate: bool, nxt: Seq, mss: i64, now: Nanos64) -> i64:
+        """An ACK was taken in, which advanced SND.UNA by so much (tcp_fastretrans_alert).
+
+        `delivered`: segments newly acknowledged or sacked. Gives back how many have arrived: without SACK, duplicates
+        have told of some before.
+        """
         self.newly_lost = 0
+        self.overcounted = False
         self.entered = False
         self.reorder_at = 0
+        if self.duplicates and delivered and advanced:
+            delivered = self._explain_duplicates(delivered)
         undo = self.undo
         if undo is not None and (self.phase != OPEN or undo.marker >= 0):
             undo.new_first = False
             if self.phase == LOSS:
                 self._after_time_out(undo, una, advanced, duplicate, nxt)
-            elif not self._look_back(undo, una, advanced):
+            elif not self._look_back(undo, una, advanced, mss):
                 self._reduce(delivered, advanced)
-                return
+                return delivered
         if not self.sack and self.phase != LOSS:
-            delivered = self._count_duplicates(advanced, delivered, duplicate)
+            if advanced and self.phase != RECOVERY:
+                self.duplicates = 0
+            elif duplicate:
+                delivered += self._count_duplicate()
         quiet = not self.flight.sacked and not self.duplicates and not self.flight.lost
         if self.phase == OPEN and quiet and (undo is None or not undo.done):
-            return
+            return delivered
         self._find_losses(advanced, now)
-        if self.phase >= RECOVERY:
-            if self.phase == RECOVERY:
-                self._reduce(delivered, advanced)
-            return
-        if self.flight.lost:
-            self._enter(nxt, now)
+        if self.phase < RECOVERY:
+            if self.flight.lost:
+                self._enter(nxt, now)
+            else:
+                self.phase = DISORDER if self.flight.sacked or self.duplicates else OPEN
+        if self.phase == RECOVERY:
             self._reduce(delivered, advanced)
-        else:
-            self.phase = DISORDER if self.flight.sacked or self.duplicates else OPEN
+        return delivered
+
+    def highest_sacked(self, una: Seq) -> Seq:
+        """Up to where something is sacked (tcp_highest_sack_seq)."""
+        return una if self.board is None or not self.flight.sacked else self.board.highest
+
+    def overtaken(self, low: Seq, highest: Seq, mss: i64) -> None:
+        """What begins at `low` has come after all up to `highest` had (tcp_check_sack_reordering)."""
+        span = highest - low
+        if span > self.dup_threshold * mss:
+            self.dup_threshold = min(-(-span // mss), self.settings.tcp_max_reordering)
+        self._note_reordering()
+
+    def _note_reordering(self) -> None:
+        if self.reordering is None:
+            self.reordering = Reordering()
+        self.reordering.seen += 1
 
     def doubt(self, delivered: int) -> None:
         """An ACK contradicts what was sacked: nothing follows from it but that so many segments were delivered."""
         if self.phase == RECOVERY:
             self.newly_lost = 0
-            self._reduce(delivered, True)
+            self._reduce(delivered, 1)
 
-    def _look_back(self, undo: Undo, una: int, advanced: bool) -> bool:
+    def _look_back(self, undo: Undo, una: Seq, advanced: i64, mss: i64) -> bool:
         """Is a recovery over, or was there nothing to recover? False: no losses are to be looked for."""
         reported = undo.marker >= 0 and undo.resent == 0
         if self.phase != RECOVERY:
             if reported:
-                undo.take_back(self.control, REPORTED)
+                self._take_back_reported(undo)
             return True
         if una >= self.high:
-            self._leave(undo, una)
-        elif advanced and undo.marker >= 0 and undo.delayed:
+            return self._leave(undo, una)
+        if advanced and undo.marker >= 0 and undo.delayed:
             # The hole was filled by what was late, not by what was sent again (tcp_try_undo_partial).
+            self.overtaken(una - advanced, self.highest_sacked(una), mss)
+            undo.late = True
             if self.flight.resent:
                 return False
             self._unmark()
             undo.take_back(self.control, PARTIAL)
             self.phase = OPEN
         elif reported:
-            undo.take_back(self.control, REPORTED)
+            self._take_back_reported(undo)
             self.phase = OPEN
         return True
 
-    def _leave(self, undo: Undo, una: int) -> None:
-        """Everything that was out when the loss was found has arrived (tcp_try_undo_recovery)."""
+    def _take_back_reported(self, undo: Undo) -> None:
+        """Everything that was sent again had arrived before (tcp_try_undo_dsack)."""
+        undo.take_back(self.control, REPORTED)
+        if self.reordering is not None:
+            self.reordering.recovered(in_vain=True)
+
+    def _leave(self, undo: Undo, una: int) -> bool:
+        """Everything that was out when the loss was found has arrived (tcp_try_undo_recovery). False: we stay in it."""
         if undo.possible():
             undo.take_back(self.control, FULL if self.phase == RECOVERY else TIMED_OUT)
+        elif self.reordering is not None:
+            self.reordering.recovered(in_vain=False)
         self.duplicates = 0
         if una == self.high and not self.sack:
             # RFC 6582 3.2: duplicates of before must not begin a second recovery; something newer has to be heard of.
-            return
+            return False
         if self.phase == RECOVERY and undo.marker >= 0:
             self.control.window = self.control.threshold
         self.phase = OPEN
+        return True
 
-    def _after_time_out(self, undo: Undo, una: int, advanced: bool, duplicate: bool, nxt: int) -> None:
+    def _after_time_out(self, undo: Undo, una: int, advanced: i64, duplicate: bool, nxt: int) -> None:
         """After a time-out: see whether it was one (RFC 5682 2.1 and 3.1, tcp_process_loss)."""
         if advanced and undo.possible():
             self._unmark()
@@ -185,7 +230,7 @@ class Recovery:
             self._leave(undo, una)
         elif not self.sack:
             if nxt > self.high and duplicate:
-                self._count_duplicates(False, 0, True)
+                self._count_duplicate()
             elif advanced:
                 self.duplicates = 0
 
@@ -196,28 +241,43 @@ class Recovery:
             sent.lost = False
         flight.lost = 0
 
-    def _count_duplicates(self, advanced: bool, acked: int, duplicate: bool) -> int:
-        """Without SACK a duplicate ACK says that something was delivered, not what (RFC 6582 3).
+    def _explain_duplicates(self, acked: i64) -> i64:
+        """Of what is acknowledged now, all but the first that was missing made the duplicates (tcp_remove_reno_sacks).
 
-        How many segments have arrived by that count: of those that are acknowledged the duplicates have told before.
+        How many of them no duplicate has told of.
         """
-        before = self.duplicates
-        if advanced:
-            self.duplicates = max(before - max(acked - 1, 0), 0) if self.phase == RECOVERY else 0
-            return max(acked - before, 1) if acked else 0
-        if duplicate:
-            # One of those that are out is missing: no more than the others can have arrived (tcp_limit_reno_sacked).
-            most = self.flight.count - max(self.flight.lost, 1)
-            self.duplicates = min(before + 1, max(most, 0))
-        return self.duplicates - before
+        told = self.duplicates
+        self.duplicates = max(told - (acked - 1), 0)
+        self._limit_duplicates(acked)
+        return max(acked - told, 1)
 
-    def _find_losses(self, advanced: bool, now: Nanos64) -> None:
+    def _count_duplicate(self) -> i64:
+        """Without SACK a duplicate ACK says that one was delivered, not which (RFC 6582 3). How many it tells of."""
+        told = self.duplicates
+        self.duplicates += 1
+        self._limit_duplicates(0)
+        return self.duplicates - told
+
+    def _limit_duplicates(self, acked: i64) -> None:
+        """One of those that are out is missing, or it was only overtaken: no more than the others can have arrived.
+
+        Sources: tcp_limit_reno_sacked, tcp_check_reno_reordering.
+        """
+        count = self.flight.count
+        most = max(count - max(self.flight.lost, 1), 0)
+        if self.duplicates > most:
+            self.duplicates = most
+            self.overcounted = True
+            self.dup_threshold = min(count + acked, self.settings.tcp_max_reordering)
+            self._note_reordering()
+
+    def _find_losses(self, advanced: i64, now: Nanos64) -> None:
         flight = self.flight
         if self.sack:
             self._detect(self._reordering_window(), now)
         elif flight.count and (
             (self.phase == RECOVERY and advanced)
-            or (self.phase != LOSS and not flight.lost and self.duplicates >= self.reordering)
+            or (self.phase != LOSS and not flight.lost and self.duplicates >= self.dup_threshold)
         ):
             # RFC 6582 3.2: the third duplicate, and every partial ACK, says that the first one out was lost.
             head = flight.first()
@@ -241,9 +301,11 @@ class Recovery:
 
     def _reordering_window(self) -> Nanos64:
         """RFC 8985 6.2 step 4: how long to wait for what may only be late."""
-        if not self.reordering_seen and (self.phase >= RECOVERY or self.flight.sacked >= self.reordering):
-            return 0
-        return min(self.rtt.min_rtt // 4, self.rtt.smoothed)
+        reordering = self.reordering
+        if reordering is None:
+            impatient = self.phase >= RECOVERY or self.flight.sacked >= self.dup_threshold
+            return 0 if impatient else min(self.rtt.min_rtt // 4, self.rtt.smoothed)
+        return min(self.rtt.min_rtt // 4 * reordering.steps, self.rtt.smoothed)
 
     def _detect(self, allowed: Nanos64, now: Nanos64) -> None:
         """RFC 8985 6.2 step 5: mark what was sent earlier than something delivered, and long enough ago."""
@@ -275,11 +337,12 @@ class Recovery:
         self.high = nxt
         self.prior_window = self.control.window
         self.control.threshold = self.control.threshold_after_loss(now)
+        self.control.count = 0
         self.prr_delivered = 0
         self.prr_out = 0
         self.tail_probe_end = -1
 
-    def _reduce(self, delivered: i64, advanced: bool) -> None:
+    def _reduce(self, delivered: i64, advanced: i64) -> None:
         """RFC 6937 3.1, with the slow start reduction bound."""
         if delivered <= 0:
             return
@@ -333,6 +396,10 @@ class Recovery:
         """
         flight = self.flight
         undo = self.undo
+        usual = self.settings.tcp_reordering
+        if self.phase < RECOVERY and flight.sacked >= usual:
+            # So many have arrived, and still it was none that was only overtaken (tcp_enter_loss).
+            self.dup_threshold = min(self.dup_threshold, usual)
         if undo is None or self.phase < RECOVERY or una >= self.high or (self.phase == LOSS and not again):
             undo = self._remember(una, reducing=self.phase == RECOVERY)
             self.control.threshold = self.control.threshold_after_loss(now)
@@ -365,15 +432,16 @@ class Recovery:
         """RFC 8985 6.3: what was only suspected is lost now."""
         self.newly_lost = 0
         self.entered = False
-        self._find_losses(False, now)
+        self._find_losses(0, now)
         if self.flight.lost and self.phase < RECOVERY:
             self._enter(nxt, now)
-            self._reduce(1, False)
+            self._reduce(1, 0)
 
     def tail_probe_repaired(self, now: Nanos64) -> None:
         """What the probe sent again had been lost: the window is cut as for any loss (RFC 8985 7.4.2)."""
         self.control.threshold = self.control.threshold_after_loss(now)
         self.control.window = self.control.threshold
+        self.control.count = 0
 
     def resend_all(self, nxt: Seq) -> None:
         """The path got narrower: what is out must go again, and that is no congestion (tcp_simple_retransmit)."""

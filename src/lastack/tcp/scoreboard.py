@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from lastack.native import mypyc_attr
+from lastack.native import i64, mypyc_attr
 from lastack.wire.seq import Seq, expand
 
 from .flight import Flight, Sent
@@ -18,25 +18,30 @@ _BLOCKS: Final = 16
 class Scoreboard:
     """What one ACK's blocks came to."""
 
-    __slots__ = ("_known", "fresh", "highest", "reordered", "twice")
+    __slots__ = ("_known", "duplicates", "fresh", "highest", "overtaken", "twice")
 
     def __init__(self) -> None:
         self.fresh: list[Sent] = []
         self.twice: tuple[int, int] | None = None
         """What the receiver has had twice (RFC 2883)."""
-        self.reordered = False
+        self.overtaken: Seq = -1
+        """Where the first of those begins that were sent once and arrived after what follows them; -1: none did."""
         self.highest: Seq = 0
+        """Up to where something is sacked."""
+        self.duplicates: i64 = 0
+        """Segments that it has had twice, in all (tcpi_dsack_dups)."""
         self._known: dict[int, int] = {}
 
     def forget(self) -> None:
         """The receiver may have thrown away what it told of: read everything anew."""
         self._known.clear()
+        self.highest = 0
 
     def read(self, flight: Flight, blocks: tuple[tuple[int, int], ...], una: Seq, ack: Seq, nxt: Seq) -> None:
         """Mark what the blocks name. `una` is before this ACK, `ack` what it acknowledges."""
         self.fresh = []
         self.twice = None
-        self.reordered = False
+        self.overtaken = -1
         if len(self._known) > _BLOCKS:
             self._known.clear()
         edges = [(expand(left, una), expand(right, una)) for left, right in blocks]
@@ -45,7 +50,7 @@ class Scoreboard:
         if first[0] < ack or (len(edges) > 1 and edges[1][0] <= first[0] and first[1] <= edges[1][1]):
             self.twice = first
             edges = edges[1:]
-        for left, right in edges:
+        for left, right in sorted(edges):
             if left < ack or right > nxt or left >= right:
                 continue
             self._mark(flight, left, right)
@@ -61,8 +66,8 @@ class Scoreboard:
             low += 1
             if sent.sacked:
                 continue
-            if sent.times == 1 and sent.end < self.highest:
-                self.reordered = True
+            if sent.times == 1 and sent.seq < self.highest and (self.overtaken < 0 or sent.seq < self.overtaken):
+                self.overtaken = sent.seq
             self.highest = max(self.highest, sent.end)
             flight.mark_sacked(sent)
             self.fresh.append(sent)

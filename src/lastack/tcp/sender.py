@@ -12,7 +12,7 @@ from lastack.wire.seq import Seq
 from .congestion.choice import make_controller
 from .congestion.controller import Controller
 from .flight import Flight, Sent
-from .recovery import Recovery
+from .recovery import LOSS, Recovery
 from .rtt import Rtt
 from .scoreboard import Scoreboard
 from .send_buffer import SendBuffer
@@ -27,10 +27,23 @@ class Acked:
     `rtt` is a measurement on segments sent once, or -1 (Karn's rule, RFC 6298 3).
     """
 
-    __slots__ = ("advanced", "doubtful", "fin", "octets", "original", "rtt", "segments", "syn", "whole")
+    __slots__ = (
+        "advanced",
+        "doubtful",
+        "fin",
+        "octets",
+        "original",
+        "overtaken",
+        "rtt",
+        "segments",
+        "sent_at",
+        "syn",
+        "whole",
+    )
 
     def __init__(self) -> None:
-        self.advanced = False
+        self.advanced: i64 = 0
+        """By how much SND.UNA was."""
         self.doubtful = False
         self.fin = False
         self.syn = False
@@ -41,6 +54,10 @@ class Acked:
         self.octets: i64 = 0
         self.segments: i64 = 0
         self.rtt: Nanos64 = -1
+        self.sent_at: Nanos64 = -1
+        """When the last sent of them was sent."""
+        self.overtaken: i64 = 0
+        """From how much of it, its SACKs and its cumulative ACK, it follows that segments were overtaken."""
 
 
 _FIRST_WINDOW: Final = 10
@@ -105,7 +122,7 @@ class Sender:
         self.rtt = Rtt(settings.initial_rto_ms * MILLISECOND, settings.rto_min, settings.rto_max)
         name = congestion or settings.tcp_congestion_control
         self.control: Controller = make_controller(name, settings.initial_window_segments)
-        self.recovery = Recovery(self.flight, self.control, self.rtt, settings.tcp_reordering)
+        self.recovery = Recovery(self.flight, self.control, self.rtt, settings)
         self.fin_queued = False
         self.last: Seq = iss + 1
         """The end of all that is queued, a FIN included."""
@@ -200,16 +217,20 @@ class Sender:
         if ack == self.una and not blocks:
             return NOTHING
         acked = self._acked
-        acked.advanced = acked.doubtful = acked.fin = acked.syn = acked.original = acked.whole = False
-        acked.octets = acked.segments = 0
-        acked.rtt = -1
-        if blocks and self.recovery.sack:
+        acked.doubtful = acked.fin = acked.syn = acked.original = acked.whole = False
+        acked.advanced = acked.octets = acked.segments = acked.overtaken = 0
+        acked.rtt = acked.sent_at = -1
+        recovery = self.recovery
+        highest = recovery.highest_sacked(self.una)
+        if blocks and recovery.sack:
             self._read_blocks(ack, blocks, acked, now)
         if ack > self.una:
-            acked.advanced = True
-            self._advance(ack, acked, now)
+            acked.advanced = ack - self.una
+            self._advance(ack, highest, acked, now)
         if acked.doubtful:
             acked.rtt = -1
+        if recovery.reordering is not None and acked.sent_at >= 0:
+            recovery.reordering.delivered(acked.sent_at, now)
         return acked
 
     def _read_blocks(self, ack: Seq, blocks: tuple[tuple[int, int], ...], acked: Acked, now: Nanos64) -> None:
@@ -223,20 +244,35 @@ class Sender:
         for sent in board.fresh:
             acked.segments += 1
             self._delivered(sent, acked, now)
-        if board.reordered:
-            recovery.reordering_seen = True
-        if board.twice is not None and recovery.undo is not None:
-            left, right = board.twice
-            count = max(-((left - right) // self.mss), 1)
-            if right - left <= self.max_window and count <= self.total_retransmits:
-                recovery.undo.reported(right, count)
-                # What was sent again in vain has arrived too (tcp_dsack_seen).
-                acked.segments += count
+        undo = recovery.undo
+        if board.overtaken >= 0 and (recovery.phase != LOSS or (undo is not None and undo.marker >= 0)):
+            recovery.overtaken(board.overtaken, board.highest, self.mss)
+            acked.overtaken += 1
+        if board.twice is not None:
+            self._read_duplicate(board, board.twice[0], board.twice[1], acked)
 
-    def _advance(self, ack: Seq, acked: Acked, now: Nanos64) -> None:
-        """Forget what the cumulative ACK covers."""
+    def _read_duplicate(self, board: Scoreboard, left: Seq, right: Seq, acked: Acked) -> None:
+        """The receiver has had [left, right) twice; more than was ever sent again is not believed (tcp_dsack_seen)."""
+        recovery = self.recovery
+        count = max(-((left - right) // self.mss), 1)
+        if right - left > self.max_window:
+            return
+        board.duplicates += count
+        if board.duplicates > self.total_retransmits:
+            return
+        # What was sent again in vain has arrived too.
+        acked.segments += count
+        if recovery.undo is not None:
+            recovery.undo.reported(right, count)
+        if recovery.reordering is not None and (count > 1 or right != recovery.tail_probe_end):
+            # A tail probe leaves by its timer, and not because one was thought lost.
+            recovery.reordering.sent_twice = True
+
+    def _advance(self, ack: Seq, highest: Seq, acked: Acked, now: Nanos64) -> None:
+        """Forget what the cumulative ACK covers. `highest`: up to where something had been sacked before."""
         flight = self.flight
         gone: i64 = 0
+        low = highest
         while gone < flight.count:
             sent = flight.records[flight.head + gone]
             if sent.end > ack:
@@ -250,10 +286,16 @@ class Sender:
             if not sent.sacked:
                 acked.segments += 1
                 self._delivered(sent, acked, now)
+                if sent.seq < low and sent.times == 1:
+                    low = sent.seq
             if sent.sacked or sent.lost or sent.resent:
                 flight.forget(sent)
         acked.whole = gone > 0
         flight.drop(gone)
+        if low < highest:
+            # A hole was filled, and not by what was sent again.
+            self.recovery.overtaken(low, self.recovery.highest_sacked(ack), self.mss)
+            acked.overtaken += 1
         buffer = self.buffer
         if buffer.start < buffer.end:
             start = buffer.start
@@ -266,6 +308,8 @@ class Sender:
 
     def _delivered(self, sent: Sent, acked: Acked, now: Nanos64) -> None:
         """One segment has arrived: measure the round trip if it was sent once; the longest counts."""
+        if sent.sent_at > acked.sent_at:
+            acked.sent_at = sent.sent_at
         if sent.times == 1:
             rtt = now - sent.sent_at
             if rtt > acked.rtt:
@@ -278,13 +322,18 @@ class Sender:
         if self.recovery.sack:
             self.recovery.delivered(sent, now)
 
-    def update_window(self, window: i64, seq: Seq, ack: Seq) -> None:
-        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in."""
-        if self.newer_window(window, seq, ack):
-            self.window = window
-            if window > self.max_window:
-                self.max_window = window
-            self.wl1 = seq
+    def update_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
+        """RFC 9293 3.10.7.4, fifth step: take the window of a segment that is no older, before its ACK is taken in.
+
+        Whether it is.
+        """
+        if not self.newer_window(window, seq, ack):
+            return False
+        self.window = window
+        if window > self.max_window:
+            self.max_window = window
+        self.wl1 = seq
+        return True
 
     def newer_window(self, window: i64, seq: Seq, ack: Seq) -> bool:
         """Whether a window is news (tcp_may_update_window): of a later segment or ACK, or of the same and larger.

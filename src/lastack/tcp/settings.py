@@ -50,6 +50,7 @@ class Settings:
     tcp_frto: i64 = 2
     tcp_retrans_collapse: i64 = 1
     tcp_reordering: i64 = 3
+    tcp_max_reordering: i64 = 300
     tcp_early_retrans: i64 = 3
     tcp_congestion_control: str = "cubic"
     tcp_slow_start_after_idle: i64 = 1

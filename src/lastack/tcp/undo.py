@@ -37,6 +37,7 @@ class Undo:
         "delayed",
         "done",
         "frto",
+        "late",
         "marker",
         "new_first",
         "new_waits",
@@ -62,6 +63,8 @@ class Undo:
         """It acknowledges something that was sent before the time-out and never again."""
         self.delayed = False
         """It echoes a timestamp from before the first retransmission."""
+        self.late = False
+        """It fills a hole with what was late and not with what was sent again."""
         self.new_waits = False
         """There is new text, and the peer's window takes it."""
         self.done: int = NOTHING
