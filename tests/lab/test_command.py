@@ -6,14 +6,18 @@ import json
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 import lastack as product
 from lastack.cli.main import app
 from lastack.errors import CallError
 from lastack.model.lab import Verdict
+from lastack.report.schema import experiment_schema
 
 
 def lastack(*words: str) -> subprocess.CompletedProcess[str]:
@@ -132,6 +136,46 @@ def test_a_directory_gets_pages_packets_and_json(tmp_path: Path) -> None:
     }
     assert "<svg" in (out / "three-segment-close.html").read_text()
     assert product.connections(out / "three-segment-close" / "sim-1.pcapng").values("fin_out").tolist() == [1]
+
+
+def wrong_verdict(row: dict[str, Any]) -> None:
+    row["sim"]["verdict"] = "perhaps"
+
+
+def state_of_no_tcp(row: dict[str, Any]) -> None:
+    row["sim"]["scenes"][0]["connections"][0]["changes"][0]["after"] = "GONE"
+
+
+def time_in_words(row: dict[str, Any]) -> None:
+    row["sim"]["scenes"][0]["connections"][0]["segments"][0]["at"] = "0 s"
+
+
+def fact_without_a_value(row: dict[str, Any]) -> None:
+    del row["sim"]["facts"][0]["value"]
+
+
+def stranger_among_the_keys(row: dict[str, Any]) -> None:
+    row["surprise"] = 1
+
+
+@pytest.mark.parametrize(
+    "damage", [wrong_verdict, state_of_no_tcp, time_in_words, fact_without_a_value, stranger_among_the_keys]
+)
+def test_results_are_as_their_schema_says_and_damaged_ones_are_not(
+    damage: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    assert lastack("run", "three-segment-close", "fin-lost", "--on", "sim", "-o", str(tmp_path)).returncode == 0
+    validator = jsonschema.Draft202012Validator(experiment_schema())
+    for row in json.loads((tmp_path / "results.json").read_text()):
+        validator.validate(row)
+        damage(row)
+        assert not validator.is_valid(row)
+
+
+def test_what_was_not_run_is_as_the_schema_says() -> None:
+    for words in (("close-wait-descriptors",), ("three-segment-close", "--set", "think=0.3", "--lang", "zh")):
+        (row,) = json.loads(lastack("run", *words, "--on", "sim", "--format", "json").stdout)
+        jsonschema.validate(row, experiment_schema())
 
 
 def test_step_by_step_every_line_waits_for_enter() -> None:

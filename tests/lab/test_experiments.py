@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import jsonschema
 import pytest
 
 from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
@@ -14,6 +15,7 @@ from lastack.lab.experiment import Experiment
 from lastack.lab.run import run
 from lastack.model.lab import Verdict
 from lastack.report.lab.zh.said import chinese
+from lastack.report.schema import experiment_schema
 
 ALL = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
 ON_ENGINE = pytest.mark.parametrize(
@@ -75,6 +77,14 @@ def test_engine_and_kernel_agree(experiment: Experiment, both: dict[str, dict[st
         assert row["reason"] == experiment.only
     else:
         assert row["agrees"] or experiment.reason, row["differences"]
+
+
+@pytest.mark.root
+@ALL
+def test_what_programs_read_of_it_is_as_the_schema_says(
+    experiment: Experiment, both: dict[str, dict[str, Any]]
+) -> None:
+    jsonschema.Draft202012Validator(experiment_schema()).validate(both[experiment.name])
 
 
 @pytest.mark.root
