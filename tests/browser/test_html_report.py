@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from lastack.report.html import render
 from lastack.report.view import page
 
 from ..unit.report import sample
-from .chromium import Chromium, find
+from .chromium import Chromium
 
 CONTRAST = """
 (() => {
@@ -41,16 +40,6 @@ CONTRAST = """
 })()
 """
 COLUMN = "[...document.querySelectorAll('.rows tbody td.{}')].map((cell) => cell.textContent)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    executable = find()
-    if executable is None:
-        pytest.skip("chromium is not installed")
-    started = Chromium(executable, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
     """NAME.html and index.html, results.json, and NAME/SIDE-SCENE.pcapng. Raises CallError where that cannot be."""
-    from lastack.report.lab.html import render_index, render_page
+    from lastack.report.lab.html import packets, render_index, render_page
     from lastack.report.lab.machine import write_rows
 
     with writing(directory):
@@ -23,7 +23,7 @@ def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
             (directory / f"{row.name}.html").write_text(render_page(row, language), encoding="utf-8")
             for side, run in (("sim", row.sim), ("kernel", row.kernel), ("sim-full", row.full)):
                 for number, scene in enumerate(run.scenes if run is not None else (), 1):
-                    _write_packets(scene, directory / row.name / f"{side}-{number}.pcapng")
+                    _write_packets(scene, directory / packets(row.name, side, number))
         (directory / "index.html").write_text(render_index(rows, language), encoding="utf-8")
         with (directory / "results.json").open("w", encoding="utf-8") as file:
             write_rows(rows, "json", file, language)

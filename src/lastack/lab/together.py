@@ -35,7 +35,7 @@ _LATE_S: Final = 0.004
 _Job = tuple[int, str]
 """Which experiment, which part of it."""
 Told = Callable[[int, int], None]
-"""Told of progress: how many runs of how many are done."""
+"""Told now and then how many runs of how many are done."""
 
 
 def kernel_missing() -> str:
@@ -58,6 +58,14 @@ def experiment(which: str | Experiment, on: str = SIM, *, seed: int = 1, **setti
         raise CallError(f"experiments run on sim, kernel or both, not on {on!r}")
     chosen = named(which) if isinstance(which, str) else which
     return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
+
+
+def about_s(experiments: Sequence[Experiment], on: str) -> float:
+    """About how many seconds they take with nothing set; 0.0 where only the engine plays."""
+    if on == SIM or kernel_missing():
+        return 0.0
+    times = [one.kernel_s for one in experiments if one.side != SIM]
+    return max([*times, sum(times) / _WAITING_AT_ONCE, 0.0])
 
 
 def rows(
@@ -88,7 +96,7 @@ def rows(
         disturbed = [(index, KERNEL) for index in range(len(experiments)) if _disturbed(found, index)]
         if not disturbed:
             break
-        found |= _played(jobs, disturbed, _WHEN_DISTURBED, None)
+        found |= _played(jobs, disturbed, _WHEN_DISTURBED, told)
     return [_row(experiment, index, on, given, found, lacks) for index, experiment in enumerate(experiments)]
 
 
@@ -96,10 +104,9 @@ def _played(
     jobs: Mapping[_Job, Callable[[], Run]], order: Sequence[_Job], at_once: int, told: Told | None
 ) -> dict[_Job, Run | Broken]:
     found: dict[_Job, Run | Broken] = {}
-    for number, (place, result) in enumerate(each([jobs[job] for job in order], at_once), 1):
+    tick = None if told is None else lambda: told(len(found), len(order))
+    for place, result in each([jobs[job] for job in order], at_once, tick):
         found[order[place]] = result
-        if told is not None:
-            told(number, len(order))
     return found
 
 

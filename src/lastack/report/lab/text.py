@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES: Final = {Verdict.HOLDS: "bold green", Verdict.ONLY_IF: "bold yellow", Verdict.FALSE: "bold red"}
+_SOFTLY: Final = "yellow"
 _LADDERS: Final = 3
 """So many connections of a scene are drawn; the page in HTML has them all."""
 _RUNGS: Final = 48
@@ -28,7 +29,7 @@ _DIFFERENCES: Final = 8
 
 
 def render_list(entries: Sequence[tuple[str, About]], file: IO[str], width: int, color: bool, language: str) -> None:
-    """The experiments, each with its chapter: name, verdict and claim; a heading before every chapter."""
+    """The experiments, each with its chapter: name, verdict, claim, condition; a heading before every chapter."""
     pen = Pen(file, width, color)
     chapter = ""
     for part, about in entries:
@@ -38,22 +39,30 @@ def render_list(entries: Sequence[tuple[str, About]], file: IO[str], width: int,
             pen.line(pen.text(part, "bold"))
             chapter = part
         name = pen.text(_padded(f"  {about.name}", _NAME), "cyan")
-        found = conditional(about.expected, about.condition, language)
-        pen.hang(name, pen.text(found, _STYLES[about.expected]))
+        pen.hang(name, pen.text(verdict(about.expected, language), _STYLES[about.expected]))
         pen.line(pen.text(about.claim.said(language)), 6)
+        if about.condition is not None:
+            pen.line(pen.text(f"{word('only if ', language)}{about.condition.said(language)}", _SOFTLY), 6)
+    pen.blank()
+    pen.line(
+        pen.text(word("lastack lab list NAME: its lesson and its knobs; lastack lab run NAME: play it", language), SOFT)
+    )
     pen.finish()
 
 
 def render_about(
     about: About,
     knobs: Sequence[tuple[str, str, str]],
-    counter: str,
+    counter: tuple[str, Verdict],
     file: IO[str],
     width: int,
     color: bool,
     language: str,
 ) -> None:
-    """One experiment before it is run. `knobs`: (name, default, meaning) each; `counter`: what flips the verdict."""
+    """One experiment before it is run.
+
+    `knobs`: (name, default, meaning) each; `counter`: the options that flip the verdict, and to which.
+    """
     pen = Pen(file, width, color)
     _write_head(pen, about, language)
     found = conditional(about.expected, about.condition, language)
@@ -63,7 +72,9 @@ def render_about(
     for name, default, meaning in knobs:
         _write(pen, label, pen.text(f"{name}={default}  ", "cyan", word(meaning, language), SOFT))
         label = ""
-    pen.line(pen.text(f"{word('It flips with', language)}{colon(language)}{counter}", SOFT), 2)
+    options, flipped = counter
+    told = pen.text(options, "cyan", colon(language), SOFT, verdict(flipped, language), _STYLES[flipped])
+    _write(pen, word("Flips", language), told)
     pen.finish()
 
 
@@ -185,7 +196,7 @@ def _render_other(
     if not differences:
         pen.line(pen.text(word("the engine's ladder is the same", language), SOFT))
     else:
-        pen.line(pen.text(word("the engine's ladder is another (-), not as here (+)", language), SOFT))
+        pen.line(pen.text(word("the engine's ladder differs: - on the engine alone, + here alone", language), SOFT))
         for line in differences[:_DIFFERENCES]:
             pen.line(pen.text(line, "yellow"), 4)
         if len(differences) > _DIFFERENCES:
