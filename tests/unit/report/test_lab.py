@@ -15,7 +15,7 @@ from lastack.model.state import State
 from lastack.report.lab.html import render_page
 from lastack.report.lab.machine import write_rows
 from lastack.report.lab.text import render_row
-from lastack.report.lab.words import word
+from lastack.report.lab.words import apart, word
 from lastack.report.lab.zh.experiments import SCENES_AND_FACTS
 from lastack.report.lab.zh.knobs import KNOBS
 from lastack.report.lab.zh.pages import PAGES
@@ -112,3 +112,10 @@ def test_a_page_in_chinese_says_its_scenes_and_facts_in_chinese() -> None:
         assert said in page
     assert "发出了 RST：否" in terminal.getvalue()
     assert "另有 2 个连接没有画出" in terminal.getvalue()
+
+
+def test_in_what_two_ladders_differ_is_told_as_the_ladders_have_it() -> None:
+    ours = History("a", "b", ("client", "server"), (LadderSegment(0, "client", 24, 1, 1, 7, 64_240),), ())
+    bare = LadderSegment(9, "server", 16, 1, 8, 0, 64_240)
+    theirs = ours._replace(segments=(*(one._replace(flags=16) for one in ours.segments), bare))
+    assert apart(ours, theirs) == ["+server ACK 1 ack 8"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lastack.model.history import History
 from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Verdict, Words
-from lastack.wire.flags import PSH, spelled
+from lastack.report.ladder.rungs import label
+from lastack.wire.flags import PSH
 
 from .zh.said import chinese
+
+_ROOM: Final = 100
+"""More than a segment in words takes."""
 
 
 def word(text: str, language: str) -> str:
@@ -94,7 +98,7 @@ def apart(ours: History, theirs: History) -> list[str]:
 
 def _told(history: History) -> list[str]:
     segments = [
-        f"{one.host} {spelled(one.flags & ~PSH)} {one.seq}:{one.seq + one.length} ack {one.ack} {one.fate}".rstrip()
+        f"{one.host} {label(one._replace(flags=one.flags & ~PSH), _ROOM)} {one.fate}".rstrip()
         for one in history.segments
     ]
     lanes = [
