@@ -193,6 +193,12 @@ def test_a_directory_gets_pages_packets_and_json(tmp_path: Path) -> None:
     assert product.connections(out / "three-segment-close" / "sim-1.pcapng").values("fin_out").tolist() == [1]
 
 
+def test_what_became_of_a_packet_is_its_comment_in_the_words_of_the_ladder(tmp_path: Path) -> None:
+    assert lastack("run", "fin-lost", "fin-out-of-order", "--on", "sim", "-o", str(tmp_path)).returncode == 0
+    assert b"lost" in (tmp_path / "fin-lost" / "sim-1.pcapng").read_bytes()
+    assert b"held back" in (tmp_path / "fin-out-of-order" / "sim-1.pcapng").read_bytes()
+
+
 def wrong_verdict(row: dict[str, Any]) -> None:
     row["sim"]["verdict"] = "perhaps"
 

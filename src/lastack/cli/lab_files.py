@@ -31,6 +31,7 @@ def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
 
 def _write_packets(scene: Scene, path: Path) -> None:
     """One interface a host; what became of a packet is its comment."""
+    from lastack.lab.story import FATES
     from lastack.wire.pcapng import PcapngWriter
 
     path.parent.mkdir(exist_ok=True)
@@ -38,4 +39,4 @@ def _write_packets(scene: Scene, path: Path) -> None:
     with path.open("wb") as file:
         writer = PcapngWriter(file, names)
         for at, host, data, fate in scene.packets:
-            writer.write(names.index(host), at, data, fate)
+            writer.write(names.index(host), at, data, FATES.get(fate, fate))

@@ -21,7 +21,7 @@ Record = tuple[Nanos, str, bytes, str]
 
 MOST: Final = 8
 """So many connections of a scene have a ladder."""
-_FATES: Final = {"lose": "lost", "hold": "held back", "duplicate": "doubled", "corrupt": "damaged"}
+FATES: Final = {"lose": "lost", "hold": "held back", "duplicate": "doubled", "corrupt": "damaged"}
 """What the wire's own faults are called where people read of them."""
 HOSTS: Final = ("client", "server")
 
@@ -94,7 +94,7 @@ def _history(
                 distance(bases.get(other, segment.ack), segment.ack) if segment.flags & ACK else None,
                 len(segment.payload),
                 segment.window,
-                fate=_FATES.get(fate, fate),
+                fate=FATES.get(fate, fate),
                 notes=tuple(notes),
             )
         )

@@ -119,3 +119,32 @@ def test_in_what_two_ladders_differ_is_told_as_the_ladders_have_it() -> None:
     bare = LadderSegment(9, "server", 16, 1, 8, 0, 64_240)
     theirs = ours._replace(segments=(*(one._replace(flags=16) for one in ours.segments), bare))
     assert apart(ours, theirs) == ["+server ACK 1 ack 8"]
+
+
+def rendered(told: Row, language: str = "en") -> str:
+    terminal = io.StringIO()
+    render_row(told, terminal, 80, False, language)
+    return terminal.getvalue()
+
+
+def test_what_only_the_longer_run_saw_is_told_alone() -> None:
+    one = row("one", 3)
+    assert one.sim is not None
+    fact = Fact("FINs of the server", 7)
+    full = one.sim._replace(outcome=Outcome(Verdict.HOLDS, (fact,)))
+    assert "FINs of the server: at full length 7\n" in rendered(one._replace(full=full))
+    short = one.sim._replace(outcome=Outcome(Verdict.HOLDS, (fact._replace(value=2),)))
+    assert "服务器发出的 FIN 数：2，按完整时长 7\n" in rendered(one._replace(sim=short, full=full), "zh")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "Sampled, so at the time shown or before: all states"), ("zh", "由查看得到，实际不晚于所示时刻：全部状态")],
+)
+def test_what_was_sampled_is_said_once_for_all_ladders(language: str, said: str) -> None:
+    one = row("one", 3)
+    assert one.sim is not None
+    history = one.sim.scenes[0].histories[0]._replace(sampled="all states")
+    scene = one.sim.scenes[0]._replace(histories=(history, history))
+    told = rendered(one._replace(sim=one.sim._replace(scenes=(scene, scene))), language)
+    assert told.count(said) == 1

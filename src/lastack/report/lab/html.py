@@ -12,7 +12,7 @@ from typing import Final
 from lastack.model.lab import Row, Run, Scene, Verdict
 from lastack.report.ladder.svg import render_svg
 
-from .words import agreement, judged, lines, verdict, word
+from .words import agreement, judged, lines, sampled, verdict, word
 
 _CLASSES: Final = {Verdict.HOLDS: "holds", Verdict.ONLY_IF: "onlyif", Verdict.FALSE: "false"}
 _LADDERS: Final = 4
@@ -121,9 +121,9 @@ def _scene(sim: Scene | None, kernel: Scene | None, number: int, row: Row, langu
         )
         pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
     counters = "".join(_counters(scene, word(run.system, language)) for _, scene, run in sides)
-    sampled = next((one.sampled for _, scene, _ in sides for one in scene.histories if one.sampled), "")
-    if sampled:
-        told = word(f"Sampled, so at the time shown or before: {sampled}", language)
+    looked = sampled([scene for _, scene, _ in sides])
+    if looked:
+        told = word(f"Sampled, so at the time shown or before: {looked}", language)
         pairs.append(f'<p class="source">{escape(told)}</p>')
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 

@@ -12,7 +12,7 @@ from lastack.model.lab import About, Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, apart, colon, conditional, judged, lines, verdict, word
+from .words import agreement, apart, colon, comma, conditional, judged, lines, sampled, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -118,6 +118,7 @@ def render_row(
         if scene is not None and run is not None:
             _render_scene(scene, other, run, file, width, color, language, step)
     pen = Pen(file, width, color)
+    _write_sampled(pen, run, language)
     pen.blank()
     _write_facts(pen, row, language)
     if row.failed:
@@ -162,7 +163,9 @@ def _render_scene(
     for replaced in scene.replaced:
         pen.hang(pen.text("  "), pen.text(word(replaced, language), "yellow"))
     pen.finish()
-    for number, history in enumerate(scene.histories[:_LADDERS]):
+    for number, whole in enumerate(scene.histories[:_LADDERS]):
+        # Said once, below the last ladder.
+        history = whole._replace(sampled="")
         if step is None:
             render_ladder(history, file, width=width, color=color, most=_RUNGS)
             theirs = other.histories[number] if other is not None and number < len(other.histories) else None
@@ -213,6 +216,14 @@ def _counted(pen: Pen, moved: Mapping[str, int], language: str) -> Text:
     return pen.text(", ".join(told), SOFT)
 
 
+def _write_sampled(pen: Pen, run: Run | None, language: str) -> None:
+    """Which states of a kernel's ladders come from looking now and then."""
+    told = sampled(run.scenes) if run is not None else ""
+    if told:
+        pen.blank()
+        pen.line(pen.text(word(f"Sampled, so at the time shown or before: {told}", language), SOFT))
+
+
 def _write_facts(pen: Pen, row: Row, language: str) -> None:
     label = word("Evidence", language)
     for line in lines(row, language):
@@ -221,7 +232,8 @@ def _write_facts(pen: Pen, row: Row, language: str) -> None:
             seen = [("", line.kernel or line.sim)]
         if line.full and line.full != line.sim:
             seen.append((word("at full length", language), line.full))
-        value = pen.text(", ".join(f"{who} {what}".strip() for who, what in seen), "bold yellow" if line.differ else "")
+        told = comma(language).join(f"{who} {what}".strip() for who, what in seen if what)
+        value = pen.text(told, "bold yellow" if line.differ else "")
         pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(line.what + colon(language), SOFT) + value)
         label = ""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import unified_diff
 from typing import Final, NamedTuple
 
 from lastack.model.history import History
-from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Verdict, Words
+from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Scene, Verdict, Words
 from lastack.report.ladder.rungs import label
 from lastack.wire.flags import PSH
 
@@ -24,6 +25,16 @@ def word(text: str, language: str) -> str:
 def colon(language: str) -> str:
     """What stands between a name and what is said of it."""
     return "：" if language == "zh" else ": "
+
+
+def comma(language: str) -> str:
+    """What stands between two things of a list."""
+    return "，" if language == "zh" else ", "
+
+
+def sampled(scenes: Sequence[Scene]) -> str:
+    """Which states of these scenes come from looking now and then, in words; empty for none."""
+    return next((one.sampled for scene in scenes for one in scene.histories if one.sampled), "")
 
 
 def verdict(found: Verdict | None, language: str) -> str:
