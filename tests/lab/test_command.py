@@ -99,6 +99,15 @@ def test_a_condition_is_read_after_its_claim() -> None:
     assert "nobody else can connect any more. only if tcp_syncookies is 0" in told
 
 
+def test_a_knob_is_turned_where_there_is_one() -> None:
+    words = ("three-segment-close", "fin-lost", "--set", "think=0.3", "--set", "tcp_rfc1337=1")
+    first, second = json.loads(lastack("run", *words, "--on", "sim", "--format", "json").stdout)
+    assert first["verdict"] == "holds"
+    assert first["given"] == {"think": 0.3, "tcp_rfc1337": 1}
+    assert second["verdict"] == "holds"
+    assert second["given"] == {"tcp_rfc1337": 1}
+
+
 def test_a_file_of_ones_own_is_an_experiment() -> None:
     path = str(Path(__file__).parents[2] / "examples" / "experiment.py")
     for words, verdict in (((), "false"), (("--set", "speaks=yes"), "holds")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -38,6 +38,12 @@ def read(pairs: Iterable[tuple[str, str]], experiments: Sequence[Experiment]) ->
             raise CallError(f"{name!r} is neither a knob nor a sysctl that the engine knows; {meant}")
         found[short] = _value(short, text, usual[short])
     return found
+
+
+def of(experiment: Experiment, given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Those of the settings that an experiment has: its knobs, and every sysctl; a knob of another is not its."""
+    has = {*(knob.name for knob in experiment.knobs), *Settings().as_dict()}
+    return {name: value for name, value in given.items() if name in has}
 
 
 def _value(name: str, text: str, usual: object) -> Setting:

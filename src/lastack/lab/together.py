@@ -17,7 +17,7 @@ from .experiment import Experiment
 from .lab import knobs
 from .processes import Broken, each
 from .run import run
-from .settings import read
+from .settings import of, read
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
@@ -83,10 +83,11 @@ def rows(
 
         # Before the processes are forked: what each would load takes the processors from those that run.
         prepare()
+    mine = [of(experiment, given) for experiment in experiments]
     jobs = {
         (index, part): partial(run, experiment, side, settings, seed)
         for index, experiment in enumerate(experiments)
-        for part, side, settings in _parts(experiment, on, given, lacks)
+        for part, side, settings in _parts(experiment, on, mine[index], lacks)
     }
     # Those that wait for long begin first, so that they do not end last.
     order = sorted(jobs, key=lambda job: -experiments[job[0]].kernel_s if job[1] == KERNEL else 0.0)
@@ -97,7 +98,7 @@ def rows(
         if not disturbed:
             break
         found |= _played(jobs, disturbed, _WHEN_DISTURBED, told)
-    return [_row(experiment, index, on, given, found, lacks) for index, experiment in enumerate(experiments)]
+    return [_row(experiment, index, on, mine[index], found, lacks) for index, experiment in enumerate(experiments)]
 
 
 def _played(
