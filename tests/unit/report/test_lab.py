@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from lastack.model.history import History, LadderSegment, StateChange
 from lastack.model.lab import About, Fact, Outcome, Row, Run, Scene, Verdict, Words
 from lastack.model.state import State
 from lastack.report.lab.html import render_page
 from lastack.report.lab.machine import write_rows
-from lastack.report.lab.text import render_row
+from lastack.report.lab.text import render_row, render_table
 from lastack.report.lab.words import apart, word
 from lastack.report.lab.zh.experiments import SCENES_AND_FACTS
 from lastack.report.lab.zh.knobs import KNOBS
@@ -148,3 +149,11 @@ def test_what_was_sampled_is_said_once_for_all_ladders(language: str, said: str)
     scene = one.sim.scenes[0]._replace(histories=(history, history))
     told = rendered(one._replace(sim=one.sim._replace(scenes=(scene, scene))), language)
     assert told.count(said) == 1
+
+
+def test_a_table_has_the_sides_that_were_asked_for_in_columns_that_stand_below_their_heads() -> None:
+    terminal = io.StringIO()
+    render_table([row("three-segment-close", 3)], terminal, 80, False, "zh")
+    head, line = terminal.getvalue().splitlines()[:2]
+    assert "内核" not in head
+    assert cell_len(head[: head.index("引擎")]) == cell_len(line[: line.index("成立")])

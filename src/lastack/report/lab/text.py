@@ -24,6 +24,7 @@ _LADDERS: Final = 3
 _RUNGS: Final = 48
 _LABEL: Final = 12
 _NAME: Final = 34
+_SIDE: Final = 16
 _COUNTERS: Final = 8
 _DIFFERENCES: Final = 8
 
@@ -82,18 +83,22 @@ def render_table(rows: Sequence[Row], file: IO[str], width: int, color: bool, la
     """One line an experiment: its name, its verdict on either side, whether they agree; then why not."""
     pen = Pen(file, width, color)
     column = max((len(row.name) for row in rows), default=0) + 2
-    head = [word(text, language) for text in ("experiment", "engine", "kernel")]
-    pen.line(pen.text(f"{head[0]:<{column}}{head[1]:<16}{head[2]:<16}", SOFT))
+    asked = [side for side in ("engine", "kernel") if any(_asked(row, side) for row in rows)]
+    heads = [_padded(word("experiment", language), column), *(_padded(word(side, language), _SIDE) for side in asked)]
+    pen.line(pen.text("".join(heads), SOFT))
     for row in rows:
-        sides = [None if run is None else run.outcome.verdict for run in (row.sim or row.full, row.kernel)]
+        runs = {"engine": row.sim or row.full, "kernel": row.kernel}
         pieces = [f"{row.name:<{column}}", ""]
-        for side in sides:
-            pieces += [_padded(verdict(side, language), 16), _STYLES.get(side, SOFT) if side else SOFT]
+        for run in (runs[side] for side in asked):
+            found = None if run is None else run.outcome.verdict
+            pieces += [_padded(verdict(found, language), _SIDE), _STYLES[found] if found else SOFT]
         state, style = _state(row, language)
         pen.line(pen.text(*pieces, state, style))
         for line in (row.failed, *row.differences, row.reason, row.missing):
             if line:
                 pen.hang(pen.text(" " * 4), pen.text(word(line, language), "red" if line == row.failed else SOFT))
+    pen.blank()
+    pen.line(pen.text(word("In full: lastack lab run NAME, or -o DIR for a page of each", language), SOFT))
     pen.finish()
 
 
@@ -236,6 +241,11 @@ def _write_facts(pen: Pen, row: Row, language: str) -> None:
         value = pen.text(told, "bold yellow" if line.differ else "")
         pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(line.what + colon(language), SOFT) + value)
         label = ""
+
+
+def _asked(row: Row, side: str) -> bool:
+    """Whether a row was to be run on the `engine`, or on the `kernel`."""
+    return row.on in ("both", "sim" if side == "engine" else "kernel")
 
 
 def _state(row: Row, language: str) -> tuple[str, str]:

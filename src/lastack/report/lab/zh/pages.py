@@ -40,6 +40,8 @@ PAGES: Final[Mapping[str, str]] = {
     "only if ": "条件：",
     "lastack lab list NAME: its lesson and its knobs; lastack lab run NAME: play it":
         "lastack lab list 名称：看启示与可调项；lastack lab run 名称：运行它",
+    "In full: lastack lab run NAME, or -o DIR for a page of each":
+        "详细结果：lastack lab run 名称，或用 -o DIR 为每个实验写一页",
     "on the engine alone": "只在引擎上运行",
     "lastack: Enter shows the next line": "lastack: 按 Enter 显示下一行",
     "Sampled, so at the time shown or before": "由查看得到，实际不晚于所示时刻",
