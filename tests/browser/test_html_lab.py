@@ -10,9 +10,9 @@ from lastack.cli.lab_files import write_all
 from lastack.lab.catalog import named
 from lastack.lab.together import rows
 
-from .chromium import Chromium
+from .chromium import CONTRAST, Chromium
 
-NAMES = ("four-way-close", "old-duplicate", "close-wait-leak", "memory")
+NAMES = ("four-way-close", "fin-lost", "old-duplicate", "close-wait-leak", "memory")
 PAGES = ("index.html", *(f"{name}.html" for name in NAMES))
 NARROWEST = """
 Math.min(...[...document.querySelectorAll('td, th')].filter((cell) => cell.textContent && cell.checkVisibility())
@@ -61,3 +61,11 @@ def test_on_a_phone_every_value_says_whose_it_is(browser: Chromium, written: Pat
     browser.open((written / "memory.html").as_uri(), width=390)
     label = "getComputedStyle(document.querySelector('.facts td'), '::before').content"
     assert "engine" in browser.run(label)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "fin-lost.html", "old-duplicate.html"])
+def test_every_text_contrasts_with_what_is_behind_it(browser: Chromium, written: Path, name: str, scheme: str) -> None:
+    browser.open((written / name).as_uri(), scheme=scheme)
+    ratio, text = browser.run(CONTRAST)
+    assert ratio >= 4.5, text

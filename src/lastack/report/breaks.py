@@ -12,7 +12,7 @@ _CLOSING: Final = "、。，．：；！？）】》」』”…～"
 _OPENING: Final = "（【《「『“"
 """Never at the end of one."""
 _PIECE: Final = re.compile(
-    rf"[{_OPENING}]*(?:[{_WIDE}]|[^\s{_WIDE}{_OPENING}{_CLOSING}]+)?[{_CLOSING}]*"
+    rf"\s*[{_OPENING}]*(?:[{_WIDE}]|[^\s{_WIDE}{_OPENING}{_CLOSING}]+)?[{_CLOSING}]*"
     rf"(?:\s+|$|(?=[{_WIDE}{_OPENING}])|(?<=[{_WIDE}{_CLOSING}]))"
 )
 """What stays together, with the blanks after it."""

