@@ -34,9 +34,10 @@ def lab() -> None:
 @click.option("--lang", "language", type=_LANGUAGES, default="en", show_default=True, help="English or Chinese.")
 @out("table", "json")
 def list_(names: tuple[str, ...], language: str, form: str, file: Path | None, no_color: bool) -> None:
-    """List the claims with their verdicts on Linux: all, or those with these words (CLOSE_WAIT, 2MSL, 端口).
+    """List the claims with their verdicts on Linux: all, or those with these words (CLOSE_WAIT, 2MSL).
 
-    Of experiments that are named it tells the lesson too, the knobs that --set turns, and what flips the verdict.
+    The words may be Chinese. Of experiments that are named it tells the lesson too, the knobs that --set turns, and
+    what flips the verdict.
     """
     from lastack.lab.catalog import CHAPTERS
 
