@@ -21,7 +21,7 @@ from lastack.diagnose.run import RULES
 from lastack.diagnose.thresholds import threshold_rows
 from lastack.model.record import COLUMNS
 from lastack.model.state import TRANSITIONS
-from lastack.report.schema import connection_schema, ending_schema, report_schema
+from lastack.report.schema import connection_schema, ending_schema, experiment_schema, report_schema
 from lastack.script.calls import CALLS
 from lastack.watch.metrics import COUNTER, INFO, METRICS
 
@@ -153,6 +153,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     f"{ASSETS}/connection.schema.json": lambda: published(connection_schema()),
     **{name: partial(book.page, language) for language, name in book.LANGUAGES.items()},
     f"{ASSETS}/ending.schema.json": lambda: published(ending_schema()),
+    f"{ASSETS}/experiment.schema.json": lambda: published(experiment_schema()),
 }
 
 

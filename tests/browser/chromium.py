@@ -28,6 +28,33 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 PATIENCE = 60.0
+CONTRAST = """
+(() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = colour.slice(0, 3).map((c) => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = rgb(getComputedStyle(node).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let worst = [21, ""];
+  while (texts.nextNode()) {
+    const node = texts.currentNode, parent = node.parentElement;
+    if (!node.textContent.trim() || !parent.checkVisibility() || parent.closest("script, title")) continue;
+    const style = getComputedStyle(parent);
+    const a = light(rgb(parent.closest("svg") ? style.fill : style.color)), b = light(behind(parent));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < worst[0]) worst = [ratio, node.textContent];
+  }
+  return worst;
+})()
+"""
+"""The text that stands out least from what is behind it, and the ratio of their lights (WCAG)."""
 
 
 def find() -> str | None:

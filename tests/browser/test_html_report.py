@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,45 +11,9 @@ from lastack.report.html import render
 from lastack.report.view import page
 
 from ..unit.report import sample
-from .chromium import Chromium, find
+from .chromium import CONTRAST, Chromium
 
-CONTRAST = """
-(() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = colour.slice(0, 3).map((c) => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b;
-  };
-  const behind = (node) => {
-    for (; node; node = node.parentElement) {
-      const colour = rgb(getComputedStyle(node).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-  };
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  let worst = [21, ""];
-  while (texts.nextNode()) {
-    const node = texts.currentNode, parent = node.parentElement;
-    if (!node.textContent.trim() || !parent.checkVisibility() || parent.closest("script, title")) continue;
-    const style = getComputedStyle(parent);
-    const a = light(rgb(parent.closest("svg") ? style.fill : style.color)), b = light(behind(parent));
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    if (ratio < worst[0]) worst = [ratio, node.textContent];
-  }
-  return worst;
-})()
-"""
 COLUMN = "[...document.querySelectorAll('.rows tbody td.{}')].map((cell) => cell.textContent)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    executable = find()
-    if executable is None:
-        pytest.skip("chromium is not installed")
-    started = Chromium(executable, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -48,3 +48,16 @@ def test_a_ladder_goes_on_to_the_end_of_its_scene() -> None:
     until = LAB.scenes[-1].histories[0].until
     assert until is not None
     assert until >= 100 * SECOND
+
+
+def test_a_time_wait_for_which_there_is_no_room_is_not_told() -> None:
+    with LAB.scene("no room", client={"tcp_max_tw_buckets": 0}) as bench:
+        here, there = bench.connection()
+        here.close()
+        bench.until(lambda: there.receive() == b"", SECOND)
+        there.close()
+        bench.wait(SECOND)
+    lane = [change for change in LAB.scenes[-1].histories[0].changes if change.host == "client"]
+    assert [change.after.name for change in lane][-2:] == ["FIN_WAIT_2", "CLOSED"]
+    assert lane[-1].before is lane[-2].after
+    assert lane[-1].cause == "tcp_max_tw_buckets"

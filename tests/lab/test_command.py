@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import select
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 import lastack as product
 from lastack.cli.main import app
 from lastack.errors import CallError
 from lastack.model.lab import Verdict
+from lastack.report.schema import experiment_schema
 
 
 def lastack(*words: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +65,47 @@ def test_what_cannot_run_here_is_no_success() -> None:
 def test_one_experiment_is_told_with_its_knobs() -> None:
     told = lastack("list", "three-segment-close").stdout
     assert "think=0.0  seconds between the end of file" in told
-    assert "It flips with: think=0.3" in told
+    assert "--set think=0.3: holds" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("2MSL",), {"last-ack-lost", "time-wait-length", "timestamps-replace-2msl"}),
+        (("端口",), {"port-exhaustion", "server-time-wait-ports", "load-balancer"}),
+        (("tcp_fin_timeout", "FIN_WAIT_2"), {"fin-wait-2-timeout"}),
+        (("EMFILE",), {"close-wait-descriptors", "keepalive-close-wait"}),
+        (("TW_RECYCLE",), {"tw-recycle"}),
+    ],
+)
+def test_a_word_of_an_article_finds_its_claims(words: tuple[str, ...], names: set[str]) -> None:
+    found = json.loads(lastack("list", *words, "--format", "json").stdout)
+    assert {one["name"] for one in found} == names
+
+
+def test_a_word_is_found_where_it_begins_one_only() -> None:
+    told = lastack("list", "RST").stdout
+    assert "linger-zero" in told
+    assert "server-closes-first" not in told
+
+
+def test_a_name_may_be_written_as_the_setting_is() -> None:
+    done = lastack("run", "tw_recycle", "--on", "sim")
+    assert done.stdout.startswith("tw-recycle\n")
+
+
+def test_a_condition_is_read_after_its_claim() -> None:
+    told = " ".join(lastack("list", "tcp_syncookies").stdout.split())
+    assert "nobody else can connect any more. only if tcp_syncookies is 0" in told
+
+
+def test_a_knob_is_turned_where_there_is_one() -> None:
+    words = ("three-segment-close", "fin-lost", "--set", "think=0.3", "--set", "tcp_rfc1337=1")
+    first, second = json.loads(lastack("run", *words, "--on", "sim", "--format", "json").stdout)
+    assert first["verdict"] == "holds"
+    assert first["given"] == {"think": 0.3, "tcp_rfc1337": 1}
+    assert second["verdict"] == "holds"
+    assert second["given"] == {"tcp_rfc1337": 1}
 
 
 def test_a_file_of_ones_own_is_an_experiment() -> None:
@@ -91,6 +138,9 @@ def test_a_sysctl_can_be_set_for_both_hosts() -> None:
     ("words", "complaint"),
     [
         (("run",), "name experiments (see lastack lab list), or say --all"),
+        (("run", "--all", "memory"), "name experiments or say --all, not both"),
+        (("list", "nonsense"), "no experiment is called 'nonsense'; see lastack lab list"),
+        (("list", "RST", "nonsense"), "no claim speaks of RST and nonsense"),
         (("run", "three-segment"), "no experiment is called 'three-segment'; did you mean three-segment-close"),
         (
             ("run", "three-segment-close", "--set", "thonk=1"),
@@ -98,7 +148,16 @@ def test_a_sysctl_can_be_set_for_both_hosts() -> None:
         ),
         (("run", "three-segment-close", "--set", "think=soon"), "think is a number, not 'soon'"),
         (("run", "three-segment-close", "--set", "think=-1"), "think is not negative"),
+        (("run", "three-segment-close", "--set", "think=nan"), "think is a number, not 'nan'"),
+        (("run", "three-segment-close", "--set", "think=inf"), "think is from 0 to 2,147,483,647, not inf"),
         (("run", "three-segment-close", "--set", "ip_forward=1"), "its knobs: think"),
+        (("run", "old-duplicate", "--set", "ip_forward=1"), "it has no knobs"),
+        (("run", "memory", "--set", "tcp_fin_timeout=9999999999"), "from 0 to 2,147,483,647"),
+        (("run", "memory", "--set", "tcp_rmem=1,2"), "tcp_rmem is 3 whole numbers, not '1,2'"),
+        (("run", "memory", "--set", "tcp_rmem=0,0,0"), "tcp_rmem is numbers from 1 to 2,147,483,647"),
+        (("run", "memory", "--set", "ip_local_port_range=5,1"), "begins with the lower port"),
+        (("run", "memory", "--set", "ip_local_port_range=1,99999"), "numbers from 1 to 65,535"),
+        (("run", "memory", "--set", "mtu=0"), "mtu is from 68 to 65,535, not 0"),
         (("run", "three-segment-close", "--step", "--format", "json"), "--step is for people"),
         (("run", "nowhere.py"), "cannot read nowhere.py: No such file or directory"),
         (("run", "tests/lab/counters.py"), "tests/lab/counters.py defines no EXPERIMENT"),
@@ -108,6 +167,15 @@ def test_bad_words_are_answered_with_what_would_be_right(words: tuple[str, ...],
     done = lastack(*words)
     assert done.returncode == 2
     assert complaint in done.stderr
+
+
+@pytest.mark.root
+def test_the_kernel_takes_a_list_of_ports_and_says_what_it_has_not() -> None:
+    words = ("run", "three-segment-close", "--on", "kernel", "--set")
+    assert lastack(*words, "ip_local_reserved_ports=80,90").returncode == 0
+    done = lastack(*words, "time_wait_ms=5")
+    assert done.returncode == 1
+    assert "this kernel has no time_wait_ms in a network namespace" in done.stdout
 
 
 def test_without_root_the_engine_runs_alone_and_says_so(
@@ -132,6 +200,82 @@ def test_a_directory_gets_pages_packets_and_json(tmp_path: Path) -> None:
     }
     assert "<svg" in (out / "three-segment-close.html").read_text()
     assert product.connections(out / "three-segment-close" / "sim-1.pcapng").values("fin_out").tolist() == [1]
+
+
+def test_what_became_of_a_packet_is_its_comment_in_the_words_of_the_ladder(tmp_path: Path) -> None:
+    assert lastack("run", "fin-lost", "fin-out-of-order", "--on", "sim", "-o", str(tmp_path)).returncode == 0
+    assert b"lost" in (tmp_path / "fin-lost" / "sim-1.pcapng").read_bytes()
+    assert b"held back" in (tmp_path / "fin-out-of-order" / "sim-1.pcapng").read_bytes()
+
+
+def wrong_verdict(row: dict[str, Any]) -> None:
+    row["sim"]["verdict"] = "perhaps"
+
+
+def state_of_no_tcp(row: dict[str, Any]) -> None:
+    row["sim"]["scenes"][0]["connections"][0]["changes"][0]["after"] = "GONE"
+
+
+def time_in_words(row: dict[str, Any]) -> None:
+    row["sim"]["scenes"][0]["connections"][0]["segments"][0]["at"] = "0 s"
+
+
+def fact_without_a_value(row: dict[str, Any]) -> None:
+    del row["sim"]["facts"][0]["value"]
+
+
+def stranger_among_the_keys(row: dict[str, Any]) -> None:
+    row["surprise"] = 1
+
+
+@pytest.mark.parametrize(
+    "damage", [wrong_verdict, state_of_no_tcp, time_in_words, fact_without_a_value, stranger_among_the_keys]
+)
+def test_results_are_as_their_schema_says_and_damaged_ones_are_not(
+    damage: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    assert lastack("run", "three-segment-close", "fin-lost", "--on", "sim", "-o", str(tmp_path)).returncode == 0
+    validator = jsonschema.Draft202012Validator(experiment_schema())
+    for row in json.loads((tmp_path / "results.json").read_text()):
+        validator.validate(row)
+        damage(row)
+        assert not validator.is_valid(row)
+
+
+def test_what_was_not_run_is_as_the_schema_says() -> None:
+    for words in (("close-wait-descriptors",), ("three-segment-close", "--set", "think=0.3", "--lang", "zh")):
+        (row,) = json.loads(lastack("run", *words, "--on", "sim", "--format", "json").stdout)
+        jsonschema.validate(row, experiment_schema())
+
+
+def test_step_by_step_with_no_input_goes_on_to_the_end() -> None:
+    command = f"{sys.executable} -m lastack lab run three-segment-close --on sim --step <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=True)
+    assert "Verdict   false" in done.stdout
+
+
+def test_a_terminal_is_told_how_long_it_takes_while_it_waits() -> None:
+    done = at_a_terminal(0, "run", "time-wait-length", "--on", "sim", "--step")
+    assert "lastack: Enter shows the next line" in done
+    if os.geteuid() == 0:
+        assert " of 2 runs, 1 of about 65 s" in at_a_terminal(2.5, "run", "time-wait-length")
+
+
+def at_a_terminal(seconds: float, *words: str) -> str:
+    """What is shown until then, or until there is something; then it is interrupted."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "lastack", "lab", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = ""
+        until = time.monotonic() + (seconds or 30)
+        while (left := until - time.monotonic()) > 0 and (seconds or "Enter" not in shown):
+            if select.select([ours], [], [], left)[0]:
+                shown += os.read(ours, 1 << 16).decode()
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    os.close(ours)
+    return shown
 
 
 def test_step_by_step_every_line_waits_for_enter() -> None:

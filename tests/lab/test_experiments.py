@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
 
+import jsonschema
 import pytest
 
 from lastack.lab.catalog import CHAPTERS, EXPERIMENTS
 from lastack.lab.experiment import Experiment
 from lastack.lab.run import run
+from lastack.lab.settings import read
 from lastack.model.lab import Verdict
 from lastack.report.lab.zh.said import chinese
+from lastack.report.schema import experiment_schema
 
 ALL = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
 ON_ENGINE = pytest.mark.parametrize(
@@ -78,6 +82,14 @@ def test_engine_and_kernel_agree(experiment: Experiment, both: dict[str, dict[st
 
 
 @pytest.mark.root
+@ALL
+def test_what_programs_read_of_it_is_as_the_schema_says(
+    experiment: Experiment, both: dict[str, dict[str, Any]]
+) -> None:
+    jsonschema.Draft202012Validator(experiment_schema()).validate(both[experiment.name])
+
+
+@pytest.mark.root
 @FLIPS_ON_KERNEL
 def test_on_the_kernel_the_counter_setting_flips_the_verdict(experiment: Experiment, flipped: dict[str, str]) -> None:
     assert flipped[experiment.name] == experiment.flips_to.value
@@ -111,6 +123,17 @@ def test_its_scenes_and_facts_of_the_kernel_have_their_chinese(
     played = both[experiment.name]["kernel"]
     said = [*(scene["title"] for scene in played["scenes"]), *(fact["what"] for fact in played["facts"])]
     assert [text for text in said if chinese(text) is None] == []
+
+
+@ALL
+def test_what_a_lesson_says_to_set_can_be_set_as_it_is_written(experiment: Experiment) -> None:
+    told = []
+    for words in experiment.lesson:
+        given = re.findall(r"--set ([a-z_0-9]+)=([a-z0-9.]*[a-z0-9])", words)
+        read(given, [experiment])
+        assert len(given) == len(re.findall(r"\w=\w", words.partition("--set")[2])), "each has its own --set"
+        told.append(given)
+    assert told[0] == told[1]
 
 
 def test_every_name_is_given_once() -> None:

@@ -28,16 +28,20 @@ def lab() -> None:
 @lab.command(
     "list",
     short_help="The claims, and what became of them.",
-    epilog="Example: lastack lab list --lang zh; lastack lab list old-duplicate",
+    epilog="Example: lastack lab list CLOSE_WAIT; lastack lab list old-duplicate; lastack lab list --lang zh",
 )
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME|WORD...]")
 @click.option("--lang", "language", type=_LANGUAGES, default="en", show_default=True, help="English or Chinese.")
 @out("table", "json")
 def list_(names: tuple[str, ...], language: str, form: str, file: Path | None, no_color: bool) -> None:
-    """List every claim with its verdict on Linux; of those named also the lesson, and the knobs that --set turns."""
-    from lastack.lab.catalog import CHAPTERS, EXPERIMENTS, named
+    """List the claims with their verdicts on Linux: all, or those with these words (CLOSE_WAIT, 2MSL).
 
-    chosen = [named(name) for name in dict.fromkeys(names)] or list(EXPERIMENTS)
+    The words may be Chinese. Of experiments that are named it tells the lesson too, the knobs that --set turns, and
+    what flips the verdict.
+    """
+    from lastack.lab.catalog import CHAPTERS
+
+    chosen, named = _chosen(names)
     with output(file) as page:
         if form == "json":
             import json
@@ -48,14 +52,31 @@ def list_(names: tuple[str, ...], language: str, form: str, file: Path | None, n
         from lastack.report.lab.text import render_about, render_list
 
         width, color = paper(page, no_color)
-        if not names:
+        if not named:
             listed = [(CHAPTERS[one.chapter].said(language), one.about) for one in chosen]
             render_list(listed, page, width, color, language)
-        for number, one in enumerate(chosen if names else ()):
+        for number, one in enumerate(chosen if named else ()):
             page.write("\n" if number else "")
             knobs = [(knob.name, str(knob.default).lower(), knob.meaning) for knob in one.knobs]
-            counter = " ".join(f"{name}={str(value).lower()}" for name, value in one.counter.items())
-            render_about(one.about, knobs, counter, page, width, color, language)
+            counter = " ".join(f"--set {name}={str(value).lower()}" for name, value in one.counter.items())
+            counter += " --on sim" if one.flips_on_engine_alone else ""
+            render_about(one.about, knobs, (counter, one.flips_to), page, width, color, language)
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[list[Experiment], bool]:
+    """The experiments of these names, and True; those that speak of these words, and False; all where there is none."""
+    from lastack.lab.catalog import EXPERIMENTS, about, named
+
+    if not names:
+        return list(EXPERIMENTS), False
+    try:
+        return [named(name) for name in dict.fromkeys(names)], True
+    except CallError as error:
+        found = [] if any(name.endswith(".py") for name in names) else about(names)
+        if not found:
+            said = f"no claim speaks of {' and '.join(names)}" if len(names) > 1 else str(error)
+            raise CallError(said) from None
+        return found, False
 
 
 def _plain(one: Experiment, language: str) -> dict[str, object]:
@@ -113,24 +134,27 @@ def run(
     """
     from lastack.lab.catalog import EXPERIMENTS, named
     from lastack.lab.settings import read
-    from lastack.lab.together import BOTH, SIM, kernel_missing, rows
+    from lastack.lab.together import BOTH, SIM, about_s, kernel_missing, rows
 
     from .progress import steps
 
     if step and form != "table":
         raise CallError("--step is for people: it goes with no --format")
     if bool(names) == everything:
-        raise CallError("name experiments (see lastack lab list), or say --all")
+        both = "name experiments or say --all, not both"
+        raise CallError(both if names else "name experiments (see lastack lab list), or say --all")
     chosen = list(EXPERIMENTS) if everything else [named(name) for name in dict.fromkeys(names)]
     given = read(settings, chosen)
     lacks = kernel_missing()
     if on is None:
         on = SIM if lacks else BOTH
         if lacks:
-            print(f"lastack: on the engine alone: {lacks}", file=sys.stderr)
+            from lastack.report.lab.words import word
+
+            print(f"lastack: {word(f'on the engine alone: {lacks}', language)}", file=sys.stderr)
     elif on != SIM and lacks and on != BOTH:
         raise CallError(lacks)
-    with steps("runs") as told:
+    with steps("runs", 0.0 if given else about_s(chosen, on)) as told:
         found = rows(chosen, on, given, seed, told)
     if directory is not None:
         from .lab_files import write_all
@@ -150,7 +174,10 @@ def _wrong(row: Row) -> bool:
 
 def _show(found: list[Row], form: str, step: bool, language: str, no_color: bool) -> None:
     from lastack.report.lab.text import render_row, render_table
+    from lastack.report.lab.words import word
 
+    if step and sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None:
+        print(word("lastack: Enter shows the next line", language), file=sys.stderr)
     with output(None) as page:
         if form != "table":
             from lastack.report.lab.machine import write_rows
@@ -169,9 +196,10 @@ def _show(found: list[Row], form: str, step: bool, language: str, no_color: bool
 
 def _key() -> None:
     """Wait for Enter, which ends the line on a terminal; at the end of the input go on without."""
-    if not sys.stdin.isatty():
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if not terminal:
         print(flush=True)
-    if not sys.stdin.readline() and sys.stdin.isatty():
+    if sys.stdin is not None and not sys.stdin.readline() and terminal:
         print()
 
 

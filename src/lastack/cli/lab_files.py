@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
     """NAME.html and index.html, results.json, and NAME/SIDE-SCENE.pcapng. Raises CallError where that cannot be."""
-    from lastack.report.lab.html import render_index, render_page
+    from lastack.report.lab.html import packets, render_index, render_page
     from lastack.report.lab.machine import write_rows
 
     with writing(directory):
@@ -23,7 +23,7 @@ def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
             (directory / f"{row.name}.html").write_text(render_page(row, language), encoding="utf-8")
             for side, run in (("sim", row.sim), ("kernel", row.kernel), ("sim-full", row.full)):
                 for number, scene in enumerate(run.scenes if run is not None else (), 1):
-                    _write_packets(scene, directory / row.name / f"{side}-{number}.pcapng")
+                    _write_packets(scene, directory / packets(row.name, side, number))
         (directory / "index.html").write_text(render_index(rows, language), encoding="utf-8")
         with (directory / "results.json").open("w", encoding="utf-8") as file:
             write_rows(rows, "json", file, language)
@@ -31,6 +31,7 @@ def write_all(rows: Sequence[Row], directory: Path, language: str) -> None:
 
 def _write_packets(scene: Scene, path: Path) -> None:
     """One interface a host; what became of a packet is its comment."""
+    from lastack.lab.story import FATES
     from lastack.wire.pcapng import PcapngWriter
 
     path.parent.mkdir(exist_ok=True)
@@ -38,4 +39,4 @@ def _write_packets(scene: Scene, path: Path) -> None:
     with path.open("wb") as file:
         writer = PcapngWriter(file, names)
         for at, host, data, fate in scene.packets:
-            writer.write(names.index(host), at, data, fate)
+            writer.write(names.index(host), at, data, FATES.get(fate, fate))

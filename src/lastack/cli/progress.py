@@ -15,16 +15,19 @@ _BAR: Final = 30
 
 @contextmanager
 def progress(
-    silent: bool, spell: Callable[[int, int | None], str] | None = None
+    silent: bool,
+    spell: Callable[[int, int | None], str] | None = None,
+    share: Callable[[int, int], float] | None = None,
 ) -> Iterator[Callable[[int, int | None], None] | None]:
     """Something to be told (octets read, octets in all or None), or None where nobody watches.
 
-    `spell` puts the two numbers in words where they are not octets.
+    `spell` puts the two numbers in words where they are not octets; `share`: how full the bar is, where that is not
+    the one number of the other.
     """
     if silent or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    shown = _Shown(spell or _octets)
+    shown = _Shown(spell or _octets, share or (lambda done, total: done / total))
     try:
         yield shown.told
     finally:
@@ -36,15 +39,29 @@ def _octets(done: int, total: int | None) -> str:
 
 
 @contextmanager
-def steps(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Something to be told (done, in all), or None where nobody watches."""
-    with progress(False, lambda done, total: f"{done} of {total} {what}" if total else what) as told:
+def steps(what: str, about_s: float = 0.0) -> Iterator[Callable[[int, int], None] | None]:
+    """Something to be told (done, in all) now and then, or None where nobody watches.
+
+    `about_s`: how long all of it takes, where that is known; what is shown is then how much of that has passed.
+    """
+    begin = time.monotonic()
+
+    def spell(done: int, total: int | None) -> str:
+        spent = time.monotonic() - begin
+        of = f" of about {about_s:.0f}" if about_s > spent else ""
+        return f"{done} of {total} {what}, {spent:.0f}{of} s"
+
+    def share(done: int, total: int) -> float:
+        return min((time.monotonic() - begin) / about_s, 0.99) if about_s else done / total
+
+    with progress(False, spell, share) as told:
         yield told
 
 
 class _Shown:
-    def __init__(self, spell: Callable[[int, int | None], str]) -> None:
+    def __init__(self, spell: Callable[[int, int | None], str], share: Callable[[int, int], float]) -> None:
         self._spell = spell
+        self._share = share
         self._next = time.monotonic() + _AFTER_S
         self._drawn = False
 
@@ -57,8 +74,7 @@ class _Shown:
         self._drawn = True
         line = self._spell(done, total)
         if total:
-            share = min(done / total, 1.0)
-            full = round(share * _BAR)
+            full = round(min(self._share(done, total), 1.0) * _BAR)
             line = f"[{'#' * full}{'.' * (_BAR - full)}] {line}"
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()

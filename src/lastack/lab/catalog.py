@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from lastack.errors import CallError
@@ -117,7 +119,7 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
 
 
 def named(name: str) -> Experiment:
-    """The experiment of that name, or of a file `NAME.py` that defines EXPERIMENT.
+    """The experiment of that name (`tw_recycle` is `tw-recycle`), or of a file `NAME.py` that defines EXPERIMENT.
 
     Raises CallError, which names those that come near, where there is none.
     """
@@ -125,12 +127,37 @@ def named(name: str) -> Experiment:
 
     if name.endswith(".py"):
         return _of_file(name)
+    plain = _plain(name)
     for experiment in EXPERIMENTS:
-        if experiment.name == name:
+        if experiment.name == plain:
             return experiment
-    near = get_close_matches(name, [experiment.name for experiment in EXPERIMENTS], n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see lastack lab list"
+    near = get_close_matches(plain, [experiment.name for experiment in EXPERIMENTS], n=3)
+    listed = f"see lastack lab list {name}" if about([name]) else "see lastack lab list"
+    hint = f"did you mean {' or '.join(near)}?" if near else listed
     raise CallError(f"no experiment is called {name!r}; {hint}")
+
+
+def about(words: Sequence[str]) -> list[Experiment]:
+    """The experiments whose names or claims have all these words, in either language; where none has, whose lessons."""
+    patterns = [_pattern(word) for word in words]
+    claims = [(one, f"{one.name} {' '.join(one.claim)}") for one in EXPERIMENTS]
+    lessons = [(one, " ".join((*one.lesson, *(one.condition or ())))) for one in EXPERIMENTS]
+    for texts in (claims, lessons):
+        found = [one for one, text in texts if all(pattern.search(_plain(text)) for pattern in patterns)]
+        if found:
+            return found
+    return []
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    """A word where it begins one (RST, and not in `first`); Chinese has no blanks to go by."""
+    plain = _plain(word)
+    return re.compile(("(?<![a-z0-9])" if plain[:1].isascii() else "") + re.escape(plain))
+
+
+def _plain(text: str) -> str:
+    """`CLOSE_WAIT`, `close-wait` and `close wait` are the same to somebody who looks for something."""
+    return text.lower().replace("_", "-").replace(" ", "-")
 
 
 def _of_file(path: str) -> Experiment:

@@ -17,6 +17,7 @@ from lastack.errors import LastackError
 
 T = TypeVar("T")
 _PR_SET_PDEATHSIG: Final = 1
+_TICK_S: Final = 0.2
 
 
 class Broken(NamedTuple):
@@ -25,8 +26,10 @@ class Broken(NamedTuple):
     why: str
 
 
-def each(calls: Sequence[Callable[[], T]], at_once: int) -> Iterator[tuple[int, T | Broken]]:
-    """Make the calls, `at_once` at a time, and give (index, result) as each ends.
+def each(
+    calls: Sequence[Callable[[], T]], at_once: int, tick: Callable[[], None] | None = None
+) -> Iterator[tuple[int, T | Broken]]:
+    """Make the calls, `at_once` at a time, and give (index, result) as each ends; `tick` is called while they run.
 
     However this ends, killed by whatever signal, its processes end with it: what they hold (namespaces, devices) the
     kernel removes with them.
@@ -48,7 +51,9 @@ def each(calls: Sequence[Callable[[], T]], at_once: int) -> Iterator[tuple[int, 
                 process.start()
                 theirs.close()
                 running[ours] = (index, process)
-            ready = set(wait(list(running)))
+            ready = set(wait(list(running), None if tick is None else _TICK_S))
+            if tick is not None:
+                tick()
             for pipe in [one for one in running if one in ready]:
                 index, process = running.pop(pipe)
                 yield index, _result(pipe, process)

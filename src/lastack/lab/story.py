@@ -7,6 +7,7 @@ from typing import Final
 
 from lastack.model.address import Endpoint, FourTuple
 from lastack.model.history import History, LadderSegment, StateChange
+from lastack.model.state import State
 from lastack.model.time import Nanos
 from lastack.wire.flags import ACK, FIN, RST, SYN
 from lastack.wire.ip import address_words
@@ -20,7 +21,7 @@ Record = tuple[Nanos, str, bytes, str]
 
 MOST: Final = 8
 """So many connections of a scene have a ladder."""
-_FATES: Final = {"lose": "lost", "hold": "held back", "duplicate": "doubled", "corrupt": "damaged"}
+FATES: Final = {"lose": "lost", "hold": "held back", "duplicate": "doubled", "corrupt": "damaged"}
 """What the wire's own faults are called where people read of them."""
 HOSTS: Final = ("client", "server")
 
@@ -93,8 +94,18 @@ def _history(
                 distance(bases.get(other, segment.ack), segment.ack) if segment.flags & ACK else None,
                 len(segment.payload),
                 segment.window,
-                fate=_FATES.get(fate, fate),
+                fate=FATES.get(fate, fate),
                 notes=tuple(notes),
             )
         )
-    return History(str(four.local), str(four.remote), HOSTS, tuple(segments), tuple(changes), sampled, until=until)
+    return History(str(four.local), str(four.remote), HOSTS, tuple(segments), _lasting(changes), sampled, until=until)
+
+
+def _lasting(changes: Sequence[StateChange]) -> tuple[StateChange, ...]:
+    """The changes without a TIME_WAIT that is over as it begins: there was no room for it, and no kernel shows it."""
+    found: list[StateChange] = []
+    for change in changes:
+        former = next((number for number in range(len(found))[::-1] if found[number].host == change.host), None)
+        brief = former is not None and change.before is State.TIME_WAIT and found[former].at == change.at
+        found.append(change._replace(before=found.pop(former).before) if brief and former is not None else change)
+    return tuple(found)

@@ -17,7 +17,7 @@ from .experiment import Experiment
 from .lab import knobs
 from .processes import Broken, each
 from .run import run
-from .settings import read
+from .settings import of, read
 
 SIM: Final = "sim"
 KERNEL: Final = "kernel"
@@ -35,7 +35,7 @@ _LATE_S: Final = 0.004
 _Job = tuple[int, str]
 """Which experiment, which part of it."""
 Told = Callable[[int, int], None]
-"""Told of progress: how many runs of how many are done."""
+"""Told now and then how many runs of how many are done."""
 
 
 def kernel_missing() -> str:
@@ -60,6 +60,14 @@ def experiment(which: str | Experiment, on: str = SIM, *, seed: int = 1, **setti
     return rows([chosen], on, read([(key, str(value)) for key, value in settings.items()], [chosen]), seed)[0]
 
 
+def about_s(experiments: Sequence[Experiment], on: str) -> float:
+    """About how many seconds they take with nothing set; 0.0 where only the engine plays."""
+    if on == SIM or kernel_missing():
+        return 0.0
+    times = [one.kernel_s for one in experiments if one.side != SIM]
+    return max([*times, sum(times) / _WAITING_AT_ONCE, 0.0])
+
+
 def rows(
     experiments: Sequence[Experiment], on: str, given: Mapping[str, Setting], seed: int = 1, told: Told | None = None
 ) -> list[Row]:
@@ -75,10 +83,11 @@ def rows(
 
         # Before the processes are forked: what each would load takes the processors from those that run.
         prepare()
+    mine = [of(experiment, given) for experiment in experiments]
     jobs = {
         (index, part): partial(run, experiment, side, settings, seed)
         for index, experiment in enumerate(experiments)
-        for part, side, settings in _parts(experiment, on, given, lacks)
+        for part, side, settings in _parts(experiment, on, mine[index], lacks)
     }
     # Those that wait for long begin first, so that they do not end last.
     order = sorted(jobs, key=lambda job: -experiments[job[0]].kernel_s if job[1] == KERNEL else 0.0)
@@ -88,18 +97,17 @@ def rows(
         disturbed = [(index, KERNEL) for index in range(len(experiments)) if _disturbed(found, index)]
         if not disturbed:
             break
-        found |= _played(jobs, disturbed, _WHEN_DISTURBED, None)
-    return [_row(experiment, index, on, given, found, lacks) for index, experiment in enumerate(experiments)]
+        found |= _played(jobs, disturbed, _WHEN_DISTURBED, told)
+    return [_row(experiment, index, on, mine[index], found, lacks) for index, experiment in enumerate(experiments)]
 
 
 def _played(
     jobs: Mapping[_Job, Callable[[], Run]], order: Sequence[_Job], at_once: int, told: Told | None
 ) -> dict[_Job, Run | Broken]:
     found: dict[_Job, Run | Broken] = {}
-    for number, (place, result) in enumerate(each([jobs[job] for job in order], at_once), 1):
+    tick = None if told is None else lambda: told(len(found), len(order))
+    for place, result in each([jobs[job] for job in order], at_once, tick):
         found[order[place]] = result
-        if told is not None:
-            told(number, len(order))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import IO, TYPE_CHECKING, Final
 
+from .breaks import breaks
 from .glyphs import glyphs_for, holdable
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ class Pen:
             first.rstrip()
             self._console.print(first, overflow="fold")
             first = self.text(" " * indent)
-        for number, part in enumerate(body.wrap(self._console, self.width - indent)):
+        body.expand_tabs(8)
+        lines = (
+            part
+            for line in body.split(allow_blank=True)
+            for part in line.divide(breaks(line.plain, self.width - indent))
+        )
+        for number, part in enumerate(lines):
             part.rstrip()
             lead = first if number == 0 else self.text(" " * indent)
             self._console.print(lead + part, soft_wrap=True)

@@ -1,12 +1,13 @@
-"""The published JSON Schemas, derived from the dataclasses and columns they describe."""
+"""The published JSON Schemas, derived from the types and columns they describe."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Final, get_type_hints
 
 from lastack.model.ending import Left, Means, Outcome
 from lastack.model.finding import Advice, Evidence, Severity
+from lastack.model.history import LadderSegment, StateChange
+from lastack.model.lab import Setting, Value, Verdict
 from lastack.model.record import ADDRESS, COLUMNS, TEXT, Column
 from lastack.model.report import Gauge, Source
 from lastack.model.state import State
@@ -22,6 +23,10 @@ _TYPES: Final[dict[Any, dict[str, Any]]] = {
     int: {"type": "integer"},
     str | int | float: {"type": ["string", "number", "null"]},
     tuple[str, ...]: {"type": "array", "items": {"type": "string"}},
+    int | None: {"type": ["integer", "null"]},
+    State: {"enum": [state.name for state in State]},
+    Setting: {"type": ["number", "string", "boolean"]},
+    Value: {"type": ["number", "string", "boolean", "array"], "items": {"type": "string"}},
 }
 
 
@@ -87,7 +92,45 @@ def ending_schema() -> dict[str, Any]:
     }
 
 
+def experiment_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one row of `lastack lab run --format json|jsonl`, and of its `results.json`."""
+    words = [verdict.value for verdict in Verdict]
+    played = {"anyOf": [{"$ref": "#/$defs/run"}, {"type": "null"}]}
+    row = {
+        "name": {"type": "string"},
+        "on": {"enum": ["sim", "kernel", "both"], "description": "where it was to run"},
+        "claim": {"type": "string"},
+        "verdict": {"enum": [*words, None], "description": "the kernel's, where it was asked; null: not run"},
+        "condition": {"type": ["string", "null"], "description": "under what the claim holds, where only so"},
+        "given": {**_settings(_TYPES[Setting]), "description": "what was set for it"},
+        "sim": {**played, "description": "the engine, with the kernel's knobs where both run"},
+        "kernel": played,
+        "sim_at_full_length": {**played, "description": "the engine with its own knobs, where those are others"},
+        "agrees": {"type": ["boolean", "null"], "description": "null where one side is missing"},
+        "reason": {"type": "string", "description": "what went wrong, why a side is missing, or why the two differ"},
+        "differences": {**_TYPES[tuple[str, ...]], "description": "each in a sentence"},
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "an experiment",
+        "description": "What one experiment of the lab came to, engine and kernel side by side.",
+        **_object(row),
+        "$defs": {
+            "run": _run(words),
+            "fact": _fact(),
+            "scene": _scene(),
+            "connection": _history(),
+            "segment": _record(LadderSegment, {"at": _AT, "flags": _FLAGS}, without="number"),
+            "change": _record(StateChange, {"at": _AT}),
+        },
+    }
+
+
 _COUNT: Final = {"type": "integer", "minimum": 0}
+_HOSTS: Final = ("client", "server")
+"""Of every experiment."""
+_AT: Final = {**_COUNT, "description": "ns since the scene began"}
+_FLAGS: Final = {**_COUNT, "description": "the octet of the header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16"}
 
 
 def _finding() -> dict[str, Any]:
@@ -113,6 +156,64 @@ def _finding() -> dict[str, Any]:
     )
 
 
+def _run(verdicts: list[str]) -> dict[str, Any]:
+    return _object(
+        {
+            "system": {"type": "string"},
+            "verdict": {"enum": verdicts},
+            "knobs": _settings(_TYPES[Setting]),
+            "facts": _list({"$ref": "#/$defs/fact"}),
+            "scenes": _list({"$ref": "#/$defs/scene"}),
+            "wall_s": {"type": "number", "minimum": 0},
+            "late_s": {"type": "number", "description": "by how much the wire was late at most"},
+        }
+    )
+
+
+def _fact() -> dict[str, Any]:
+    told = {
+        "what": {"type": "string"},
+        "value": _TYPES[Value],
+        "unit": {"type": "string"},
+        "compared": {"type": "boolean", "description": "false: it belongs to this run alone"},
+    }
+    return _object(told)
+
+
+def _scene() -> dict[str, Any]:
+    by_host = {host: _settings({"type": "string"}) for host in _HOSTS}
+    return _object(
+        {
+            "title": {"type": "string"},
+            "settings": {**_object(by_host), "description": "sysctls, where they are not the defaults"},
+            "replaced": {**_TYPES[tuple[str, ...]], "description": "settings of it that others were given for"},
+            "moved": {
+                **_object({host: _tally({"type": "string"}) for host in _HOSTS}),
+                "description": "counters, by nstat's names",
+            },
+            "connections": _list({"$ref": "#/$defs/connection"}),
+            "left_out": {**_COUNT, "description": "connections that were seen and are not told"},
+        }
+    )
+
+
+def _history() -> dict[str, Any]:
+    return _object(
+        {
+            "local": {"type": "string"},
+            "remote": {"type": "string"},
+            "sampled": {"type": "string", "description": "states that were seen by looking now and then"},
+            "segments": _list({"$ref": "#/$defs/segment"}),
+            "changes": _list({"$ref": "#/$defs/change"}),
+            "left_out": _object({"segments": _COUNT, "changes": _COUNT}),
+        }
+    )
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": values}
+
+
 def _severities() -> dict[str, Any]:
     return _object({str(severity): _COUNT for severity in reversed(Severity)})
 
@@ -121,10 +222,10 @@ def _tally(names: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "propertyNames": names, "additionalProperties": _COUNT}
 
 
-def _record(kind: type, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A dataclass as an object: its fields in order, then `more`."""
-    hints = get_type_hints(kind)
-    return _object({**{field.name: _TYPES[hints[field.name]] for field in fields(kind)}, **(more or {})})
+def _record(kind: type, more: dict[str, Any] | None = None, without: str = "") -> dict[str, Any]:
+    """A dataclass or a named tuple as an object: its fields in order, but for one; then `more`."""
+    known = {name: _TYPES[hint] for name, hint in get_type_hints(kind).items() if name != without}
+    return _object({**known, **(more or {})})
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

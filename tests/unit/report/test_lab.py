@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from lastack.model.history import History, LadderSegment, StateChange
 from lastack.model.lab import About, Fact, Outcome, Row, Run, Scene, Verdict, Words
 from lastack.model.state import State
 from lastack.report.lab.html import render_page
 from lastack.report.lab.machine import write_rows
-from lastack.report.lab.text import render_row
-from lastack.report.lab.words import word
+from lastack.report.lab.text import render_row, render_table
+from lastack.report.lab.words import apart, word
 from lastack.report.lab.zh.experiments import SCENES_AND_FACTS
 from lastack.report.lab.zh.knobs import KNOBS
 from lastack.report.lab.zh.pages import PAGES
@@ -112,3 +113,47 @@ def test_a_page_in_chinese_says_its_scenes_and_facts_in_chinese() -> None:
         assert said in page
     assert "发出了 RST：否" in terminal.getvalue()
     assert "另有 2 个连接没有画出" in terminal.getvalue()
+
+
+def test_in_what_two_ladders_differ_is_told_as_the_ladders_have_it() -> None:
+    ours = History("a", "b", ("client", "server"), (LadderSegment(0, "client", 24, 1, 1, 7, 64_240),), ())
+    bare = LadderSegment(9, "server", 16, 1, 8, 0, 64_240)
+    theirs = ours._replace(segments=(*(one._replace(flags=16) for one in ours.segments), bare))
+    assert apart(ours, theirs) == ["+server ACK 1 ack 8"]
+
+
+def rendered(told: Row, language: str = "en") -> str:
+    terminal = io.StringIO()
+    render_row(told, terminal, 80, False, language)
+    return terminal.getvalue()
+
+
+def test_what_only_the_longer_run_saw_is_told_alone() -> None:
+    one = row("one", 3)
+    assert one.sim is not None
+    fact = Fact("FINs of the server", 7)
+    full = one.sim._replace(outcome=Outcome(Verdict.HOLDS, (fact,)))
+    assert "FINs of the server: at full length 7\n" in rendered(one._replace(full=full))
+    short = one.sim._replace(outcome=Outcome(Verdict.HOLDS, (fact._replace(value=2),)))
+    assert "服务器发出的 FIN 数：2，按完整时长 7\n" in rendered(one._replace(sim=short, full=full), "zh")
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "Sampled, so at the time shown or before: all states"), ("zh", "由查看得到，实际不晚于所示时刻：全部状态")],
+)
+def test_what_was_sampled_is_said_once_for_all_ladders(language: str, said: str) -> None:
+    one = row("one", 3)
+    assert one.sim is not None
+    history = one.sim.scenes[0].histories[0]._replace(sampled="all states")
+    scene = one.sim.scenes[0]._replace(histories=(history, history))
+    told = rendered(one._replace(sim=one.sim._replace(scenes=(scene, scene))), language)
+    assert told.count(said) == 1
+
+
+def test_a_table_has_the_sides_that_were_asked_for_in_columns_that_stand_below_their_heads() -> None:
+    terminal = io.StringIO()
+    render_table([row("three-segment-close", 3)], terminal, 80, False, "zh")
+    head, line = terminal.getvalue().splitlines()[:2]
+    assert "内核" not in head
+    assert cell_len(head[: head.index("引擎")]) == cell_len(line[: line.index("成立")])

@@ -15,7 +15,7 @@ from lastack.model import ConnectionTable, Evidence, Finding, Gauge, Report, Sev
 from lastack.model.host import Doing, Frame, Options, Process, Runtime, Stack, Wait
 from lastack.model.record import text_values
 from lastack.report.machine import write_connections, write_report, write_socket
-from lastack.report.schema import connection_schema, ending_schema, report_schema
+from lastack.report.schema import connection_schema, ending_schema, experiment_schema, report_schema
 
 from . import sample
 
@@ -40,6 +40,7 @@ def rows(table: ConnectionTable, form: str) -> str:
         ("report.schema.json", report_schema()),
         ("connection.schema.json", connection_schema()),
         ("ending.schema.json", ending_schema()),
+        ("experiment.schema.json", experiment_schema()),
     ],
 )
 def test_the_published_schema_is_the_one_derived_from_the_code(name: str, schema: dict[str, Any]) -> None:

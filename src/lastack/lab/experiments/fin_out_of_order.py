@@ -76,10 +76,10 @@ EXPERIMENT = Experiment(
     source=Words("one of the articles", "其中一篇文章"),
     lesson=Words(
         "A FIN has a sequence number like an octet, so it is put in its place like one. An end of file therefore proves "
-        "that everything before it has arrived; a RST proves nothing, it overtakes and destroys (--set aborts=true held=1.0). "
+        "that everything before it has arrived; a RST proves nothing, it overtakes and destroys (--set aborts=true --set held=1). "
         "Where it matters whether all was received, end with a FIN and read to the end of file.",
         "FIN 像一个字节一样占有序号，所以也像字节一样按序排好。因此读到 EOF 就证明之前的一切都到了；RST 什么也证明不了，"
-        "它会超车并且毁掉数据（--set aborts=true）。如果在乎是否收全，就用 FIN 结束，并一直读到 EOF。",
+        "它会超车并且毁掉数据（--set aborts=true --set held=1）。如果在乎是否收全，就用 FIN 结束，并一直读到 EOF。",
     ),
     run=run,
     expected=Verdict.HOLDS,

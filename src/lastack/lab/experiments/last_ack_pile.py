@@ -90,12 +90,12 @@ EXPERIMENT = Experiment(
     ),
     lesson=Words(
         "To a client that has vanished the FIN is repeated: tcp_orphan_retries 0, the default, means 8, which is about 105 s "
-        "(and more with a long round trip); 2 makes it 2 to 3 s. A pile of LAST_ACK (ss -tan state last-ack, no process, Send-Q above "
+        "(and more with a long round trip); 2 makes it 2 to 3.5 s. A pile of LAST_ACK (ss -tan state last-ack, no process, Send-Q above "
         "0) therefore means that clients vanish, not that the program forgets anything: mobile networks, a firewall that "
         "drops the FIN, an attack. It needs no cure as a rule; tcp_orphan_retries 2 or 3 shortens it at the price of "
         "slow clients' last data. A program that calls shutdown() and keeps the socket waits for tcp_retries2, a quarter of "
         "an hour.",
-        "对端已经消失时 FIN 会一直重传：tcp_orphan_retries 默认 0，实际当作 8，约 105 秒（RTT 越大越长）；改成 2 就是 2 到 3 秒。"
+        "对端已经消失时 FIN 会一直重传：tcp_orphan_retries 默认 0，实际当作 8，约 105 秒（RTT 越大越长）；改成 2 就是 2 到 3.5 秒。"
         "所以大量 LAST_ACK（ss -tan state last-ack，没有进程，Send-Q 大于 0）说明客户端突然消失，而不是程序忘了关闭："
         "移动网络、防火墙丢弃 FIN、或者攻击。一般不必处理；把 tcp_orphan_retries 调成 2 或 3 可以缩短，代价是网络慢的客户端可能收不到最后的数据。"
         "只调用 shutdown() 而不 close() 的程序要等 tcp_retries2，约一刻钟。",

@@ -84,13 +84,13 @@ EXPERIMENT = Experiment(
         "several articles, which give 18,000 or 180,000 as the default", "多篇文章，默认值写作 18000 或 180000"
     ),
     lesson=Words(
-        "The old ones stay for their 60 s; the new one is destroyed at once, without a TIME_WAIT (TCPTimeWaitOverflow; "
-        "the kernel logs 'TCP: time wait bucket table overflow'). Where both FINs have passed "
+        "The old ones stay for their 60 s; the new one is destroyed at once, without a TIME_WAIT (TCPTimeWaitOverflow "
+        "counts them; 'TCP: time wait bucket table overflow' is logged by old kernels only, and not by 6.18). Where both FINs have passed "
         "nobody notices. But close() hands over to that same table while the peer's FIN is still out: then nothing is left to "
         "receive it, the peer gets a RST, and an error where there should be an end of file; also when the last ACK was lost. So "
         "never lower the limit to be rid of TIME_WAIT. The default grows with memory, here to 131,072, not 18,000.",
-        "已有的 TIME_WAIT 照样待满 60 秒；新的则立即销毁，得不到 TIME_WAIT（计数器 TCPTimeWaitOverflow，"
-        "内核日志 TCP: time wait bucket table overflow）。如果双方的 FIN 都已经交换完，谁也不会察觉。"
+        "已有的 TIME_WAIT 照样待满 60 秒；新的则立即销毁，得不到 TIME_WAIT（看计数器 TCPTimeWaitOverflow；"
+        "日志 TCP: time wait bucket table overflow 只有老内核才会打印，6.18 不打印）。如果双方的 FIN 都已经交换完，谁也不会察觉。"
         "但 close() 之后等待对端 FIN 的 FIN_WAIT_2 也要占这张表：放不下时就没有人接收对端的 FIN，对端得到 RST 和一个错误，而不是正常的结束；最后的 ACK 丢失时也一样。"
         "所以绝不要靠调小它来消灭 TIME_WAIT。默认值随内存增长，这台机器是 131072，而不是 18000。",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Final
 from lastack.model.lab import Row, Run, Scene, Verdict
 from lastack.report.ladder.svg import render_svg
 
-from .words import agreement, judged, lines, verdict, word
+from .words import agreement, judged, lines, sampled, verdict, word
 
 _CLASSES: Final = {Verdict.HOLDS: "holds", Verdict.ONLY_IF: "onlyif", Verdict.FALSE: "false"}
 _LADDERS: Final = 4
@@ -24,7 +25,7 @@ def render_page(row: Row, language: str) -> str:
     tone = _CLASSES[row.verdict] if row.verdict is not None else ""
     system = "" if run is None else f" · {word(run.system, language)}"
     parts = [
-        f'<p class="source">{escape(word("Claim", language))} · {escape(row.name)} · '
+        f'<p class="source"><a href="index.html">lastack lab</a> · {escape(row.name)} · '
         f"{escape(about.source.said(language))}</p>",
         f"<h1>{escape(about.claim.said(language))}</h1>",
         f'<p><span class="verdict {tone}">{escape(judged(row, language))}</span> '
@@ -34,29 +35,43 @@ def render_page(row: Row, language: str) -> str:
         parts.append(f'<p class="verdict false">{escape(word("failed", language))}: {escape(row.failed)}</p>')
     notes = [word(line, language) for line in (*row.differences, row.reason) if line]
     parts += [f'<p class="note">{escape(note)}</p>' for note in notes]
-    parts.append(f'<section><p class="lesson">{escape(about.lesson.said(language))}</p></section>')
+    parts.append(f'<section><p class="lesson">{_prose(about.lesson.said(language))}</p></section>')
     parts.append(f"<section><h2>{escape(word('Evidence', language))}</h2>{_facts(row, language)}</section>")
     sims = row.sim.scenes if row.sim is not None else ()
     kernels = row.kernel.scenes if row.kernel is not None else ()
-    for sim, kernel in zip_longest(sims, kernels):
-        parts.append(_scene(sim, kernel, row, language))
+    for number, (sim, kernel) in enumerate(zip_longest(sims, kernels), 1):
+        parts.append(_scene(sim, kernel, number, row, language))
     return _document(f"{row.name} - lastack", "".join(parts), language)
 
 
 def render_index(rows: Sequence[Row], language: str) -> str:
     """All the experiments of a run, each a link to `NAME.html`."""
-    heads = "".join(f"<th>{escape(word(head, language))}</th>" for head in ("Claim", "engine", "kernel", "Verdict"))
+    played = [(row.sim or row.full, row.kernel) for row in rows]
+    sides = [number for number in range(2) if any(pair[number] is not None for pair in played)]
+    heads = [word(("engine", "kernel")[number], language) for number in sides]
     body = []
-    for row in rows:
-        sides = "".join(f"<td>{_verdict(run, language)}</td>" for run in (row.sim or row.full, row.kernel))
-        tone = ' class="differs"' if row.differences or row.failed else ""
-        state = row.failed or agreement(row, language)
-        body.append(
-            f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.about.claim.said(language))}</a></td>{sides}'
-            f"<td>{escape(state)}</td></tr>"
+    for row, pair in zip(rows, played, strict=True):
+        cells = "".join(
+            _cell(_verdict(pair[number], language), head) for number, head in zip(sides, heads, strict=True)
         )
-    table = f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    return _document("lastack lab", f"<h1>lastack lab</h1>{table}", language)
+        tone = ' class="differs"' if row.differences or row.failed else ""
+        state = f"{word('failed', language)}: {row.failed}" if row.failed else agreement(row, language)
+        condition = row.about.condition if row.verdict is Verdict.ONLY_IF else None
+        only = f"{word('only if ', language)}{condition.said(language)}" if condition else ""
+        body.append(
+            f'<tr{tone}><td><a href="{escape(row.name)}.html">{escape(row.about.claim.said(language))}</a>'
+            f'<p class="source">{escape(only)}</p></td>{cells}<td>{escape(state)}</td></tr>'
+        )
+    systems = dict.fromkeys(run.system for pair in played for run in pair if run is not None)
+    told = " · ".join(word(system, language) for system in systems)
+    titles = "".join(f"<th>{escape(head)}</th>" for head in (word("Claim", language), *heads, ""))
+    table = f'<table class="lab claims"><thead><tr>{titles}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return _document("lastack lab", f'<h1>lastack lab</h1><p class="source">{escape(told)}</p>{table}', language)
+
+
+def packets(name: str, side: str, number: int) -> str:
+    """Where the packets of an experiment's scene are, seen from its page: `side` is sim, kernel or sim-full."""
+    return f"{name}/{side}-{number}.pcapng"
 
 
 def _facts(row: Row, language: str) -> str:
@@ -66,38 +81,50 @@ def _facts(row: Row, language: str) -> str:
     body = []
     for line in lines(row, language):
         seen = zip((line.sim, line.kernel, line.full), sides, strict=True)
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell, (_, run) in seen if run is not None)
+        cells = "".join(_cell(escape(cell), title) for cell, (title, run) in seen if run is not None)
         tone = ' class="differs"' if line.differ else ""
         body.append(f"<tr{tone}><th>{escape(line.what)}</th>{cells}</tr>")
     head = f"<thead><tr><th></th>{heads}</tr></thead>"
-    return f'<table class="rows evidence">{head}<tbody>{"".join(body)}</tbody></table>'
+    return f'<table class="lab facts">{head}<tbody>{"".join(body)}</tbody></table>'
 
 
-def _scene(sim: Scene | None, kernel: Scene | None, row: Row, language: str) -> str:
-    sides = [
-        (scene, run) for scene, run in ((sim, row.sim), (kernel, row.kernel)) if scene is not None and run is not None
-    ]
-    title = word(sides[0][0].title, language)
+def _prose(text: str) -> str:
+    """Sentences; what stands between backticks is a command."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _cell(content: str, label: str) -> str:
+    """A cell that says on a narrow page, which has no headings, what it is of."""
+    return f'<td data-label="{escape(label)}">{content}</td>'
+
+
+def _scene(sim: Scene | None, kernel: Scene | None, number: int, row: Row, language: str) -> str:
+    both = (("sim", sim, row.sim), ("kernel", kernel, row.kernel))
+    sides = [(side, scene, run) for side, scene, run in both if scene is not None and run is not None]
+    first = sides[0][1]
+    title = word(first.title, language)
     settings = [
         f"{host}: " + ", ".join(f"{name}={value}" for name, value in of.items())
-        for host, of in sides[0][0].settings.items()
+        for host, of in first.settings.items()
         if of
     ]
-    settings += [word(replaced, language) for replaced in sides[0][0].replaced]
+    settings += [word(replaced, language) for replaced in first.replaced]
     said = f'<p class="source">{escape("; ".join(settings))}</p>' if settings else ""
     pairs = []
-    for number in range(max(min(len(scene.histories), _LADDERS) for scene, _ in sides)):
+    for ladder in range(max(min(len(scene.histories), _LADDERS) for _, scene, _ in sides)):
         figures = "".join(
-            f"<figure><figcaption>{escape(word(run.system, language))}</figcaption>"
-            f"{render_svg(scene.histories[number], most=_RUNGS)}</figure>"
-            for scene, run in sides
-            if number < len(scene.histories)
+            f"<figure><figcaption>{escape(word(run.system, language))} · "
+            f'<a href="{escape(packets(row.name, side, number))}">{escape(word("packets", language))}</a></figcaption>'
+            f"{render_svg(scene.histories[ladder], most=_RUNGS)}</figure>"
+            for side, scene, run in sides
+            if ladder < len(scene.histories)
         )
         pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
-    counters = "".join(_counters(scene, word(run.system, language)) for scene, run in sides)
-    sampled = next((one.sampled for scene, _ in sides for one in scene.histories if one.sampled), "")
-    if sampled:
-        pairs.append(f'<p class="source">{escape(word(f"Seen by looking now and then: {sampled}", language))}</p>')
+    counters = "".join(_counters(scene, word(run.system, language)) for _, scene, run in sides)
+    looked = sampled([scene for _, scene, _ in sides])
+    if looked:
+        told = word(f"Sampled, so at the time shown or before: {looked}", language)
+        pairs.append(f'<p class="source">{escape(told)}</p>')
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 
 

@@ -12,23 +12,25 @@ from lastack.model.lab import About, Row, Run, Scene, Verdict
 from lastack.report.ladder.text import render as render_ladder
 from lastack.report.pen import SOFT, Pen
 
-from .words import agreement, apart, colon, conditional, judged, lines, verdict, word
+from .words import agreement, apart, colon, comma, conditional, judged, lines, sampled, verdict, word
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES: Final = {Verdict.HOLDS: "bold green", Verdict.ONLY_IF: "bold yellow", Verdict.FALSE: "bold red"}
+_SOFTLY: Final = "yellow"
 _LADDERS: Final = 3
 """So many connections of a scene are drawn; the page in HTML has them all."""
 _RUNGS: Final = 48
 _LABEL: Final = 12
 _NAME: Final = 34
+_SIDE: Final = 16
 _COUNTERS: Final = 8
 _DIFFERENCES: Final = 8
 
 
 def render_list(entries: Sequence[tuple[str, About]], file: IO[str], width: int, color: bool, language: str) -> None:
-    """The experiments, each with its chapter: name, verdict and claim; a heading before every chapter."""
+    """The experiments, each with its chapter: name, verdict, claim, condition; a heading before every chapter."""
     pen = Pen(file, width, color)
     chapter = ""
     for part, about in entries:
@@ -38,22 +40,30 @@ def render_list(entries: Sequence[tuple[str, About]], file: IO[str], width: int,
             pen.line(pen.text(part, "bold"))
             chapter = part
         name = pen.text(_padded(f"  {about.name}", _NAME), "cyan")
-        found = conditional(about.expected, about.condition, language)
-        pen.hang(name, pen.text(found, _STYLES[about.expected]))
+        pen.hang(name, pen.text(verdict(about.expected, language), _STYLES[about.expected]))
         pen.line(pen.text(about.claim.said(language)), 6)
+        if about.condition is not None:
+            pen.line(pen.text(f"{word('only if ', language)}{about.condition.said(language)}", _SOFTLY), 6)
+    pen.blank()
+    pen.line(
+        pen.text(word("lastack lab list NAME: its lesson and its knobs; lastack lab run NAME: play it", language), SOFT)
+    )
     pen.finish()
 
 
 def render_about(
     about: About,
     knobs: Sequence[tuple[str, str, str]],
-    counter: str,
+    counter: tuple[str, Verdict],
     file: IO[str],
     width: int,
     color: bool,
     language: str,
 ) -> None:
-    """One experiment before it is run. `knobs`: (name, default, meaning) each; `counter`: what flips the verdict."""
+    """One experiment before it is run.
+
+    `knobs`: (name, default, meaning) each; `counter`: the options that flip the verdict, and to which.
+    """
     pen = Pen(file, width, color)
     _write_head(pen, about, language)
     found = conditional(about.expected, about.condition, language)
@@ -63,7 +73,9 @@ def render_about(
     for name, default, meaning in knobs:
         _write(pen, label, pen.text(f"{name}={default}  ", "cyan", word(meaning, language), SOFT))
         label = ""
-    pen.line(pen.text(f"{word('It flips with', language)}{colon(language)}{counter}", SOFT), 2)
+    options, flipped = counter
+    told = pen.text(options, "cyan", colon(language), SOFT, verdict(flipped, language), _STYLES[flipped])
+    _write(pen, word("Flips", language), told)
     pen.finish()
 
 
@@ -71,18 +83,22 @@ def render_table(rows: Sequence[Row], file: IO[str], width: int, color: bool, la
     """One line an experiment: its name, its verdict on either side, whether they agree; then why not."""
     pen = Pen(file, width, color)
     column = max((len(row.name) for row in rows), default=0) + 2
-    head = [word(text, language) for text in ("experiment", "engine", "kernel")]
-    pen.line(pen.text(f"{head[0]:<{column}}{head[1]:<16}{head[2]:<16}", SOFT))
+    asked = [side for side in ("engine", "kernel") if any(_asked(row, side) for row in rows)]
+    heads = [_padded(word("experiment", language), column), *(_padded(word(side, language), _SIDE) for side in asked)]
+    pen.line(pen.text("".join(heads), SOFT))
     for row in rows:
-        sides = [None if run is None else run.outcome.verdict for run in (row.sim or row.full, row.kernel)]
+        runs = {"engine": row.sim or row.full, "kernel": row.kernel}
         pieces = [f"{row.name:<{column}}", ""]
-        for side in sides:
-            pieces += [_padded(verdict(side, language), 16), _STYLES.get(side, SOFT) if side else SOFT]
+        for run in (runs[side] for side in asked):
+            found = None if run is None else run.outcome.verdict
+            pieces += [_padded(verdict(found, language), _SIDE), _STYLES[found] if found else SOFT]
         state, style = _state(row, language)
         pen.line(pen.text(*pieces, state, style))
         for line in (row.failed, *row.differences, row.reason, row.missing):
             if line:
                 pen.hang(pen.text(" " * 4), pen.text(word(line, language), "red" if line == row.failed else SOFT))
+    pen.blank()
+    pen.line(pen.text(word("In full: lastack lab run NAME, or -o DIR for a page of each", language), SOFT))
     pen.finish()
 
 
@@ -107,6 +123,7 @@ def render_row(
         if scene is not None and run is not None:
             _render_scene(scene, other, run, file, width, color, language, step)
     pen = Pen(file, width, color)
+    _write_sampled(pen, run, language)
     pen.blank()
     _write_facts(pen, row, language)
     if row.failed:
@@ -151,7 +168,9 @@ def _render_scene(
     for replaced in scene.replaced:
         pen.hang(pen.text("  "), pen.text(word(replaced, language), "yellow"))
     pen.finish()
-    for number, history in enumerate(scene.histories[:_LADDERS]):
+    for number, whole in enumerate(scene.histories[:_LADDERS]):
+        # Said once, below the last ladder.
+        history = whole._replace(sampled="")
         if step is None:
             render_ladder(history, file, width=width, color=color, most=_RUNGS)
             theirs = other.histories[number] if other is not None and number < len(other.histories) else None
@@ -185,7 +204,7 @@ def _render_other(
     if not differences:
         pen.line(pen.text(word("the engine's ladder is the same", language), SOFT))
     else:
-        pen.line(pen.text(word("the engine's ladder is another (-), not as here (+)", language), SOFT))
+        pen.line(pen.text(word("the engine's ladder differs: - on the engine alone, + here alone", language), SOFT))
         for line in differences[:_DIFFERENCES]:
             pen.line(pen.text(line, "yellow"), 4)
         if len(differences) > _DIFFERENCES:
@@ -202,6 +221,14 @@ def _counted(pen: Pen, moved: Mapping[str, int], language: str) -> Text:
     return pen.text(", ".join(told), SOFT)
 
 
+def _write_sampled(pen: Pen, run: Run | None, language: str) -> None:
+    """Which states of a kernel's ladders come from looking now and then."""
+    told = sampled(run.scenes) if run is not None else ""
+    if told:
+        pen.blank()
+        pen.line(pen.text(word(f"Sampled, so at the time shown or before: {told}", language), SOFT))
+
+
 def _write_facts(pen: Pen, row: Row, language: str) -> None:
     label = word("Evidence", language)
     for line in lines(row, language):
@@ -210,9 +237,15 @@ def _write_facts(pen: Pen, row: Row, language: str) -> None:
             seen = [("", line.kernel or line.sim)]
         if line.full and line.full != line.sim:
             seen.append((word("at full length", language), line.full))
-        value = pen.text(", ".join(f"{who} {what}".strip() for who, what in seen), "bold yellow" if line.differ else "")
+        told = comma(language).join(f"{who} {what}".strip() for who, what in seen if what)
+        value = pen.text(told, "bold yellow" if line.differ else "")
         pen.hang(pen.text(f"  {_padded(label, _LABEL - 2)}", SOFT), pen.text(line.what + colon(language), SOFT) + value)
         label = ""
+
+
+def _asked(row: Row, side: str) -> bool:
+    """Whether a row was to be run on the `engine`, or on the `kernel`."""
+    return row.on in ("both", "sim" if side == "engine" else "kernel")
 
 
 def _state(row: Row, language: str) -> tuple[str, str]:

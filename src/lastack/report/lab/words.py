@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import unified_diff
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lastack.model.history import History
-from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Verdict, Words
-from lastack.wire.flags import PSH, spelled
+from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Scene, Verdict, Words
+from lastack.report.ladder.rungs import label
+from lastack.wire.flags import PSH
 
 from .zh.said import chinese
+
+_ROOM: Final = 100
+"""More than a segment in words takes."""
 
 
 def word(text: str, language: str) -> str:
@@ -20,6 +25,16 @@ def word(text: str, language: str) -> str:
 def colon(language: str) -> str:
     """What stands between a name and what is said of it."""
     return "：" if language == "zh" else ": "
+
+
+def comma(language: str) -> str:
+    """What stands between two things of a list."""
+    return "，" if language == "zh" else ", "
+
+
+def sampled(scenes: Sequence[Scene]) -> str:
+    """Which states of these scenes come from looking now and then, in words; empty for none."""
+    return next((one.sampled for scene in scenes for one in scene.histories if one.sampled), "")
 
 
 def verdict(found: Verdict | None, language: str) -> str:
@@ -94,7 +109,7 @@ def apart(ours: History, theirs: History) -> list[str]:
 
 def _told(history: History) -> list[str]:
     segments = [
-        f"{one.host} {spelled(one.flags & ~PSH)} {one.seq}:{one.seq + one.length} ack {one.ack} {one.fate}".rstrip()
+        f"{one.host} {label(one._replace(flags=one.flags & ~PSH), _ROOM)} {one.fate}".rstrip()
         for one in history.segments
     ]
     lanes = [

@@ -23,7 +23,7 @@ _ROOM: Final = 54
 """Characters of a label that fit between the lanes."""
 
 _STYLE: Final = """
-svg.ladder { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --grey: #c3c9d0; --open: #1a6b3c; --close: #b27300;
+svg.ladder { --paper: #fff; --ink: #1b1f24; --soft: #57606a; --grey: #c3c9d0; --open: #1a6b3c; --close: #a06600;
   --shut: #d08a00; --wait: #3b7a94; --bad: #b3261e; background: var(--paper); font: 13px system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) { svg.ladder { --paper: #14171b; --ink: #e4e7eb; --soft: #a0a9b4; --grey: #48515b;
   --open: #74d39c; --close: #f0b849; --shut: #f0b849; --wait: #6fc7dc; --bad: #ff8b82; } }
