@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lastack.archive import writer
@@ -16,6 +17,7 @@ from lastack.archive.reader import Recording
 from lastack.archive.writer import Recorder
 from lastack.errors import CallError, RecordingError
 from lastack.model.filters import parse
+from lastack.model.host import Holder, HostFacts
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
 
@@ -113,6 +115,51 @@ def test_a_filter_is_asked_at_every_look(tmp_path: Path) -> None:
     found = Recording(tmp_path).between(None, None, parse("state close-wait")).connections
     assert {row["local_state"] for row in found.rows()} == {"CLOSE_WAIT"}
     assert set(found.values("last_ns").tolist()) == {NOON}
+
+
+def shared(by: int, netns: str = "own", **more: Any) -> tuple[ConnectionTable, HostFacts]:
+    """Connection 1 held by process 7, which the table names, and by another."""
+    table = connections([1], netns=netns).with_columns({"holders": np.array([2], np.uint16)})
+    return table, facts(netns, holders={1_001: (Holder(7, 3), Holder(by, 5))}, **more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"),
+    [("process other", [1]), ("process = 99", [1]), ("not process other", [0, 70]), ("process leaky", [0, 1, 70])],
+)
+def test_a_filter_is_asked_about_every_process_that_held_a_socket_then(
+    tmp_path: Path, asked: str, minutes: list[int]
+) -> None:
+    with recorder(tmp_path) as into:
+        for minute, by in ((0, 1), (1, 99), (70, 1)):
+            into.add([shared(by)], NOON + minute * MINUTE)
+    recording = Recording(tmp_path)
+    for minute in (0, 1, 70):
+        at = NOON + minute * MINUTE
+        assert len(recording.between(at, at, parse(asked)).connections) == (minute in minutes)
+    found = recording.between(where=parse(asked)).connections
+    assert [(found.values(name)[0] - NOON) // MINUTE for name in ("first_ns", "last_ns")] == [minutes[0], minutes[-1]]
+
+
+def test_of_each_namespace_its_own_processes_and_settings_are_asked(tmp_path: Path) -> None:
+    with recorder(tmp_path) as into:
+        into.add([shared(1), shared(99, "blue", settings={"ip_local_port_range": "80 80"})], NOON)
+    for asked in ("process other", "autobound"):
+        assert [row["netns"] for row in Recording(tmp_path).between(where=parse(asked)).connections.rows()] == ["blue"]
+
+
+def test_where_the_facts_of_a_look_are_torn_a_filter_goes_by_the_table_and_that_is_told(tmp_path: Path) -> None:
+    with recorder(tmp_path) as into:
+        into.add([shared(99)], NOON)
+        into.add([shared(99)], NOON + MINUTE)
+    for torn in tmp_path.glob("hosts-20270115T1200*"):
+        torn.write_bytes(torn.read_bytes()[:-20])
+    seen = Recording(tmp_path).between(where=parse("process leaky or process other"))
+    assert seen.connections.values("first_ns").tolist() == [NOON]
+    assert Recording(tmp_path).between(where=parse("process other")).connections.values("first_ns").tolist() == [
+        NOON + MINUTE
+    ]
+    assert [line for line in seen.unseen if "hosts-20270115T1200" in line and "is torn" in line]
 
 
 def test_a_span_of_time_leaves_out_what_is_not_in_it(tmp_path: Path) -> None:
