@@ -275,6 +275,41 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     assert cookies(Recording(tmp_path).between(None, None).connections) == [2, 3, 4]  # the hour of 2 ended 63 min ago
 
 
+HOUR = 60
+
+
+@pytest.mark.parametrize("jump", [366 * 24 * HOUR, -50 * 366 * 24 * HOUR])
+def test_a_clock_that_is_set_costs_nothing_that_is_recorded(tmp_path: Path, jump: int) -> None:
+    write(tmp_path, {0: [1], HOUR: [2]}, most_age=3 * HOUR * MINUTE)
+    write(tmp_path, {jump: [3], jump + HOUR: [4]}, most_age=3 * HOUR * MINUTE)
+    assert sorted(cookies(Recording(tmp_path).between(None, None).connections)) == [1, 2, 3, 4]
+
+
+def test_after_a_clock_is_set_back_its_future_goes_first(tmp_path: Path) -> None:
+    ahead = 366 * 24 * HOUR
+    looks = {ahead + hour * HOUR: [hour] for hour in range(10)} | {hour * HOUR: [100 + hour] for hour in range(3)}
+    write(tmp_path, looks, most_age=4 * HOUR * MINUTE)
+    assert sorted(cookies(Recording(tmp_path).between(None, None).connections)) == [8, 9, 100, 101, 102]
+    bound = octets(tmp_path)
+    write(tmp_path, {3 * HOUR: [103]}, most_octets=bound)
+    kept = sorted(cookies(Recording(tmp_path).between(None, None).connections))
+    assert kept[-4:] == [100, 101, 102, 103]
+    assert 8 not in kept
+
+
+def test_however_a_clock_is_set_as_many_hours_are_kept_and_the_last_look(tmp_path: Path) -> None:
+    dice, seen = random.Random(5), set()
+    with recorder(tmp_path, most_age=5 * HOUR * MINUTE) as into:
+        at = NOON
+        for cookie in range(1, 40):
+            at += dice.choice((1, 1, 1, 1, -7, 30, -500, 9_000)) * HOUR * MINUTE
+            seen.add(at)
+            into.add(look([cookie]), at)
+            found = Recording(tmp_path).between(None, None).connections
+            assert cookie in cookies(found)
+            assert len(found) >= min(len(seen), 6)
+
+
 def test_one_look_that_is_too_large_is_told_of(tmp_path: Path) -> None:
     told = write(tmp_path, {0: [1]}, most_octets=1_000)
     assert told == ["one look at this host is more than 1,000 octets: nothing is kept"]
