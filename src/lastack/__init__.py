@@ -8,10 +8,12 @@ first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+# What this module imports is waited for before Ctrl-C is heard (__main__), and `typing` takes longer than all of it.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from .api import check, connections, socket
     from .diagnose.thresholds import Thresholds
     from .drive.simulator import Simulator
@@ -64,6 +66,8 @@ _HOME: Final = {
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     for module, names in _HOME.items():
         if name in names:
             return getattr(import_module(f".{module}", __name__), name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,27 +80,24 @@ def path_of(directory: Path, kind: str, stamped: str) -> Path:
     return directory / f"{kind}-{stamped}.parquet"
 
 
-def prune(directory: Path, *, most_octets: int, oldest: Nanos) -> int:
-    """Remove the oldest hours and looks until the rest has `most_octets` at most and none ended before `oldest`.
+def prune(directory: Path, now: Nanos, *, most_octets: int, most_hours: int | None = None) -> int:
+    """Remove hours and looks until the rest has `most_octets` and is of `most_hours` hours at most, the first first.
 
+    First is what was recorded first, as far as names tell: what is after `now` was before the clock was set back.
     How many octets are left. Raises OSError where a file cannot be removed.
     """
-    files = stored(directory)
+    files = sorted(stored(directory), key=lambda file: (file.hour <= hour(now), file))
+    hours = list(dict.fromkeys(file.hour for file in files))
+    over = set() if most_hours is None else set(hours[: max(len(hours) - most_hours, 0)])
     left = sum(file.octets for file in files)
     for stamped in dict.fromkeys(file.stamp for file in files):
-        if left <= most_octets and _end(stamped) >= oldest:
+        its = [file for file in files if file.stamp == stamped]
+        if left <= most_octets and its[0].hour not in over:
             break
-        for file in files:
-            if file.stamp == stamped:
-                file.path.unlink(missing_ok=True)
-                left -= file.octets
+        for file in its:
+            file.path.unlink(missing_ok=True)
+            left -= file.octets
     return left
-
-
-def _end(stamped: str) -> Nanos:
-    """The instant at which the hour of a stamp is over."""
-    begin = datetime.strptime(stamped[:11], _HOUR).replace(tzinfo=UTC)
-    return round((begin + timedelta(hours=1)).timestamp()) * SECOND
 
 
 def locked(directory: Path) -> int:

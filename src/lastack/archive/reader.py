@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Progress = Callable[[int, int | None], None]
+Rows = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Spaces = np.ndarray[tuple[int], np.dtype[np.uint16]]
 
 SPACE: Final = "namespace"
 """The column that says which network namespace of a look a row belongs to, counted from 0."""
@@ -142,13 +144,48 @@ class Recording:
         hours = [past for past in _hours(self._files(CONNECTIONS)) if hour(first) <= past[0].hour <= hour(last)]
         total, done = sum(file.octets for past in hours for file in past), 0
         for past in hours:
-            found = runs([file.path for file in past], torn)
-            for table, at in _latest_first([run for run in found if first <= run.moment <= last], torn):
-                sightings.add(table if where is None else table.select(where.matches(table, at)), at)
+            found = _within(first, last, past, torn)
+            known = self._facts(found, torn) if where is not None and where.of_host else {}
+            for table, space, at in _latest_first(found, torn):
+                wanted = None if where is None else _wanted(where, table, space, at, known.get(at, ()))
+                sightings.add(table if wanted is None else table.select(wanted), at)
             done += sum(file.octets for file in past)
             if progress is not None:
                 progress(done, total)
         return Seen(sightings.table(), tuple(torn.values()))
+
+    def _facts(self, looks: Sequence[Run], torn: dict[Path, str]) -> dict[Nanos, Sequence[HostFacts]]:
+        """The facts of each network namespace at looks of one hour; those that cannot be read are missing."""
+        known: dict[Nanos, Sequence[HostFacts]] = {}
+        hours = {hour(look.moment) for look in looks}
+        files = [file for file in self._files(HOSTS) if file.hour in hours]
+        for batch in batches(_within(looks[0].moment, looks[-1].moment, files, torn) if looks else (), _BATCH):
+            try:
+                texts = read(batch).column("facts").to_pylist()
+                for run in batch:
+                    start = run.start - batch[0].start
+                    known[run.moment] = tuple(map(facts_text.read, texts[start : start + run.rows]))
+            except RecordingError as error:
+                torn[batch[0].path] = str(error)
+            except (ValueError, TypeError, KeyError) as error:
+                torn[batch[0].path] = f"{batch[0].path} is torn: {error}"
+        return known
+
+
+def _within(first: Nanos, last: Nanos, files: Sequence[Stored], torn: dict[Path, str]) -> list[Run]:
+    """The runs of some files that are from the one moment to the other."""
+    return [run for run in runs([file.path for file in files], torn) if first <= run.moment <= last]
+
+
+def _wanted(where: Filter, table: ConnectionTable, space: Spaces, at: Nanos, known: Sequence[HostFacts]) -> Rows:
+    """The rows of a look that the filter wants; of namespaces whose facts are not known, by the table alone."""
+    if not known:
+        return where.matches(table, at)
+    found = np.zeros(len(table), np.bool_)
+    for number, facts in enumerate(known):
+        mine = space == number
+        found[mine] = where.matches(table.select(mine), at, facts.ephemeral, facts)
+    return found
 
 
 def _again(read: Callable[[], Answer]) -> Answer:
@@ -168,11 +205,11 @@ def _hours(files: Sequence[Stored]) -> list[list[Stored]]:
     return [found[each] for each in sorted(found, reverse=True)]
 
 
-def _latest_first(found: Sequence[Run], torn: dict[Path, str]) -> Iterator[tuple[ConnectionTable, Nanos]]:
-    """The connections of each run with its moment, the latest first; of what is damaged, `torn` learns."""
+def _latest_first(found: Sequence[Run], torn: dict[Path, str]) -> Iterator[tuple[ConnectionTable, Spaces, Nanos]]:
+    """Of each run the connections, their namespaces and the moment, the latest first; `torn` learns what is damaged."""
     for batch in reversed(list(batches(found, _BATCH))):
         try:
-            table, _ = _rows(batch)
+            table, space = _rows(batch)
         except RecordingError as error:
             torn[batch[0].path] = str(error)
             if len(batch) > 1:
@@ -181,10 +218,11 @@ def _latest_first(found: Sequence[Run], torn: dict[Path, str]) -> Iterator[tuple
             continue
         for run in reversed(batch):
             start = run.start - batch[0].start
-            yield table.select(np.arange(start, start + run.rows)), run.moment
+            its = np.arange(start, start + run.rows)
+            yield table.select(its), space[its], run.moment
 
 
-def _rows(together: Sequence[Run]) -> tuple[ConnectionTable, np.ndarray[tuple[int], np.dtype[np.uint16]]]:
+def _rows(together: Sequence[Run]) -> tuple[ConnectionTable, Spaces]:
     """The connections of neighbours in one file, and which network namespace of its look each is in."""
     rows = read(together)
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lastack.errors import CallError
 from lastack.model.record import ConnectionTable
-from lastack.model.time import Nanos
+from lastack.model.time import MINUTE, Nanos
 
 from . import facts as facts_text
 from .files import KINDS, hour, locked, path_of, prune, stamp, stored
@@ -37,8 +37,9 @@ def _silent(_said: str) -> None:
 class Recorder:
     """Writes looks into a directory, which is its own until `close`; a context manager.
 
-    The directory never holds more than `most_octets` and the look that is being written, nor anything from an hour that
-    ended `most_age` ago; what goes first is the oldest. `tell` is given a sentence about whatever could not be kept.
+    The directory never holds more than `most_octets` and the look that is being written, nor more hours than the
+    present one and those of `most_age`; what goes first is the oldest. Hours count that have a look, whenever they
+    were: so a clock that is set makes nothing old. `tell` is given a sentence about whatever could not be kept.
     Raises CallError where pyarrow is missing, or the directory cannot be had.
     """
 
@@ -51,7 +52,7 @@ class Recorder:
             raise CallError("recording needs pyarrow: pip install 'lastack[parquet]'") from None
         self.directory = directory
         self._most_octets = most_octets
-        self._most_age = most_age
+        self._most_hours = -(-most_age // (60 * MINUTE)) + 1
         self._tell = tell
         self._hour = ""
         self.failed = 0
@@ -86,19 +87,19 @@ class Recorder:
                     _write(whole.enter_context(replacing(path_of(self.directory, kind, stamp(at)))), rows)
             if hour(at) != self._hour:
                 self._hour = hour(at)
-                self._settle()
-            if not prune(self.directory, most_octets=self._most_octets, oldest=at - self._most_age):
+                self._settle(at)
+            if not prune(self.directory, at, most_octets=self._most_octets, most_hours=self._most_hours):
                 self._tell(f"one look at this host is more than {self._most_octets:,} octets: nothing is kept")
         except OSError as error:
             self.failed += 1
             self._tell(f"cannot record into {self.directory}: {error.strerror or error}")
 
-    def _settle(self) -> None:
+    def _settle(self, now: Nanos) -> None:
         """Put the looks of every hour that is over together; while that is done they are there twice."""
         over = [file for file in stored(self.directory) if file.hour < self._hour and file.readable]
         for kind, past in dict.fromkeys((file.kind, file.hour) for file in over if not file.whole_hour):
             parts = [file for file in over if (file.kind, file.hour) == (kind, past)]
-            prune(self.directory, most_octets=self._most_octets - sum(part.octets for part in parts), oldest=0)
+            prune(self.directory, now, most_octets=self._most_octets - sum(part.octets for part in parts))
             left = [part.path for part in parts if part.path.exists()]
             join(left, path_of(self.directory, kind, past), self._tell)
 

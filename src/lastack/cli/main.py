@@ -76,7 +76,7 @@ app.add_command(watch)
 def main() -> None:
     """Run the command line. Exit status: 0 all well, 1 findings at or above --fail-on, 2 bad usage or input.
 
-    141, as with other tools: nobody reads any more.
+    141, as with other tools: nobody reads any more. Raises KeyboardInterrupt.
     """
     # NumPy's BLAS, which nothing here uses, would start a thread a core and let them spin: a third of the CPU time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -91,8 +91,8 @@ def main() -> None:
         for line in f"lastack: {error}".splitlines():
             print(visible(line), file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except OSError as error:
         print(f"lastack: {error}", file=sys.stderr)
         sys.exit(2)

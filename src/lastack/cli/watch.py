@@ -63,7 +63,12 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     "--keep-size", metavar="SIZE", callback=size, default="1G", show_default=True, help="DIR never holds more."
 )
 @click.option(
-    "--keep-age", metavar="TIME", callback=duration, default="7d", show_default=True, help="DIR holds nothing older."
+    "--keep-age",
+    metavar="TIME",
+    callback=duration,
+    default="7d",
+    show_default=True,
+    help="DIR holds so much of what was recorded last.",
 )
 @click.option(
     "--every", metavar="TIME", callback=_lasting, help="From look to look at everything; 2s, without a screen 10s."

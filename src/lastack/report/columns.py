@@ -70,7 +70,7 @@ _NEEDS: Final = {
 
 
 def headings(table: ConnectionTable) -> tuple[Heading, ...]:
-    """The columns worth showing of a table: those with a value in some row; the namespace where there are several."""
+    """The columns worth showing of a table: those with a value in some row; the namespace where it is not the own."""
     captured = "viewpoint" in table and bool((table.values("viewpoint") == Viewpoint.CAPTURE).all())
     chosen = []
     for heading in CAPTURE_HEADINGS if captured and len(table) else HEADINGS:
@@ -79,7 +79,7 @@ def headings(table: ConnectionTable) -> tuple[Heading, ...]:
             continue
         if heading.key == "timer" and not table.values("timer")[table.valid("timer")].any():
             continue
-        if heading.key == "netns" and len(set(cells(table, "netns"))) < 2:
+        if heading.key == "netns" and set(cells(table, "netns")) <= {"own"}:
             continue
         chosen.append(heading)
     return tuple(chosen)

@@ -71,7 +71,7 @@ def _hash(text: str) -> str:
 def _contents(remarks: tuple[Remark, ...]) -> str:
     items = "".join(
         f'<li class="{remark.severity}"><span class="word">{str(remark.severity).upper()}</span>'
-        f'<a href="#finding-{remark.number}">{escape(remark.title)}</a></li>'
+        f'<a href="#finding-{remark.number}">{escape(remark.placed)}</a></li>'
         for remark in remarks
     )
     return f'<ul class="contents">{items}</ul>' if items else ""

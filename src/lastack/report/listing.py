@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from .columns import Heading, cells, headings, listed, source
@@ -13,15 +14,21 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 8_192
 _SACRIFICED: Final = (
-    *("container", "listener", "unit", "timer", "send_q", "recv_q", "netns", "first_ns"),
+    *("container", "listener", "unit", "timer", "send_q", "recv_q", "first_ns"),
     *("unseen", "local_state", "remote_state", "reset_cause", "octets_out", "octets_in"),
 )
-"""What is left out of a narrow listing, in this order."""
+"""What is left out of a narrow listing, in this order; never the namespace: the same addresses may be in each."""
 
 _AGE: Final = 6
 _INSTANT: Final = 14
-_PROCESS_LEAST: Final = 12
-_ENDPOINT_LEAST: Final = 14
+_LEAST: Final = {"process": 12, "local": len(":65535"), "remote": 14}
+"""So many cells a column that is cut keeps."""
+_NETNS_LEAST: Final = len("pid 4194304") + 1
+"""As many it is of namespaces, or those that tell them apart."""
+
+_CUT: Final = ("netns", "local", "process", "remote")
+"""What is cut in a listing that is still too wide, and what goes then; a process ends with its pid."""
+_LAST: Final = ("local", "netns")
 _COLOURS: Final = {
     "ESTABLISHED": "32",
     "CLOSE_WAIT": "1;33",
@@ -34,6 +41,7 @@ _OTHER_COLOUR: Final = "35"
 class _Field(NamedTuple):
     heading: Heading
     width: int
+    least: int
     port_only: bool = False
     last: bool = False
 
@@ -48,7 +56,8 @@ def render_connections(
     import numpy as np
 
     glyphs = glyphs_for(file)
-    fields, gap = _fit([_Field(heading, _width(table, heading)) for heading in headings(table)], width)
+    fields = [_Field(each, _width(table, each), _least(table, each.key)) for each in headings(table)]
+    fields, gap = _fit(fields, width)
     if not fields:
         file.write("No connections.\n")
         return
@@ -90,6 +99,15 @@ def _width(table: ConnectionTable, heading: Heading) -> int:
     return max(content, len(heading.title))
 
 
+def _least(table: ConnectionTable, key: str) -> int:
+    """Cells from which a column's entries, cut to them, still say what they are there for."""
+    if key != "netns":
+        return _LEAST.get(key, 0)
+    names = {str(name) for name in cells(table, key)}
+    kept = next(most for most in count(1) if len({name[:most] for name in names}) == len(names))
+    return max(_NETNS_LEAST, *(_cells_of(name[:kept]) + 1 for name in names))
+
+
 def _cells_of(text: str) -> int:
     if text.isascii():
         return len(text)
@@ -101,8 +119,8 @@ def _cells_of(text: str) -> int:
 def _fit(fields: list[_Field], width: int | None) -> tuple[list[_Field], str]:
     """The columns that fit, and the gap between them.
 
-    The less important are left out first; then the gaps shrink, long entries are cut, and of the local end only the
-    port is left, or nothing.
+    The less important are left out first; then the gaps shrink, of the local end only the port is left, or nothing,
+    and long entries are cut.
     """
     gap = "  "
     if width is None:
@@ -113,20 +131,21 @@ def _fit(fields: list[_Field], width: int | None) -> tuple[list[_Field], str]:
         fields = [field for field in fields if field.heading.key != key]
     if _over(fields, gap, width) > 0:
         gap = " "
-    for key, least in (("process", _PROCESS_LEAST), ("local", len(":65535")), ("remote", _ENDPOINT_LEAST)):
+    for key in _CUT:
         over = _over(fields, gap, width)
         if over <= 0:
             break
-        fields = [_narrower(field, over, least) if field.heading.key == key else field for field in fields]
-    if _over(fields, gap, width) > 0:
-        fields = [field for field in fields if field.heading.key != "local"]
+        fields = [_narrower(field, over) if field.heading.key == key else field for field in fields]
+    for key in _LAST:
+        if _over(fields, gap, width) > 0:
+            fields = [field for field in fields if field.heading.key != key]
     return fields, gap
 
 
-def _narrower(field: _Field, over: int, least: int) -> _Field:
+def _narrower(field: _Field, over: int) -> _Field:
     if field.heading.key == "local":
-        return field._replace(width=least, port_only=True)
-    return field._replace(width=min(field.width, max(field.width - over, least)))
+        return field._replace(width=field.least, port_only=True)
+    return field._replace(width=min(field.width, max(field.width - over, field.least)))
 
 
 def _over(fields: list[_Field], gap: str, width: int) -> int:

@@ -48,7 +48,7 @@ def render(report: Report, file: IO[str], *, width: int = 80, color: bool = Fals
     advised: dict[object, Remark] = {}
     for remark in told.remarks:
         first = advised.setdefault((remark.advice, remark.useless), remark)
-        _write_remark(pen, remark, shown, "" if verbose or first is remark else first.title)
+        _write_remark(pen, remark, shown, "" if verbose or first is remark else first.placed)
     _write_headroom(pen, told.headroom[:shown], verbose)
     for line in told.unseen:
         pen.hang(pen.text("Not seen ", SOFT), pen.text(line))

@@ -75,7 +75,10 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A finding as it is shown. `title` names it in one line, `whose` says what the summary leaves out."""
+    """A finding as it is shown. `title` names it in one line, `whose` says what the summary leaves out.
+
+    `netns` is empty where it is the own one.
+    """
 
     number: int
     severity: Severity
@@ -94,6 +97,11 @@ class Remark:
     def problem(self) -> bool:
         """Whether something should be done about it."""
         return self.severity > Severity.INFO
+
+    @property
+    def placed(self) -> str:
+        """The title, with the network namespace that it is about."""
+        return f"{self.title} [{self.netns}]" if self.netns else self.title
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def page(report: Report) -> Page:
         healthy=healthy,
         severity=report.worst,
         verdict=_verdict(report, remarks, healthy),
-        problems=tuple(remark.title for remark in remarks if remark.problem),
+        problems=tuple(remark.placed for remark in remarks if remark.problem),
         source=_source(report.source),
         states=tuple(sorted(((visible(name), count) for name, count in report.states.items()), key=lambda s: -s[1])),
         remarks=remarks,

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lastack.archive import writer
@@ -16,6 +17,7 @@ from lastack.archive.reader import Recording
 from lastack.archive.writer import Recorder
 from lastack.errors import CallError, RecordingError
 from lastack.model.filters import parse
+from lastack.model.host import Holder, HostFacts
 from lastack.model.record import ConnectionTable
 from lastack.model.state import State
 
@@ -113,6 +115,51 @@ def test_a_filter_is_asked_at_every_look(tmp_path: Path) -> None:
     found = Recording(tmp_path).between(None, None, parse("state close-wait")).connections
     assert {row["local_state"] for row in found.rows()} == {"CLOSE_WAIT"}
     assert set(found.values("last_ns").tolist()) == {NOON}
+
+
+def shared(by: int, netns: str = "own", **more: Any) -> tuple[ConnectionTable, HostFacts]:
+    """Connection 1 held by process 7, which the table names, and by another."""
+    table = connections([1], netns=netns).with_columns({"holders": np.array([2], np.uint16)})
+    return table, facts(netns, holders={1_001: (Holder(7, 3), Holder(by, 5))}, **more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "minutes"),
+    [("process other", [1]), ("process = 99", [1]), ("not process other", [0, 70]), ("process leaky", [0, 1, 70])],
+)
+def test_a_filter_is_asked_about_every_process_that_held_a_socket_then(
+    tmp_path: Path, asked: str, minutes: list[int]
+) -> None:
+    with recorder(tmp_path) as into:
+        for minute, by in ((0, 1), (1, 99), (70, 1)):
+            into.add([shared(by)], NOON + minute * MINUTE)
+    recording = Recording(tmp_path)
+    for minute in (0, 1, 70):
+        at = NOON + minute * MINUTE
+        assert len(recording.between(at, at, parse(asked)).connections) == (minute in minutes)
+    found = recording.between(where=parse(asked)).connections
+    assert [(found.values(name)[0] - NOON) // MINUTE for name in ("first_ns", "last_ns")] == [minutes[0], minutes[-1]]
+
+
+def test_of_each_namespace_its_own_processes_and_settings_are_asked(tmp_path: Path) -> None:
+    with recorder(tmp_path) as into:
+        into.add([shared(1), shared(99, "blue", settings={"ip_local_port_range": "80 80"})], NOON)
+    for asked in ("process other", "autobound"):
+        assert [row["netns"] for row in Recording(tmp_path).between(where=parse(asked)).connections.rows()] == ["blue"]
+
+
+def test_where_the_facts_of_a_look_are_torn_a_filter_goes_by_the_table_and_that_is_told(tmp_path: Path) -> None:
+    with recorder(tmp_path) as into:
+        into.add([shared(99)], NOON)
+        into.add([shared(99)], NOON + MINUTE)
+    for torn in tmp_path.glob("hosts-20270115T1200*"):
+        torn.write_bytes(torn.read_bytes()[:-20])
+    seen = Recording(tmp_path).between(where=parse("process leaky or process other"))
+    assert seen.connections.values("first_ns").tolist() == [NOON]
+    assert Recording(tmp_path).between(where=parse("process other")).connections.values("first_ns").tolist() == [
+        NOON + MINUTE
+    ]
+    assert [line for line in seen.unseen if "hosts-20270115T1200" in line and "is torn" in line]
 
 
 def test_a_span_of_time_leaves_out_what_is_not_in_it(tmp_path: Path) -> None:
@@ -226,6 +273,41 @@ def test_the_bound_holds_while_an_hour_is_put_together(tmp_path: Path, monkeypat
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
     write(tmp_path, {0: [1], 61: [2], 122: [3], 183: [4]}, most_age=90 * MINUTE)
     assert cookies(Recording(tmp_path).between(None, None).connections) == [2, 3, 4]  # the hour of 2 ended 63 min ago
+
+
+HOUR = 60
+
+
+@pytest.mark.parametrize("jump", [366 * 24 * HOUR, -50 * 366 * 24 * HOUR])
+def test_a_clock_that_is_set_costs_nothing_that_is_recorded(tmp_path: Path, jump: int) -> None:
+    write(tmp_path, {0: [1], HOUR: [2]}, most_age=3 * HOUR * MINUTE)
+    write(tmp_path, {jump: [3], jump + HOUR: [4]}, most_age=3 * HOUR * MINUTE)
+    assert sorted(cookies(Recording(tmp_path).between(None, None).connections)) == [1, 2, 3, 4]
+
+
+def test_after_a_clock_is_set_back_its_future_goes_first(tmp_path: Path) -> None:
+    ahead = 366 * 24 * HOUR
+    looks = {ahead + hour * HOUR: [hour] for hour in range(10)} | {hour * HOUR: [100 + hour] for hour in range(3)}
+    write(tmp_path, looks, most_age=4 * HOUR * MINUTE)
+    assert sorted(cookies(Recording(tmp_path).between(None, None).connections)) == [8, 9, 100, 101, 102]
+    bound = octets(tmp_path)
+    write(tmp_path, {3 * HOUR: [103]}, most_octets=bound)
+    kept = sorted(cookies(Recording(tmp_path).between(None, None).connections))
+    assert kept[-4:] == [100, 101, 102, 103]
+    assert 8 not in kept
+
+
+def test_however_a_clock_is_set_as_many_hours_are_kept_and_the_last_look(tmp_path: Path) -> None:
+    dice, seen = random.Random(5), set()
+    with recorder(tmp_path, most_age=5 * HOUR * MINUTE) as into:
+        at = NOON
+        for cookie in range(1, 40):
+            at += dice.choice((1, 1, 1, 1, -7, 30, -500, 9_000)) * HOUR * MINUTE
+            seen.add(at)
+            into.add(look([cookie]), at)
+            found = Recording(tmp_path).between(None, None).connections
+            assert cookie in cookies(found)
+            assert len(found) >= min(len(seen), 6)
 
 
 def test_one_look_that_is_too_large_is_told_of(tmp_path: Path) -> None:

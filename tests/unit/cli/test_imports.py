@@ -73,3 +73,9 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
     command = [sys.executable, "-c", "import sys, lastack; print(*sys.modules)"]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert not packages(loaded) & (HEAVY | {"click"})
+
+
+def test_before_an_interrupt_is_heard_next_to_nothing_is_loaded() -> None:
+    program = "import sys; before = set(sys.modules); import lastack.__main__; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"lastack", "lastack.__main__"} <= set(loaded) <= {"lastack", "lastack.__main__", "__future__", "_signal"}

@@ -263,3 +263,18 @@ def test_the_reference_names_every_word_of_the_language() -> None:
     assert [
         word for word in (*PREDICATES, "state", "exclude", *SS_NAME.values(), *GROUPS) if f"`{word}" not in text
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("", False),
+        ("state close-wait and not ( dport = :443 or age > 5min )", False),
+        ("process nginx", True),
+        ("process = 7", True),
+        ("dport = :443 and not ( timer keepalive or unit nginx )", True),
+        ("autobound", True),
+    ],
+)
+def test_a_filter_says_whether_the_facts_of_the_host_have_a_say(text: str, asked: bool) -> None:
+    assert parse(text).of_host is asked

@@ -61,9 +61,12 @@ def test_columns_without_any_value_are_not_listed() -> None:
     assert [heading.key for heading in headings(table)] == ["id", "state"]
 
 
-def test_the_namespace_is_listed_where_there_are_several() -> None:
-    table = ConnectionTable(2, {"netns": text_values(["own", "blue"])})
-    assert [heading.key for heading in headings(table)] == ["netns"]
+@pytest.mark.parametrize(
+    ("spaces", "shown"), [(["own", "own"], []), (["own", "blue"], ["netns"]), (["blue"], ["netns"])]
+)
+def test_the_namespace_is_listed_where_it_is_not_everybodys_own(spaces: list[str], shown: list[str]) -> None:
+    table = ConnectionTable(len(spaces), {"netns": text_values(spaces)})
+    assert [heading.key for heading in headings(table)] == shown
 
 
 def test_a_live_sockets_id_is_its_cookie_and_a_captures_its_ordinal() -> None:

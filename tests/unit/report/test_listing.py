@@ -61,6 +61,39 @@ def test_a_narrow_listing_keeps_the_remote_port() -> None:
     assert " :443 " in line
 
 
+def in_namespaces(*names: str) -> ConnectionTable:
+    """The same connection in each of the namespaces."""
+    table = sample.table()
+    return table.select([0] * len(names)).with_columns({"netns": text_values(list(names))})
+
+
+@pytest.mark.parametrize("width", [66, 72, 80, 100, 120, None])
+def test_rows_that_differ_by_their_namespace_alone_are_told_apart_at_every_width(width: int | None) -> None:
+    lines = listed(in_namespaces("own", "pid 1048576", "pid 1048577"), width)
+    assert "NETNS" in lines[0].split()
+    assert len(set(lines[1:])) == 3
+    assert max(map(len, lines)) <= (width or 200)
+
+
+def test_long_names_of_namespaces_are_cut_to_what_tells_them_apart() -> None:
+    names = [f"qrouter-{start}-6f9c-4b7d-9a51-0c2f7e1d8b34" for start in ("5f3e1f2c", "5f3e8a00", "a0")]
+    cut = ["qrouter-5f3e1…", "qrouter-5f3e8…", "qrouter-a0-6f…"]
+    assert [line.split()[1] for line in listed(in_namespaces(*names), 66)[1:]] == cut
+    assert [line.split()[1] for line in listed(in_namespaces(*names), None)[1:]] == names
+
+
+def test_what_is_cut_keeps_the_process_whole_where_there_is_room() -> None:
+    table = in_namespaces("own", "pid 1048576").with_columns({"command": text_values(["gunicorn-w"] * 2)})
+    lines = listed(table, 76)
+    assert lines[1].endswith(" gunicorn-w/4242")
+    assert " :8080 " in lines[1]
+
+
+@pytest.mark.parametrize("width", [52, 60])
+def test_even_where_namespaces_have_no_room_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert max(map(cell_len, listed(in_namespaces("own", "pid 1048576", "日本語"), width))) <= width
+
+
 def test_hostile_commands_are_listed_visibly_and_wide_ones_aligned() -> None:
     table = sample.table().select([0, 1, 2])
     table = table.with_columns(

@@ -28,6 +28,12 @@ def test_the_verdict_counts_and_names_the_problems() -> None:
     assert not told.healthy
 
 
+def test_problems_of_one_title_are_told_apart_by_their_network_namespaces() -> None:
+    report = Report(HOST, (finding(netns="own"), finding(netns="blue"), finding(netns="pid 7")))
+    assert len(set(page(report).problems)) == 3
+    assert page(report).problems[1].endswith(" [blue]")
+
+
 def test_findings_are_told_gravest_first_and_otherwise_as_given() -> None:
     given = (finding(Severity.INFO, "a"), finding(Severity.ERROR, "b"), finding(rule="c"), finding(rule="d"))
     assert [remark.rule for remark in page(Report(HOST, given)).remarks] == ["b", "c", "d", "a"]

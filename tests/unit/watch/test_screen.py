@@ -220,6 +220,15 @@ def test_findings_of_one_title_are_told_apart() -> None:
     assert sum("CLOSE_WAIT, eof unread" in line for line in watch(nothing, both)) == 2
 
 
+def test_a_finding_that_is_cut_still_says_which_network_namespace_it_is_about() -> None:
+    one = seen(connections(30, State.CLOSE_WAIT, "a-program-of-rather-a-long-name" * 2))
+    (finding,) = one.report.findings
+    placed = tuple(replace(finding, netns=name) for name in ("own", "blue", "pid 1048576"))
+    lines = watch(nothing, one._replace(report=replace(one.report, findings=placed)))
+    for name in ("[blue]", "[pid 1048576]"):
+        assert sum(name in line for line in lines) == 1
+
+
 @pytest.mark.parametrize("size", [(20, 8), (1, 1)])
 def test_no_terminal_is_too_small_to_be_drawn_on(size: tuple[int, int]) -> None:
     for keys in ((), ("4",), ("down", "enter", "enter"), ("question_mark",)):

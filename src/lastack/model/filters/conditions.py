@@ -59,6 +59,11 @@ class Condition(ABC):
         return 0
 
     @property
+    def of_host(self) -> bool:
+        """Whether the facts of the host have a say in it, not the connection's own columns alone."""
+        return False
+
+    @property
     def height(self) -> int:
         """How deep its text nests."""
         return 0
@@ -162,6 +167,11 @@ class Compares(Condition):
         found: Array = COMPARISONS[self.operator](values.astype(np.int64), self.number) & valid
         return _or_shared(look, found, lambda holder: holder.pid == self.number) if self.word == "process" else found
 
+    @property
+    def of_host(self) -> bool:
+        """A socket may have several processes, and the table names one."""
+        return self.word == "process"
+
     def __str__(self) -> str:
         if self.word in DURATIONS:
             return f"{self.word} {self.operator} {duration_text(self.number)}"
@@ -198,6 +208,11 @@ class Named(Condition):
             return text is not None and bool(match(text) or (unit and "." in text and match(text.rpartition(".")[0])))
 
         return _or_shared(look, _where(look.table, column, fits), lambda holder: fits(getattr(holder, column)))
+
+    @property
+    def of_host(self) -> bool:
+        """As `process = 4711`."""
+        return True
 
     def __str__(self) -> str:
         words = tokens(self.glob) if "'" not in self.glob and '"' not in self.glob else []
@@ -280,6 +295,11 @@ class Autobound(Condition):
         ports, (first, last) = look.table.values("local_port"), look.ephemeral
         return look.table.valid("local_port") & (ports >= first) & (ports <= last)
 
+    @property
+    def of_host(self) -> bool:
+        """The range is a setting."""
+        return True
+
     def __str__(self) -> str:
         return "autobound"
 
@@ -302,6 +322,11 @@ class Both(Condition):
     def certain(self) -> int:
         """The states in which all parts surely hold."""
         return reduce(operator.and_, (part.certain() for part in self.parts))
+
+    @property
+    def of_host(self) -> bool:
+        """Whether any part is."""
+        return any(part.of_host for part in self.parts)
 
     @property
     def height(self) -> int:
@@ -332,6 +357,11 @@ class Either(Condition):
         return reduce(operator.or_, (part.certain() for part in self.parts))
 
     @property
+    def of_host(self) -> bool:
+        """Whether any part is."""
+        return any(part.of_host for part in self.parts)
+
+    @property
     def height(self) -> int:
         """One more than its deepest part."""
         return 1 + max(part.height for part in self.parts)
@@ -358,6 +388,11 @@ class Not(Condition):
     def certain(self) -> int:
         """The states in which the part cannot hold."""
         return ALL_STATES & ~self.part.possible()
+
+    @property
+    def of_host(self) -> bool:
+        """Whether its part is."""
+        return self.part.of_host
 
     @property
     def height(self) -> int:
@@ -409,6 +444,11 @@ class Filter:
     def states(self) -> int:
         """The states that can possibly match, as a mask of `1 << state`: what a dump may be restricted to."""
         return ALL_STATES if self.condition is None else self.condition.possible()
+
+    @property
+    def of_host(self) -> bool:
+        """Whether `matches` can do with the table alone (False), or needs `ephemeral` and `facts`."""
+        return self.condition is not None and self.condition.of_host
 
     def __and__(self, other: Filter) -> Filter:
         """What both want."""

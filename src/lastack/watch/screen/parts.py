@@ -145,8 +145,10 @@ def _finding(told: Told, now: Nanos, width: int) -> Text:
     since = f"for {brief(now - told.since)}" if cleared is None else f"cleared {brief(now - cleared)} ago"
     word = str(remark.severity).upper() if cleared is None else "gone"
     netns = f" [{remark.netns}]" if remark.netns else ""
-    said = remark.summary if width >= _WIDE else remark.title
-    title = set_cell_size(said + netns, max(width - 10 - len(since), 10))
+    room = max(width - 10 - len(since), 10)
+    said = Text(remark.summary if width >= _WIDE else remark.title)
+    said.truncate(max(room - cell_len(netns), 10))
+    title = set_cell_size(f"{said}{netns}", room)
     return Text.assemble(
         (f"{word:<8} ", _STYLES[remark.severity] if cleared is None else "dim"),
         (title, "dim" if cleared is not None else ""),
