@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-# `signal` loads `enum` first: milliseconds in which Python still tells of Ctrl-C.
-import _signal as signal  # type: ignore[import-not-found]
+import signal
 import sys
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    Handler = Callable[[int, FrameType | None], object] | int
 
 
 def main() -> None:
@@ -27,7 +29,7 @@ def main() -> None:
         _turn(signal.default_int_handler, signal.SIG_DFL)
 
 
-def _turn(former: object, handler: object) -> None:
+def _turn(former: Handler, handler: Handler) -> None:
     if signal.getsignal(signal.SIGINT) is former:
         signal.signal(signal.SIGINT, handler)
 
