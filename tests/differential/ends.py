@@ -284,10 +284,11 @@ _CALLS: Final[dict[str, Callable[[KernelEnd, int], str]]] = {
 
 
 class EngineEnd(End):
-    """A stack of its own, in virtual time: a millisecond passes with everything that happens."""
+    """A stack of its own, in virtual time: a millisecond passes with what happens, `apart` with what it sends."""
 
-    def __init__(self, family: int, here: int, there: int, **changes: str | int) -> None:
+    def __init__(self, family: int, here: int, there: int, apart: Nanos = 0, **changes: str | int) -> None:
         super().__init__(family, here, there)
+        self._apart = apart
         settings = Settings.linux()
         settings.tcp_invalid_ratelimit = settings.tcp_early_retrans = 0
         settings.tcp_congestion_control = "newreno"
@@ -316,6 +317,7 @@ class EngineEnd(End):
             segment = decode_packet(packet.encode()).segment
             assert segment is not None
             self.out.append((self.time, segment))
+            self.time += self._apart
 
     def arrive(self, packet: Packet) -> None:
         self.rest(MILLISECOND)

@@ -420,7 +420,7 @@ def _often(situation: str, flags: str, by: int = 0, octets: int = 0, age: int = 
 # -- loss, and what only looked like it
 
 
-def _full(peer: Peer, segments: int = 10) -> None:
+def full(peer: Peer, segments: int = 10) -> None:
     """So many full segments are out, one for one."""
     SITUATIONS["ESTABLISHED"](peer)
     peer.call("tcp_nodelay", 1)
@@ -429,7 +429,7 @@ def _full(peer: Peer, segments: int = 10) -> None:
     peer.watched = True
 
 
-def _ack(peer: Peer, segments: int, *holes: tuple[int, int], echo: int = 0) -> None:
+def acknowledge(peer: Peer, segments: int, *holes: tuple[int, int], echo: int = 0) -> None:
     """Acknowledge so many, and report ranges of segments; `echo`: how much older than the last stamp that is echoed."""
     base = peer.host_nxt
 
@@ -448,30 +448,30 @@ def _after_a_time_out(*acks: tuple[Any, ...], more: int = 0, echo: int = 0, segm
     """All that is out seems lost; then ACKs come. `more`: so many segments are written before they do."""
 
     def happen(peer: Peer) -> Iterator[int]:
-        _full(peer, segments)
+        full(peer, segments)
         yield 560
         for _ in range(more):
             peer.call("write", SIZE)
         yield 10
         for covered, *holes in acks:
-            _ack(peer, covered, *holes, echo=echo)
+            acknowledge(peer, covered, *holes, echo=echo)
             yield 15
 
     return happen
 
 
-def _after_a_fast_retransmission(*acks: tuple[Any, ...], echo: int = 0, more: int = 0) -> Story:
+def _after_a_fast_retransmission(*acks: tuple[Any, ...], echo: int = 0, more: int = 0, pause: int = 15) -> Story:
     def happen(peer: Peer) -> Iterator[int]:
-        _full(peer)
+        full(peer)
         for _ in range(more):
             peer.call("write", SIZE)
         for end in (3, 4, 5, 6):
-            _ack(peer, 0, (2, end))
+            acknowledge(peer, 0, (2, end))
             yield 3
         yield 10
         for covered, *holes in acks:
-            _ack(peer, covered, *holes, echo=echo)
-            yield 15
+            acknowledge(peer, covered, *holes, echo=echo)
+            yield pause
 
     return happen
 
@@ -480,14 +480,14 @@ def _tail_probe(*acks: tuple[Any, ...]) -> Story:
     """The last of three is asked about; then ACKs come, and three more are sent."""
 
     def happen(peer: Peer) -> Iterator[int]:
-        _full(peer, 3)
+        full(peer, 3)
         yield 200
         for covered, *holes in acks:
-            _ack(peer, covered, *holes)
+            acknowledge(peer, covered, *holes)
             yield 5
         for _ in range(3):
             peer.call("write", SIZE)
-        _ack(peer, 6)
+        acknowledge(peer, 6)
         yield 20
 
     return happen
@@ -497,19 +497,19 @@ def _overtaken(*acks: tuple[Any, ...], apart: int = 2, then: int = 0, echo: int 
     """Ten are out, of which some overtake others; `then`: so many more are sent, of which a first one is overtaken."""
 
     def happen(peer: Peer) -> Iterator[int]:
-        _full(peer)
+        full(peer)
         for covered, *holes in acks:
-            _ack(peer, covered, *holes, echo=echo)
+            acknowledge(peer, covered, *holes, echo=echo)
             yield apart
         if then:
             for _ in range(then):
                 peer.call("write", SIZE)
             yield 5
             for end in range(12, 10 + then + 1):
-                _ack(peer, 10, (11, end))
+                acknowledge(peer, 10, (11, end))
                 yield 3
             yield 100
-            _ack(peer, 10 + then)
+            acknowledge(peer, 10 + then)
             yield 20
 
     return happen
@@ -517,12 +517,12 @@ def _overtaken(*acks: tuple[Any, ...], apart: int = 2, then: int = 0, echo: int 
 
 def a_partial_acknowledgement(peer: Peer) -> Iterator[int]:
     """Three duplicates, and then more than the first is acknowledged, of what was sent before."""
-    _full(peer)
+    full(peer)
     for end in (5, 6, 7):
-        _ack(peer, 0, (4, end))
+        acknowledge(peer, 0, (4, end))
         yield 3
     for covered in (3, 3, 3, 7, 10):
-        _ack(peer, covered, *([(4, 7)] if covered == 3 else []))
+        acknowledge(peer, covered, *([(4, 7)] if covered == 3 else []))
         yield 15
 
 
@@ -681,7 +681,7 @@ STORIES: Final[list[tuple[Settings, dict[str, Story]]]] = [
             "a hole was filled twice, seen too late": _after_a_fast_retransmission((10,), (10, (0, 1)), (10, (1, 2))),
             "a partial acknowledgement": a_partial_acknowledgement,
             "a recovery with more to send": _after_a_fast_retransmission((1, (2, 7)), (7,), (11,), (13,), more=6),
-            "a receiver goes back on its word": _after_a_fast_retransmission((2, (3, 6)), (10,)),
+            "a receiver goes back on its word": _after_a_fast_retransmission((2, (3, 6)), (10,), pause=60),
             "small segments lost": _small_again(10, 20, 30),
             "small segments and a FIN lost": _small_again(10, 20, then="close"),
             "a small and a FIN lost": _small_again(10, then="shutdown"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
@@ -14,7 +14,11 @@ from .peer import Peer
 
 Story = Callable[[Peer], Iterator[int]]
 """What happens; it yields how many milliseconds nothing does."""
+Name = tuple[str, bool]
+"""What a story is called, and whether its peer has options."""
 Settings = dict[str, "str | int"]
+ATTEMPTS: Final = 4
+"""A difference must show every time: a busy machine may come too late now and then."""
 NEAR: Final = 100
 """Milliseconds by which a segment may come earlier or later: the kernel's timers go by fractions of their length."""
 
@@ -73,9 +77,9 @@ class Telling:
         self.peer.end.dispose()
 
 
-def on_engine(story: Story, modern: bool, settings: Settings) -> list[Step]:
-    """What the engine does."""
-    telling = Telling(Peer(EngineEnd(4, 20_000, 40_000, **settings), modern), story)
+def on_engine(story: Story, modern: bool, settings: Settings, apart: Nanos = 0) -> list[Step]:
+    """What the engine does, where segments leave so far apart."""
+    telling = Telling(Peer(EngineEnd(4, 20_000, 40_000, apart, **settings), modern), story)
     while (until := telling.go_on()) is not None:
         telling.peer.end.rest(until - telling.peer.end.now())
     telling.over()
@@ -99,6 +103,22 @@ def on_kernel(wire: Wire, stories: list[tuple[Story, bool]]) -> list[list[Step]]
     for telling in tellings:
         telling.over()
     return [telling.steps for telling in tellings]
+
+
+def differing(settings: Settings, stories: Mapping[str, Story], names: Sequence[Name]) -> dict[Name, list[str]]:
+    """Where the engine does something else each time, told in a namespace with these settings."""
+    left = list(names)
+    found: dict[Name, list[str]] = {}
+    for _ in range(ATTEMPTS):
+        with Wire.open(**settings) as wire:
+            seen = on_kernel(wire, [(stories[name], modern) for name, modern in left])
+        engine = [on_engine(stories[name], modern, settings) for name, modern in left]
+        compared = zip(left, map(differences, seen, engine), strict=True)
+        found = {name: lines for name, lines in compared if lines}
+        left = list(found)
+        if not left:
+            break
+    return found
 
 
 def _near(one: int | None, other: int | None) -> bool:

@@ -12,7 +12,7 @@ from lastack.drive import Simulator
 from lastack.model.time import MILLISECOND, SECOND
 
 RECORDED = {
-    1: "92dfa88418af5382b5f1ee129422769483fd11389e6b05a6d1adbb5b202b2f9b",
+    1: "33e7a98bcf34a843e35c728120613afebbc61aa92e463d990da72bf0d470a5ac",
     2: "622a3b0125e45765906940cccff9d251692ddf0a5c4fcfbc04a2549798325caf",
     3: "4b36d8601172a9b5d78664249dd8e5ed5e5ebe395636e1ada44cf4bea5005bf7",
     4: "b58b8eca9b4aad062d2236e874ba14dabc5fb2c6e340a05ea76610d9f71f4e55",

@@ -107,6 +107,7 @@ class Recovery:
         self.overcounted = False
         self.entered = False
         self.reorder_at = 0
+        calm = self.phase == OPEN
         if self.duplicates and delivered and advanced:
             delivered = self._explain_duplicates(delivered)
         undo = self.undo
@@ -123,7 +124,7 @@ class Recovery:
             elif duplicate:
                 delivered += self._count_duplicate()
         quiet = not self.flight.sacked and not self.duplicates and not self.flight.lost
-        if self.phase == OPEN and quiet and (undo is None or not undo.done):
+        if calm and quiet and (undo is None or not undo.done):
             return delivered
         self._find_losses(advanced, now)
         if self.phase < RECOVERY:

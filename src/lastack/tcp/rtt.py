@@ -54,13 +54,14 @@ class Rtt:
 
     def sample(self, measured: Nanos64, una: Seq, nxt: Seq, now: Nanos64) -> None:
         """Take one measurement, made on a segment that was sent once (Karn) or carried a timestamp."""
+        if measured < MICROSECOND:
+            # Nothing takes no time, and 0 stands for what was never measured.
+            measured = MICROSECOND
         self.latest = measured
         if self.min_rtt == 0 or measured <= self.min_rtt or now - self.min_rtt_at > _WINDOW:
             self.min_rtt = measured
             self.min_rtt_at = now
         error = measured // MICROSECOND
-        if error < 1:
-            error = 1
         least = self.rto_min // MICROSECOND
         if self.srtt == 0:
             self.srtt = error << 3

@@ -18,12 +18,14 @@ _BLOCKS: Final = 16
 class Scoreboard:
     """What one ACK's blocks came to."""
 
-    __slots__ = ("_known", "duplicates", "fresh", "highest", "overtaken", "twice")
+    __slots__ = ("_known", "again", "duplicates", "fresh", "highest", "overtaken", "twice")
 
     def __init__(self) -> None:
         self.fresh: list[Sent] = []
         self.twice: tuple[int, int] | None = None
         """What the receiver has had twice (RFC 2883)."""
+        self.again: i64 = 0
+        """Of these, those that are out and were sent again."""
         self.overtaken: Seq = -1
         """Where the first of those begins that were sent once and arrived after what follows them; -1: none did."""
         self.highest: Seq = 0
@@ -41,6 +43,7 @@ class Scoreboard:
         """Mark what the blocks name. `una` is before this ACK, `ack` what it acknowledges."""
         self.fresh = []
         self.twice = None
+        self.again = 0
         self.overtaken = -1
         if len(self._known) > _BLOCKS:
             self._known.clear()
@@ -50,10 +53,23 @@ class Scoreboard:
         if first[0] < ack or (len(edges) > 1 and edges[1][0] <= first[0] and first[1] <= edges[1][1]):
             self.twice = first
             edges = edges[1:]
+            self._look_at_duplicates(flight, first[0], first[1])
         for left, right in sorted(edges):
             if left < ack or right > nxt or left >= right:
                 continue
             self._mark(flight, left, right)
+
+    def _look_at_duplicates(self, flight: Flight, left: Seq, right: Seq) -> None:
+        """Of what it has had twice, see what was sent again, in vain where it was sacked before (tcp_sacktag_one)."""
+        records = flight.records
+        for index in range(flight.index_of(left), len(records)):
+            sent = records[index]
+            if sent.end > right:
+                break
+            if sent.times > 1:
+                self.again += 1
+                if sent.sacked and self.overtaken < 0:
+                    self.overtaken = sent.seq
 
     def _mark(self, flight: Flight, left: Seq, right: Seq) -> None:
         """Mark the records inside one block; a record that straddles an edge is not held whole, so it stays."""

@@ -263,7 +263,7 @@ class Sender:
         # What was sent again in vain has arrived too.
         acked.segments += count
         if recovery.undo is not None:
-            recovery.undo.reported(right, count)
+            recovery.undo.reported(right, count if right <= self.una else board.again)
         if recovery.reordering is not None and (count > 1 or right != recovery.tail_probe_end):
             # A tail probe leaves by its timer, and not because one was thought lost.
             recovery.reordering.sent_twice = True
