@@ -25,7 +25,7 @@ class Scoreboard:
         self.twice: tuple[int, int] | None = None
         """What the receiver has had twice (RFC 2883)."""
         self.again: i64 = 0
-        """Of these, those that are out and were sent again."""
+        """How many segments of that are still out, and were sent again."""
         self.overtaken: Seq = -1
         """Where the first of those begins that were sent once and arrived after what follows them; -1: none did."""
         self.highest: Seq = 0

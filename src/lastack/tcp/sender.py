@@ -43,7 +43,7 @@ class Acked:
 
     def __init__(self) -> None:
         self.advanced: i64 = 0
-        """By how much SND.UNA was."""
+        """Sequence numbers by which it moved SND.UNA."""
         self.doubtful = False
         self.fin = False
         self.syn = False
@@ -57,7 +57,7 @@ class Acked:
         self.sent_at: Nanos64 = -1
         """When the last sent of them was sent."""
         self.overtaken: i64 = 0
-        """From how much of it, its SACKs and its cumulative ACK, it follows that segments were overtaken."""
+        """How often it shows that segments were overtaken: its SACKs may, and its cumulative ACK."""
 
 
 _FIRST_WINDOW: Final = 10
