@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from lastack.errors import CallError, DecodeError
 from lastack.linux import namespaces, sysctl
 from lastack.linux.priority import before_others
 from lastack.linux.sockopts import SOCKET_OPTIONS
 from lastack.linux.tun import Tun
-from lastack.live import sockdiag
+from lastack.live import sockdiag, tcpinfo
 from lastack.model.record import ConnectionTable
 from lastack.model.time import MILLISECOND, SECOND, Nanos
 from lastack.stack import Dice, Listener, Socket, Stack
@@ -42,6 +44,13 @@ SYSCTLS: Final[dict[str, str | int]] = {
     # Tail probes come after a few milliseconds, between one segment of a script and the next.
     "tcp_early_retrans": 0,
 }
+
+
+WATCHED: Final = (
+    *("ca_state", "retransmits", "unacked", "sacked", "lost", "retrans", "snd_ssthresh", "snd_cwnd"),
+    *("reordering", "reord_seen", "dsack_dups"),
+)
+"""Of TCP_INFO, what shows how losses are mended."""
 
 
 class Reading(NamedTuple):
@@ -90,10 +99,7 @@ class End(ABC):
 
     @abstractmethod
     def info(self) -> tuple[int, ...]:
-        """Of TCP_INFO: ca_state, retransmits, unacked, sacked, lost, retrans, ssthresh, cwnd, reordering.
-
-        Empty: no socket.
-        """
+        """What is WATCHED of TCP_INFO; empty: there is no socket."""
 
     @abstractmethod
     def dispose(self) -> None:
@@ -252,10 +258,9 @@ class KernelEnd(End):
     def info(self) -> tuple[int, ...]:
         if self.socket is None:
             return ()
-        raw = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        _, ca_state, retransmits, *_ = raw
-        words = struct.unpack_from("24I", raw, 8)
-        return (ca_state, retransmits, *words[4:8], words[17], words[18], words[20])
+        raw = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        (told,) = np.frombuffer(raw, tcpinfo.layout(len(raw)))
+        return tuple(int(told[name]) for name in WATCHED)
 
     def dispose(self) -> None:
         if self.lingering is not None:
@@ -376,9 +381,8 @@ class EngineEnd(End):
     def info(self) -> tuple[int, ...]:
         if self.socket is None:
             return ()
-        one = self.socket.info(self.time)
-        out = (one.unacked, one.sacked, one.lost, one.retrans, one.snd_ssthresh, one.snd_cwnd, one.reordering)
-        return (one.ca_state, one.retransmits, *out)
+        told = self.socket.info(self.time)
+        return tuple(getattr(told, name) for name in WATCHED)
 
     def _call_held(self, name: str, argument: int, now: Nanos) -> str:
         held = self.socket

@@ -50,6 +50,8 @@ class TcpInfo(NamedTuple):
     min_rtt: int
     segs_out: int
     segs_in: int
+    dsack_dups: int
+    reord_seen: int
     bytes_sent: int
     bytes_received: int
     snd_wnd: int
@@ -60,6 +62,7 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
     """The connection as it is now."""
     sender, receiver, rtt = tcb.sender, tcb.receiver, tcb.sender.rtt
     flight, control = sender.flight, sender.control
+    board, reordering = sender.recovery.board, sender.recovery.reordering
     options = _TIMESTAMPS * tcb.timestamps | _SACK * tcb.sack | _WINDOW_SCALE * tcb.scaling
     return TcpInfo(
         state=tcb.state,
@@ -95,6 +98,8 @@ def tcp_info(tcb: Tcb, now: Nanos) -> TcpInfo:
         min_rtt=rtt.min_rtt // MICROSECOND,
         segs_out=tcb.tally.segments_out,
         segs_in=tcb.tally.segments_in,
+        dsack_dups=0 if board is None else board.duplicates,
+        reord_seen=0 if reordering is None else reordering.seen,
         bytes_sent=tcb.tally.octets_out,
         bytes_received=tcb.tally.octets_in,
         snd_wnd=sender.window,
