@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from lastack.wire.seq import MASK
+
 from .peer import Peer
 from .situations import BOTH, READ, WRITE
 
@@ -26,6 +28,16 @@ def _acknowledge(flags: str, by: int, octets: int = 0, **fields: object) -> Call
 
     def happen(peer: Peer) -> None:
         peer.say(flags, ack=peer.host_nxt + by, octets=octets, **fields)  # type: ignore[arg-type]
+
+    return happen
+
+
+def _sack(by: int) -> Callable[[Peer], None]:
+    """An ACK with a SACK block that begins `by` numbers from all that the host has sent."""
+
+    def happen(peer: Peer) -> None:
+        left = (peer.iss or 0) + peer.host_nxt + by
+        peer.say(".", sack=((left & MASK, left + 0x1111 & MASK),))
 
     return happen
 
@@ -219,7 +231,8 @@ STAMPED: Final[Mapping[str, Callable[[Peer], None]]] = {
     "ACK that echoes nothing": _acknowledge(".", 0, ts_echo=0),
     "ACK that echoes what was never said": _acknowledge(".", 0, ts_echo=0x7777_7777),
     "SYN,ACK that echoes what was never said": _acknowledge("S.", 0, ts_echo=0x7777_7777),
-    "ACK with SACK of the future": _say(".", sack=((0x7777_7777, 0x7777_8888),)),
+    "ACK with SACK of the future": _sack(100_000),
+    "ACK with SACK of the past": _sack(-2),
 }
 """With timestamps only: of which age is the timestamp?"""
 
