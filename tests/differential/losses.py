@@ -10,8 +10,8 @@ from .stories import SIZE, acknowledge, full
 from .told import Story
 
 _OUT = 10
-_PAUSE = 25
-"""In milliseconds: longer than the kernel's reordering timer, which is two ticks at least."""
+_PAUSE = 40
+"""In milliseconds: longer than the kernel's reordering timer, of two to three ticks, at any HZ."""
 
 
 def by_chance(seed: int) -> Story:
