@@ -78,4 +78,6 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 def test_before_an_interrupt_is_heard_next_to_nothing_is_loaded() -> None:
     program = "import sys; before = set(sys.modules); import lastack.__main__; print(*set(sys.modules) - before)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert {"lastack", "lastack.__main__"} <= set(loaded) <= {"lastack", "lastack.__main__", "__future__", "_signal"}
+    assert {name for name in loaded if name.startswith("lastack")} == {"lastack", "lastack.__main__"}
+    # `signal` has its `enum`; what would take longer than all of this stays away.
+    assert not {"typing", "re", "importlib.util"} & set(loaded)
