@@ -258,7 +258,7 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
     sender = tcb.sender
     recovery = sender.recovery
     flight = sender.flight
-    if acked.advanced and flight.count and flight.first().sacked:
+    if acked.moved and flight.count and flight.first().sacked:
         # The receiver may have gone back on its word (RFC 2018 8), and is soon asked (tcp_check_sack_reneging).
         tcb.arm(RETRANSMIT, now + max(sender.rtt.smoothed // 2, 10 * MILLISECOND))
         recovery.doubt(acked.segments)
@@ -268,7 +268,7 @@ def _recover(tcb: Tcb, segment: Segment, acked: Acked, duplicate: bool, now: Nan
         _look_back(tcb, undo, segment, acked, now)
     if acked.overtaken or segment.sack:
         _count_sacks(tcb, acked, bool(segment.sack))
-    delivered = recovery.on_ack(sender.una, acked.advanced, acked.segments, duplicate, sender.nxt, sender.mss, now)
+    delivered = recovery.on_ack(sender.una, acked.moved, acked.segments, duplicate, sender.nxt, sender.mss, now)
     if recovery.overcounted:
         tcb.counters.TCPRenoReorder += 1
     if undo is not None:
@@ -327,7 +327,7 @@ def _tail_probe_answered(tcb: Tcb, segment: Segment, acked: Acked, now: Nanos64)
         if sender.una > recovery.tail_probe_end:
             recovery.tail_probe_repaired(now)
             tcb.counters.TCPLossProbeRecovery += 1
-        elif acked.advanced or acked.segments or segment.length:
+        elif acked.moved or acked.segments or segment.length:
             return
     recovery.tail_probe_end = -1
 

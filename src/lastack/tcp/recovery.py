@@ -97,8 +97,8 @@ class Recovery:
         self.undo: Undo | None = None
         """What may have to be taken back; None before the first loss."""
 
-    def on_ack(self, una: Seq, advanced: i64, delivered: i64, duplicate: bool, nxt: Seq, mss: i64, now: Nanos64) -> i64:
-        """An ACK was taken in, which advanced SND.UNA by so much (tcp_fastretrans_alert).
+    def on_ack(self, una: Seq, moved: i64, delivered: i64, duplicate: bool, nxt: Seq, mss: i64, now: Nanos64) -> i64:
+        """An ACK was taken in, which moved SND.UNA by so much (tcp_fastretrans_alert).
 
         `delivered`: segments newly acknowledged or sacked. Gives back how many have arrived: without SACK, duplicates
         have told of some before.
@@ -108,6 +108,7 @@ class Recovery:
         self.entered = False
         self.reorder_at = 0
         calm = self.phase == OPEN
+        advanced = moved > 0
         if self.duplicates and delivered and advanced:
             delivered = self._explain_duplicates(delivered)
         undo = self.undo
@@ -115,7 +116,7 @@ class Recovery:
             undo.new_first = False
             if self.phase == LOSS:
                 self._after_time_out(undo, una, advanced, duplicate, nxt)
-            elif not self._look_back(undo, una, advanced, mss):
+            elif not self._look_back(undo, una, moved, mss):
                 self._reduce(delivered, advanced)
                 return delivered
         if not self.sack and self.phase != LOSS:
@@ -156,9 +157,9 @@ class Recovery:
         """An ACK contradicts what was sacked: nothing follows from it but that so many segments were delivered."""
         if self.phase == RECOVERY:
             self.newly_lost = 0
-            self._reduce(delivered, 1)
+            self._reduce(delivered, True)
 
-    def _look_back(self, undo: Undo, una: Seq, advanced: i64, mss: i64) -> bool:
+    def _look_back(self, undo: Undo, una: Seq, moved: i64, mss: i64) -> bool:
         """Is a recovery over, or was there nothing to recover? False: no losses are to be looked for."""
         reported = undo.marker >= 0 and undo.resent == 0
         if self.phase != RECOVERY:
@@ -167,9 +168,9 @@ class Recovery:
             return True
         if una >= self.high:
             return self._leave(undo, una)
-        if advanced and undo.marker >= 0 and undo.delayed:
+        if moved and undo.marker >= 0 and undo.delayed:
             # The hole was filled by what was late, not by what was sent again (tcp_try_undo_partial).
-            self.overtaken(una - advanced, self.highest_sacked(una), mss)
+            self.overtaken(una - moved, self.highest_sacked(una), mss)
             undo.late = True
             if self.flight.resent:
                 return False
@@ -202,7 +203,7 @@ class Recovery:
         self.phase = OPEN
         return True
 
-    def _after_time_out(self, undo: Undo, una: int, advanced: i64, duplicate: bool, nxt: int) -> None:
+    def _after_time_out(self, undo: Undo, una: int, advanced: bool, duplicate: bool, nxt: int) -> None:
         """After a time-out: see whether it was one (RFC 5682 2.1 and 3.1, tcp_process_loss)."""
         if advanced and undo.possible():
             self._unmark()
@@ -272,7 +273,7 @@ class Recovery:
             self.dup_threshold = min(count + acked, self.settings.tcp_max_reordering)
             self._note_reordering()
 
-    def _find_losses(self, advanced: i64, now: Nanos64) -> None:
+    def _find_losses(self, advanced: bool, now: Nanos64) -> None:
         flight = self.flight
         if self.sack:
             self._detect(self._reordering_window(), now)
@@ -343,7 +344,7 @@ class Recovery:
         self.prr_out = 0
         self.tail_probe_end = -1
 
-    def _reduce(self, delivered: i64, advanced: i64) -> None:
+    def _reduce(self, delivered: i64, advanced: bool) -> None:
         """RFC 6937 3.1, with the slow start reduction bound."""
         if delivered <= 0:
             return
@@ -433,10 +434,10 @@ class Recovery:
         """RFC 8985 6.3: what was only suspected is lost now."""
         self.newly_lost = 0
         self.entered = False
-        self._find_losses(0, now)
+        self._find_losses(False, now)
         if self.flight.lost and self.phase < RECOVERY:
             self._enter(nxt, now)
-            self._reduce(1, 0)
+            self._reduce(1, False)
 
     def tail_probe_repaired(self, now: Nanos64) -> None:
         """What the probe sent again had been lost: the window is cut as for any loss (RFC 8985 7.4.2)."""

@@ -28,9 +28,9 @@ class Acked:
     """
 
     __slots__ = (
-        "advanced",
         "doubtful",
         "fin",
+        "moved",
         "octets",
         "original",
         "overtaken",
@@ -42,7 +42,7 @@ class Acked:
     )
 
     def __init__(self) -> None:
-        self.advanced: i64 = 0
+        self.moved: i64 = 0
         """Sequence numbers by which it moved SND.UNA."""
         self.doubtful = False
         self.fin = False
@@ -218,14 +218,14 @@ class Sender:
             return NOTHING
         acked = self._acked
         acked.doubtful = acked.fin = acked.syn = acked.original = acked.whole = False
-        acked.advanced = acked.octets = acked.segments = acked.overtaken = 0
+        acked.moved = acked.octets = acked.segments = acked.overtaken = 0
         acked.rtt = acked.sent_at = -1
         recovery = self.recovery
         highest = recovery.highest_sacked(self.una)
         if blocks and recovery.sack:
             self._read_blocks(ack, blocks, acked, now)
         if ack > self.una:
-            acked.advanced = ack - self.una
+            acked.moved = ack - self.una
             self._advance(ack, highest, acked, now)
         if acked.doubtful:
             acked.rtt = -1
