@@ -121,9 +121,8 @@ def _scene(sim: Scene | None, kernel: Scene | None, number: int, row: Row, langu
         )
         pairs.append(f'<div class="pair {"two" if len(sides) > 1 else ""}">{figures}</div>')
     counters = "".join(_counters(scene, word(run.system, language)) for _, scene, run in sides)
-    looked = sampled([scene for _, scene, _ in sides])
-    if looked:
-        told = word(f"Sampled, so at the time shown or before: {looked}", language)
+    told = sampled([scene for _, scene, _ in sides], language)
+    if told:
         pairs.append(f'<p class="source">{escape(told)}</p>')
     return f"<section><h2>{escape(title)}</h2>{said}{''.join(pairs)}{counters}</section>"
 

@@ -223,10 +223,10 @@ def _counted(pen: Pen, moved: Mapping[str, int], language: str) -> Text:
 
 def _write_sampled(pen: Pen, run: Run | None, language: str) -> None:
     """Which states of a kernel's ladders come from looking now and then."""
-    told = sampled(run.scenes) if run is not None else ""
+    told = sampled(run.scenes, language) if run is not None else ""
     if told:
         pen.blank()
-        pen.line(pen.text(word(f"Sampled, so at the time shown or before: {told}", language), SOFT))
+        pen.line(pen.text(told, SOFT))
 
 
 def _write_facts(pen: Pen, row: Row, language: str) -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lastack.model.history import History
 from lastack.model.lab import VERDICTS_ZH, Fact, Row, Run, Scene, Verdict, Words
-from lastack.report.ladder.rungs import label
+from lastack.report.ladder.rungs import SAMPLED, label
 from lastack.wire.flags import PSH
 
 from .zh.said import chinese
@@ -32,9 +32,10 @@ def comma(language: str) -> str:
     return "，" if language == "zh" else ", "
 
 
-def sampled(scenes: Sequence[Scene]) -> str:
-    """Which states of these scenes come from looking now and then, in words; empty for none."""
-    return next((one.sampled for scene in scenes for one in scene.histories if one.sampled), "")
+def sampled(scenes: Sequence[Scene], language: str) -> str:
+    """Which states of these scenes come from looking now and then, in a sentence; empty for none."""
+    states = next((one.sampled for scene in scenes for one in scene.histories if one.sampled), "")
+    return word(f"{SAMPLED}: {states}", language) if states else ""
 
 
 def verdict(found: Verdict | None, language: str) -> str:

@@ -13,6 +13,8 @@ from lastack.wire.flags import FIN, RST, SYN, spelled
 OPEN: Final = "open"
 CLOSE: Final = "close"
 
+SAMPLED: Final = "Sampled, so at the time shown or before"
+"""What is said of states that were seen by looking now and then."""
 _SILENCE: Final[Nanos] = SECOND
 """A pause from this on gets a rung of its own."""
 _GONE: Final = ("", "CLOSED")

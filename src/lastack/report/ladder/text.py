@@ -10,7 +10,7 @@ from lastack.report.escape import visible
 from lastack.report.glyphs import holdable
 from lastack.wire.flags import FIN, RST, SYN
 
-from .rungs import Rung, clock, label, rungs
+from .rungs import SAMPLED, Rung, clock, label, rungs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -43,7 +43,7 @@ def render(
     for missing in history.unseen:
         pen.line((f"Not seen: {visible(missing)}", "dim"))
     if history.sampled:
-        pen.line((f"Sampled, so at the time shown or before: {visible(history.sampled)}.", "dim"))
+        pen.line((f"{SAMPLED}: {visible(history.sampled)}.", "dim"))
     file.write(holdable(pen.written(), file))
 
 
