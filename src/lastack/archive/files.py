@@ -86,7 +86,8 @@ def prune(directory: Path, now: Nanos, *, most_octets: int, most_hours: int | No
     First is what was recorded first, as far as names tell: what is after `now` was before the clock was set back.
     How many octets are left. Raises OSError where a file cannot be removed.
     """
-    files = sorted(stored(directory), key=lambda file: (file.hour <= hour(now), file))
+    present = hour(now)
+    files = sorted(stored(directory), key=lambda file: (file.hour <= present, file))
     hours = list(dict.fromkeys(file.hour for file in files))
     over = set() if most_hours is None else set(hours[: max(len(hours) - most_hours, 0)])
     left = sum(file.octets for file in files)
