@@ -145,7 +145,11 @@ def page(seen: Iterable[Difference] = ACCEPTED) -> str:
         "# Differences from Linux\n\nThe engine is played the same scripts as a Linux kernel behind a TUN device, and "
         "must answer with the same flags, numbers, windows and options, be in the same state with the same queues and "
         "timer, and tell its owner the same (`tests/differential`). These are all differences that are left. A test "
-        "fails where another one appears, and where one of these is gone.\n"
+        "fails where another one appears, and where one of these is gone.\n\n"
+        "Losses by chance are told to both, too (`tests/differential/losses.py`). Two things are left out there, for "
+        "they are no matter of TCP: what hangs on microseconds (which of two segments that left at once RACK takes for "
+        "the earlier), and duplicates reported of what is still out, for Linux joins sacked segments, and takes all "
+        "of them for sent again where one was.\n"
     ]
     parts += [
         f"## {one.name}\n\n- Linux {one.kernel}.\n- The engine {one.engine}.\n- Why: {one.reason}\n" for one in seen
