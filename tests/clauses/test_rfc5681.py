@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lastack.model.time import MILLISECOND, SECOND
+from lastack.model.time import MILLISECOND, SECOND, Nanos
 
 clause = pytest.mark.clause
 
@@ -20,6 +20,14 @@ def sending(talk: Any, octets: int, **syn: Any) -> Any:
     # As in Linux the first ACK after a SYN tells of a window (SND.WL1 advances), and is no duplicate.
     talk.say(".", 1, 1)
     talk.do(lambda now: socket.send(b"x" * octets, now))
+    return socket
+
+
+def far_away(talk: Any, round_trip: Nanos = 40 * MILLISECOND) -> Any:
+    """A connection to a peer so far away that takes SACKs."""
+    socket = talk.connecting()
+    talk.wait(round_trip)
+    talk.say("S.", 0, 1, mss=1460, **SACKED)
     return socket
 
 
@@ -150,9 +158,7 @@ def test_a_duplicate_is_reported(make_talk: Callable[..., Any]) -> None:
 @clause("RFC 8985", "6.2", "a segment is lost once one sent later enough was delivered")
 def test_sacks_bring_back_only_what_is_missing(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_sack=1)
-    socket = talk.connecting()
-    talk.wait(40 * MILLISECOND)
-    talk.say("S.", 0, 1, mss=1460, **SACKED)
+    socket = far_away(talk)
     talk.do(lambda now: socket.send(b"x" * 14_600, now))
     talk.wait(40 * MILLISECOND)
     talk.say(".", 1, 1, sack=[(1461, 2921)])
@@ -169,9 +175,7 @@ def test_sacks_bring_back_only_what_is_missing(make_talk: Callable[..., Any]) ->
 @clause("RFC 8985", "6.2", "the reordering window lets a segment be late")
 def test_one_sack_waits_a_quarter_of_a_round_trip(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_sack=1)
-    socket = talk.connecting()
-    talk.wait(40 * MILLISECOND)
-    talk.say("S.", 0, 1, mss=1460, **SACKED)
+    socket = far_away(talk)
     talk.do(lambda now: socket.send(b"x" * 2920, now))
     talk.wait(40 * MILLISECOND)
     talk.say(".", 1, 1, sack=[(1461, 2921)])
@@ -184,9 +188,7 @@ def test_one_sack_waits_a_quarter_of_a_round_trip(make_talk: Callable[..., Any])
 @clause("RFC 8985", "6.2", "RACK.reo_wnd_mult is incremented in a round trip in which a DSACK comes")
 def test_what_was_sent_again_in_vain_makes_recovery_wait_longer(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_sack=1)
-    socket = talk.connecting()
-    talk.wait(40 * MILLISECOND)
-    talk.say("S.", 0, 1, mss=1460, **SACKED)
+    socket = far_away(talk)
 
     def overtaken(una: int) -> int:
         """Two leave, and the second is sacked a round trip later: after how many ms the first leaves again."""
@@ -219,9 +221,7 @@ def test_what_was_sent_again_in_vain_makes_recovery_wait_longer(make_talk: Calla
 @clause("RFC 8985", "7.3", "TLP: when the probe timeout fires, send a probe")
 def test_a_lost_tail_is_probed_before_the_time_out(make_talk: Callable[..., Any]) -> None:
     talk = make_talk(tcp_sack=1, tcp_early_retrans=3)
-    socket = talk.connecting()
-    talk.wait(50 * MILLISECOND)
-    talk.say("S.", 0, 1, mss=1460, **SACKED)
+    socket = far_away(talk, 50 * MILLISECOND)
     talk.take()
     talk.do(lambda now: socket.send(b"x" * 2920, now))
     assert talk.wait(101 * MILLISECOND) == []

@@ -557,6 +557,9 @@ def black_hole(peer: Peer) -> Iterator[int]:
 ONLY_MODERN: Final = ("a recovery with more to send",)
 """Without SACK the kernel keeps new text back for a larger aggregate (tcp_tso_should_defer)."""
 
+LATE_TIME_OUTS: Final[Settings] = {"tcp_rto_min_us": 500_000}
+"""So that what becomes of a loss is seen before one."""
+
 STORIES: Final[list[tuple[Settings, dict[str, Story]]]] = [
     (
         {},
@@ -660,7 +663,7 @@ STORIES: Final[list[tuple[Settings, dict[str, Story]]]] = [
         },
     ),
     (
-        {"tcp_rto_min_us": 500_000},
+        LATE_TIME_OUTS,
         {
             "all was late": _after_a_time_out((1,), (2,), (3,), (10,), more=4),
             "all was late, and nothing new waits": _after_a_time_out((1,), (2,), (3,), (10,)),
@@ -687,11 +690,6 @@ STORIES: Final[list[tuple[Settings, dict[str, Story]]]] = [
             "a small and a FIN lost": _small_again(10, then="shutdown"),
             "a large and a small one lost": _small_again(1388, 10, then="shutdown"),
             "a small and a large one lost": _small_again(10, 1388, then="shutdown"),
-        },
-    ),
-    (
-        {"tcp_rto_min_us": 500_000, "tcp_early_retrans": 0},
-        {
             "one is overtaken by one": _overtaken((0, (1, 2)), (2,), (10,), then=5),
             "one is overtaken by two": _overtaken((0, (1, 2)), (0, (1, 3)), (3,), (10,), then=5),
             "one is overtaken by all": _overtaken((0, (1, 10)), (10,), then=6),

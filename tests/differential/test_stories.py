@@ -7,11 +7,10 @@ import pytest
 from lastack.model.time import MILLISECOND
 
 from .losses import by_chance
-from .stories import ONLY_MODERN, STORIES
+from .stories import LATE_TIME_OUTS, ONLY_MODERN, STORIES
 from .told import Name, Settings, Story, differences, differing, on_engine
 
 LOSSES = {f"losses {seed}": by_chance(seed) for seed in range(200)}
-WITHOUT_PROBES: Settings = {"tcp_rto_min_us": 500_000, "tcp_early_retrans": 0}
 
 
 def lines(found: dict[Name, list[str]]) -> str:
@@ -41,10 +40,10 @@ def test_random_losses_are_mended_as_by_linux(modern: bool) -> None:
     assert len(names) > 0.9 * len(LOSSES)
     # So many at a time: a busy machine would be late for more.
     for begin in range(0, len(names), 60):
-        found = differing(WITHOUT_PROBES, LOSSES, [(name, modern) for name in names[begin : begin + 60]])
+        found = differing(LATE_TIME_OUTS, LOSSES, [(name, modern) for name in names[begin : begin + 60]])
         assert not found, lines(found)
 
 
 def hangs_on_microseconds(story: Story, modern: bool) -> bool:
-    together, apart = (on_engine(story, modern, WITHOUT_PROBES, apart) for apart in (0, MILLISECOND // 2))
+    together, apart = (on_engine(story, modern, LATE_TIME_OUTS, apart) for apart in (0, MILLISECOND // 2))
     return bool(differences(together, apart))
